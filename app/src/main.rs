@@ -1,0 +1,3 @@
+//! The binary ferroalloy.
+
+fn main() {}

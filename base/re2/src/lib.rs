@@ -1,0 +1,1 @@
+//! Regular expressions in Go's RE2 syntax, linear time always.

@@ -1,0 +1,1 @@
+//! What the standard library lacks: durations, byte sizes, near names.

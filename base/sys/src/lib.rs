@@ -1,0 +1,1 @@
+//! Clock, disk, sockets and tasks: the only door to the operating system.

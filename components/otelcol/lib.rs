@@ -1,0 +1,1 @@
+//! otelcol.auth.* and the rest of otelcol.*.

@@ -1,0 +1,1 @@
+//! #[derive(Arguments, Exports, Block)].

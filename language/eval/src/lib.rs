@@ -1,0 +1,1 @@
+//! Values of a configuration: evaluate, decode, standard library.

@@ -1,0 +1,1 @@
+//! Text of a configuration: scan, parse, print, diagnose.

@@ -1,0 +1,1 @@
+//! Graph, evaluation order, modules, reload, scheduling, health.

@@ -1,0 +1,1 @@
+//! A client for the Docker engine, one connection pool per host.

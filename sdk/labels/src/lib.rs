@@ -1,0 +1,1 @@
+//! Label sets: sorted, immutable, cheap to clone.

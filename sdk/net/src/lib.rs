@@ -1,0 +1,1 @@
+//! HTTP clients and servers from Alloy's own blocks.

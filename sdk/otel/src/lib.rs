@@ -1,0 +1,1 @@
+//! What the otelcol components share: their common blocks and their consumers.

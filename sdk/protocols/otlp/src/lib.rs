@@ -1,0 +1,1 @@
+//! OTLP: types, wire walker, JSON.

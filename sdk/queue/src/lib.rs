@@ -1,0 +1,1 @@
+//! The queue in front of every network exporter.

@@ -1,0 +1,1 @@
+//! Relabelling rules as Prometheus has them.

@@ -1,0 +1,1 @@
+//! The currencies of the data plane: batches and deliveries.

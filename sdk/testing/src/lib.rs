@@ -1,0 +1,1 @@
+//! What component tests are written with.

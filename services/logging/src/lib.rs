@@ -1,0 +1,1 @@
+//! Our own log: logfmt and JSON.

@@ -1,0 +1,3 @@
+//! cargo xtask check | test | docs | bench.
+
+fn main() {}
