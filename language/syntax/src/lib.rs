@@ -1,1 +1,16 @@
-//! Text of a configuration: scan, parse, print, diagnose.
+//! The text of a configuration: scan, parse, print, diagnose.
+//!
+//! This crate knows text only. It turns bytes into a lossless tree (every token and comment keeps its place),
+//! prints a tree back in the one official layout (`ferroalloy fmt`), and draws diagnostics. What a name or a value
+//! *means* is decided one crate up, in `language-eval`, and two floors up, in `runtime`.
+//!
+//! Nothing here fails at the first error: parsing gives a tree *and* every diagnostic, the tree holding all that
+//! could be understood.
+
+pub mod ast;
+pub mod diagnostic;
+pub mod source;
+
+pub use ast::File;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use source::{Location, Position, Source, Span};
