@@ -1,1 +1,26 @@
-//! Values of a configuration: evaluate, decode, standard library.
+//! Values of a configuration: what expressions evaluate to, how values become typed arguments, and back.
+//!
+//! ```text
+//! ast::Expr ──evaluate(scope)──→ Value ──FromValue──→ a field of a typed struct
+//! ast::Body ──decode(scope)────→ a struct with #[derive(Arguments)], or every diagnostic of the body
+//! a typed struct ──Block::encode──→ body nodes (web API, redacted printing, equality)
+//! ```
+//!
+//! This crate knows no component and no signal. Whatever it cannot know (a log receiver, an HTTP handler) is a
+//! [`Capsule`].
+
+pub mod block;
+pub mod capsule;
+pub mod convert;
+pub mod schema;
+pub mod value;
+
+// The derives name this crate by its path from outside.
+extern crate self as language_eval;
+
+pub use block::{Block, BodyNode};
+pub use capsule::{Capsule, CapsuleObject, DataEdge};
+pub use convert::{FromValue, ToValue, ValueError};
+pub use language_derive::{Arguments, Block, Exports};
+pub use schema::{BlockSchema, TypeSchema};
+pub use value::{Number, Object, Text, Value};

@@ -1,0 +1,82 @@
+//! Host objects that travel through a configuration without the language knowing what they are.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+/// A host object inside a [`crate::Value`]: a log receiver, an OTLP consumer, an HTTP handler.
+#[derive(Clone)]
+pub struct Capsule(Arc<dyn CapsuleObject>);
+
+/// What a host object tells of itself. Everything has a default but its type's name.
+pub trait CapsuleObject: Any + Send + Sync {
+    /// The name of its type as errors print it: `expected capsule("loki.LogsReceiver"), got …`.
+    fn type_name(&self) -> &'static str;
+
+    /// How the web API prints it: `loki.write.default.receiver`. `None` prints `capsule("TYPE")`.
+    fn text(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether two are the same thing; without an answer, identity decides.
+    fn equals(&self, other: &dyn CapsuleObject) -> Option<bool> {
+        let _ = other;
+        None
+    }
+
+    /// Whether it is its type's zero: a receiver before the component has published one (spec §3.3a).
+    fn is_zero(&self) -> bool {
+        false
+    }
+
+    /// Where data handed to it goes. The runtime draws the graph from this answer alone.
+    fn data_edge(&self) -> Option<DataEdge> {
+        None
+    }
+
+    /// For the way back to the host type.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// "Data of this signal handed to me arrives at that component."
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataEdge {
+    /// Global id of the receiving component.
+    pub component: String,
+    /// As the web API names it: `loki_log`, `prometheus_metric`, `otel_trace`, `otel_metric`, `otel_log`, `target`.
+    pub signal: &'static str,
+}
+
+// === impl Capsule ===
+
+impl Capsule {
+    /// Wraps a host object.
+    pub fn new(object: impl CapsuleObject) -> Capsule {
+        Capsule(Arc::new(object))
+    }
+
+    /// The host object, if it is a `T`.
+    pub fn downcast_ref<T: CapsuleObject>(&self) -> Option<&T> {
+        self.0.as_any().downcast_ref()
+    }
+
+    /// The object behind it.
+    pub fn object(&self) -> &dyn CapsuleObject {
+        &*self.0
+    }
+}
+
+impl PartialEq for Capsule {
+    fn eq(&self, other: &Capsule) -> bool {
+        self.0.equals(&*other.0).unwrap_or_else(|| Arc::ptr_eq(&self.0, &other.0))
+    }
+}
+
+impl fmt::Debug for Capsule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.text() {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "capsule({:?})", self.0.type_name()),
+        }
+    }
+}

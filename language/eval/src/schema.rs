@@ -1,0 +1,90 @@
+//! What a block may hold, as data: docs, `validate`, completion, the UI and the converter read this.
+
+/// A block's arguments.
+#[derive(Clone, Debug, Default)]
+pub struct BlockSchema {
+    /// In declaration order, squashed structs already inlined.
+    pub fields: Vec<FieldSchema>,
+    /// The doc comment of the struct.
+    pub doc: &'static str,
+}
+
+/// One attribute or child block.
+#[derive(Clone, Debug)]
+pub struct FieldSchema {
+    /// As written in a configuration; `stage.json` for a child of an enum of blocks.
+    pub name: &'static str,
+    /// The doc comment of the field.
+    pub doc: &'static str,
+    /// Must be given.
+    pub required: bool,
+    /// An attribute with its type, or a block with its schema.
+    pub kind: FieldKind,
+}
+
+/// Attribute or block.
+#[derive(Clone, Debug)]
+pub enum FieldKind {
+    /// `name = value`
+    Attribute {
+        /// What it takes.
+        value: TypeSchema,
+        /// What applies when it is left out, encoded; `None` when required or unset.
+        default: Option<crate::Value>,
+    },
+    /// `name { … }`
+    Block {
+        /// What it holds. A function, as blocks may nest without end (`stage.match`).
+        schema: fn() -> BlockSchema,
+        /// How often it may stand.
+        repeat: Repeat,
+        /// Takes a label.
+        labelled: bool,
+    },
+}
+
+/// How often a block may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// At most once.
+    Once,
+    /// Any number of times.
+    Many,
+    /// Any number of times, in source order together with the other blocks of the same enum (`stage.*`).
+    Variant,
+}
+
+/// The type of an attribute.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TypeSchema {
+    /// Anything.
+    Any,
+    /// `bool`
+    Bool,
+    /// A whole number.
+    Int,
+    /// A whole number from 0.
+    Uint,
+    /// Any number.
+    Float,
+    /// Text.
+    String,
+    /// Text in Go's duration form.
+    Duration,
+    /// Text in a form of its own: `bytes size`, `Prometheus duration`, `RE2 regular expression`.
+    Text(&'static str),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// Text that is never shown.
+    Secret,
+    /// A list.
+    List(Box<TypeSchema>),
+    /// An object with any keys.
+    Map(Box<TypeSchema>),
+    /// An object with known keys.
+    Struct(fn() -> BlockSchema),
+    /// A discovery target.
+    Target,
+    /// A host object, by its type's name.
+    Capsule(&'static str),
+}
