@@ -1,0 +1,116 @@
+//! Small files done right: replaced whole or not at all, and read no further than a named bound.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Whether a replaced file must survive a power cut, or only the death of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// The data and its directory entry are on the disk when the call returns.
+    Disk,
+    /// The kernel has it: `kill -9` loses nothing, a power cut may bring the previous version back.
+    Kernel,
+}
+
+/// Replaces the file at `path` by `contents`: a reader, and a start after a crash, sees either the old file or the new.
+///
+/// The temporary file is `<path>.tmp`; one writer per path is assumed. Mode 0600 on Unix, as state may hold what logs held.
+pub fn write_atomic(path: &Path, contents: &[u8], sync: Sync) -> io::Result<()> {
+    let temporary = temporary_path(path);
+    let mut file = create_private(&temporary)?;
+    let written = file.write_all(contents).and_then(|()| if sync == Sync::Disk { file.sync_all() } else { Ok(()) });
+    drop(file);
+    let replaced = written.and_then(|()| std::fs::rename(&temporary, path));
+    if let Err(error) = replaced {
+        // Best effort: the error that matters is the first one, and the next write truncates what is left.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(error);
+    }
+    if sync == Sync::Disk { sync_dir(path.parent().unwrap_or(Path::new("."))) } else { Ok(()) }
+}
+
+/// Makes the entries of a directory (created, renamed, removed files) survive a power cut.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+}
+
+/// Creates or truncates a file that only its owner may read.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// Creates a directory and its parents, for the owner (and, as Alloy does, the group) only.
+pub fn create_dir_private(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder.create(path)
+}
+
+/// Reads a whole file of at most `limit` bytes; a longer one is an error that says so.
+pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut contents = Vec::new();
+    // One byte more than allowed tells "just fits" from "too long", also for /proc files whose size reads as 0.
+    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut contents)?;
+    if contents.len() > limit {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is longer than the limit of {limit} bytes")));
+    }
+    Ok(contents)
+}
+
+/// As [`read_bounded`], for text.
+pub fn read_text_bounded(path: &Path, limit: usize) -> io::Result<String> {
+    String::from_utf8(read_bounded(path, limit)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not valid UTF-8"))
+}
+
+fn temporary_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(".tmp");
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("positions.yml");
+        for (sync, contents) in [(Sync::Disk, "one"), (Sync::Kernel, "two")] {
+            write_atomic(&path, contents.as_bytes(), sync).unwrap();
+            assert_eq!(read_text_bounded(&path, 16).unwrap(), contents);
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays behind");
+    }
+
+    #[test]
+    fn a_failed_replacement_leaves_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("busy");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("child"), "x").unwrap();
+        write_atomic(&path, b"new", Sync::Disk).unwrap_err();
+        assert_eq!(std::fs::read(path.join("child")).unwrap(), b"x");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn reading_stops_at_the_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+        let error = read_bounded(&path, 4).unwrap_err();
+        assert_eq!(error.to_string(), "is longer than the limit of 4 bytes");
+    }
+}
