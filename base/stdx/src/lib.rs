@@ -1,1 +1,14 @@
-//! What the standard library lacks: durations, byte sizes, near names.
+//! What the standard library lacks: durations, byte sizes, near names, and Go's ways to quote a text and print a number.
+//!
+//! The configuration language inherits its texts from Go: `"1h30m"`, `1MiB512KiB`, `"a\tb"`, `1e+08`. People's files and
+//! scripts hold them, so they are read and written here exactly as Go does, errors included.
+
+pub mod bytesize;
+pub mod duration;
+pub mod float;
+pub mod nearest;
+pub mod quote;
+
+pub use bytesize::{ByteSize, ParseByteSizeError};
+pub use duration::{GoDuration, ParseDurationError, PrometheusDuration};
+pub use nearest::nearest;
