@@ -80,3 +80,35 @@ impl fmt::Debug for Capsule {
         }
     }
 }
+
+/// Lets a host type that implements [`CapsuleObject`] be an attribute: decodes only from its own capsule, encodes to one.
+/// `null` is refused: a receiver that does not exist cannot receive.
+#[macro_export]
+macro_rules! capsule {
+    ($type:ty, $name:literal) => {
+        impl $crate::ToValue for $type {
+            fn to_value(&self) -> $crate::Value {
+                $crate::Value::Capsule($crate::Capsule::new(self.clone()))
+            }
+        }
+
+        impl $crate::FromValue for $type {
+            fn from_value(value: &$crate::Value) -> Result<Self, $crate::ValueError> {
+                match value {
+                    $crate::Value::Capsule(capsule) => capsule.downcast_ref::<$type>().cloned().ok_or_else(|| {
+                        $crate::ValueError::new(format!("expected capsule({:?}), got {capsule:?}", $name))
+                    }),
+                    other => Err($crate::ValueError::new(format!("should be capsule, got {}", other.kind()))),
+                }
+            }
+
+            fn zero() -> Option<Self> {
+                None
+            }
+
+            fn schema() -> $crate::TypeSchema {
+                $crate::TypeSchema::Capsule($name)
+            }
+        }
+    };
+}

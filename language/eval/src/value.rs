@@ -89,6 +89,24 @@ pub struct FunctionError {
     pub message: String,
 }
 
+// === impl Value ===
+
+impl Value {
+    /// The name of its type, as errors say it (spec §2.1).
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Bool(_) => "bool",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+            Value::Function(_) => "function",
+            Value::Secret(_) | Value::Target(_) | Value::Capsule(_) => "capsule",
+        }
+    }
+}
+
 // === impl Text ===
 
 impl Text {

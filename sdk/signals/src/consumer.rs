@@ -1,0 +1,142 @@
+//! The one call between two components.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::delivery::Delivery;
+
+/// A boxed future: one allocation per batch and hop.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What takes batches of one kind.
+pub trait Consumer<B>: Send + Sync {
+    /// Resolves when the batch is **taken**, in the order of calls; a full receiver makes the caller wait, and that is
+    /// the only back-pressure there is. The [`Delivery`] resolves when the data is somebody else's responsibility.
+    fn consume(&self, batch: B) -> BoxFuture<'_, Result<Delivery, Refused>>;
+}
+
+/// Why a batch was not taken. Nothing of it was kept: the caller still owns the data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// In words.
+    pub reason: String,
+    /// Trying the same batch again can help.
+    pub retryable: bool,
+    /// Not before this has passed.
+    pub retry_after: Option<Duration>,
+}
+
+/// A consumer as it travels through a configuration: what `forward_to` lists.
+pub struct Receiver<B> {
+    /// Global id of the component behind it; the graph is drawn from these.
+    component: Arc<str>,
+    consumer: Arc<dyn Consumer<B>>,
+}
+
+/// Hands every batch to each receiver of a `forward_to` list.
+///
+/// One receiver that is slow slows its source, but does not keep the batch from the others.
+pub struct FanOut<B> {
+    receivers: Arc<[Receiver<B>]>,
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Full, stopping, or over a limit: try again.
+    pub fn retryable(reason: impl Into<String>) -> Refused {
+        Refused { reason: reason.into(), retryable: true, retry_after: None }
+    }
+
+    /// It will never be taken.
+    pub fn permanent(reason: impl Into<String>) -> Refused {
+        Refused { reason: reason.into(), retryable: false, retry_after: None }
+    }
+
+    /// The component is stopping or was removed.
+    pub fn stopped(component: &str) -> Refused {
+        Refused::retryable(format!("{component} is not running"))
+    }
+}
+
+// === impl Receiver ===
+
+impl<B> Receiver<B> {
+    /// The receiver of a component, by its global id.
+    pub fn new(component: impl Into<Arc<str>>, consumer: Arc<dyn Consumer<B>>) -> Receiver<B> {
+        Receiver { component: component.into(), consumer }
+    }
+
+    /// Global id of the component that receives.
+    pub fn component(&self) -> &str {
+        &self.component
+    }
+
+    /// See [`Consumer::consume`].
+    pub fn consume(&self, batch: B) -> BoxFuture<'_, Result<Delivery, Refused>> {
+        self.consumer.consume(batch)
+    }
+
+    /// Whether both lead to the same consumer.
+    pub fn is(&self, other: &Receiver<B>) -> bool {
+        Arc::ptr_eq(&self.consumer, &other.consumer)
+    }
+}
+
+impl<B> Clone for Receiver<B> {
+    fn clone(&self) -> Receiver<B> {
+        Receiver { component: self.component.clone(), consumer: self.consumer.clone() }
+    }
+}
+
+impl<B> fmt::Debug for Receiver<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Receiver({})", self.component)
+    }
+}
+
+// === impl FanOut ===
+
+impl<B: Clone + Send + 'static> FanOut<B> {
+    /// To all of these, in this order.
+    pub fn new(receivers: impl IntoIterator<Item = Receiver<B>>) -> FanOut<B> {
+        FanOut { receivers: receivers.into_iter().collect() }
+    }
+
+    /// Whom it reaches.
+    pub fn receivers(&self) -> &[Receiver<B>] {
+        &self.receivers
+    }
+
+    /// Taken when every receiver has taken it; delivered when all branches are. With no receiver at all the batch is
+    /// dropped: whoever built the list has said so, as Alloy does with `forward_to = []`.
+    pub async fn consume(&self, batch: B) -> Result<Delivery, Refused> {
+        match &*self.receivers {
+            [] => Ok(Delivery::dropped()),
+            [only] => only.consume(batch).await,
+            many => {
+                let taken = futures_util::future::join_all(many.iter().map(|one| one.consume(batch.clone()))).await;
+                let mut deliveries = Vec::with_capacity(taken.len());
+                for result in taken {
+                    deliveries.push(result?);
+                }
+                Ok(Delivery::all(deliveries))
+            }
+        }
+    }
+}
+
+impl<B> Clone for FanOut<B> {
+    fn clone(&self) -> FanOut<B> {
+        FanOut { receivers: self.receivers.clone() }
+    }
+}
+
+impl<B: Clone + Send + 'static> Consumer<B> for FanOut<B> {
+    fn consume(&self, batch: B) -> BoxFuture<'_, Result<Delivery, Refused>> {
+        Box::pin(FanOut::consume(self, batch))
+    }
+}
