@@ -33,8 +33,13 @@
 //! ```
 //! A raw identifier or a `name = "…"` inside the attribute renames a field.
 
+use std::sync::Arc;
+
+use language_syntax::{Source, Span, ast};
+
 use crate::schema::BlockSchema;
-use crate::value::Value;
+use crate::scope::Scope;
+use crate::value::{Object, Value};
 
 pub use crate::decode::{BodyDecoder, Failed};
 
@@ -48,6 +53,41 @@ pub trait Block: Sized {
 
     /// The body that would decode to this, without what equals its default (spec §2.6, §2.8).
     fn encode(&self) -> Vec<BodyNode>;
+}
+
+/// A body with all that decoding it takes. `BodySource::decode::<T>()` is the entry: it collects every diagnostic of the
+/// body in one go.
+pub struct BodySource<'a> {
+    /// The statements.
+    pub body: &'a ast::Body,
+    /// The text they are in.
+    pub source: &'a Arc<Source>,
+    /// The block's header (`a.b "label"`): what an error about the block as a whole underlines.
+    pub header: Span,
+    /// Its label.
+    pub label: Option<&'a str>,
+    /// What expressions may refer to.
+    pub scope: &'a Scope,
+}
+
+/// What `#[derive(Exports)]` implements: the fields that others may refer to.
+pub trait Exports {
+    /// As the value `component.label` has.
+    fn to_object(&self) -> Object;
+
+    /// Names, types, docs.
+    fn schema() -> BlockSchema;
+}
+
+/// A component that exports nothing.
+impl Exports for () {
+    fn to_object(&self) -> Object {
+        Object::default()
+    }
+
+    fn schema() -> BlockSchema {
+        BlockSchema::default()
+    }
 }
 
 /// What has a check of its own, run after a block is decoded.

@@ -18,7 +18,7 @@ pub mod value;
 // The derives name this crate by its path from outside.
 extern crate self as language_eval;
 
-pub use block::{Block, BodyNode};
+pub use block::{Block, BodyNode, Exports};
 pub use capsule::{Capsule, CapsuleObject, DataEdge};
 pub use convert::{FromValue, ToValue, ValueError};
 pub use language_derive::{Arguments, Block, Exports};
