@@ -1,0 +1,462 @@
+//! Attributes changed on the wire: the payload is copied once, with small splices.
+//!
+//! One pass over the payload notes what changes and where, in order: an attribute replaced, removed or added, and for each
+//! enclosing message its new length. The second pass copies what lies between. Everything else survives byte for byte,
+//! fields that this house does not know included.
+
+use std::ops::Range;
+
+use crate::Signal;
+use crate::walk::{AnyValue, Level, Message, PointKind};
+use crate::wire::{Fields, put_bytes, put_message, put_tag, put_varint, varint_len};
+
+/// What an item is, and where it stands.
+#[derive(Debug)]
+pub struct Item<'a> {
+    /// The `Resource*` group around it: its resource is field 1.
+    pub resource_group: Message<'a>,
+    /// The `Scope*` group around it: its scope is field 1.
+    pub scope_group: Message<'a>,
+    /// The metric around a data point.
+    pub metric: Option<Message<'a>>,
+    /// The span, log record or data point itself.
+    pub record: Message<'a>,
+}
+
+/// Offers the attributes of every item to `change`. `None` when nothing was changed.
+pub fn items(
+    signal: Signal,
+    payload: &[u8],
+    mut change: impl FnMut(&Item<'_>, &mut Attributes<'_>),
+) -> Option<Vec<u8>> {
+    let whole = Message::whole(payload);
+    let item = Item { resource_group: whole.clone(), scope_group: whole.clone(), metric: None, record: whole };
+    let mut walk = Walk { signal, splicer: Splicer::new(payload), item, attributes: Attributes::of(payload) };
+    walk.below(Level::Payload, 0..payload.len(), signal.record_attributes(), &mut change);
+    walk.splicer.finish()
+}
+
+/// Offers the attributes of every resource to `change`. `None` when nothing was changed.
+pub fn resources(payload: &[u8], mut change: impl FnMut(&Message<'_>, &mut Attributes<'_>)) -> Option<Vec<u8>> {
+    let mut splicer = Splicer::new(payload);
+    let mut attributes = Attributes::of(payload);
+    for group in Fields::of(payload).filter(|field| field.number == 1) {
+        let outer = splicer.open(group.after_tag..group.body().start);
+        let mut delta = 0;
+        let resource = Fields::inside(payload, group.body()).filter(|field| field.number == 1).last();
+        let message = Message::at(payload, group.body());
+        if let Some(resource) = resource {
+            let inner = splicer.open(resource.after_tag..resource.body().start);
+            attributes.read(resource.body(), 1);
+            change(&message, &mut attributes);
+            let inside = attributes.write(&mut splicer);
+            delta += splicer.close(inner, resource.body().len(), inside);
+        } else {
+            let start = group.body().start;
+            attributes.read(start..start, 1);
+            change(&message, &mut attributes);
+            if let Some(added) = attributes.added_only() {
+                delta += splicer.insert(start, |out| put_bytes(out, 1, &added));
+            }
+        }
+        splicer.close(outer, group.body().len(), delta);
+    }
+    splicer.finish()
+}
+
+struct Walk<'a> {
+    signal: Signal,
+    splicer: Splicer<'a>,
+    item: Item<'a>,
+    attributes: Attributes<'a>,
+}
+
+impl<'a> Walk<'a> {
+    /// Goes through the message at `place`; answers by how many bytes its content grows.
+    fn below(
+        &mut self,
+        level: Level,
+        place: Range<usize>,
+        attributes: u32,
+        change: &mut impl FnMut(&Item<'_>, &mut Attributes<'_>),
+    ) -> isize {
+        let mut delta = 0;
+        for field in Fields::inside(self.splicer.source, place) {
+            let Some(below) = level.below(self.signal, field.number) else { continue };
+            let body = field.body();
+            let slot = self.splicer.open(field.after_tag..body.start);
+            let inside = match below {
+                Level::Item => {
+                    self.item.record.place = body.clone();
+                    self.attributes.read(body.clone(), attributes);
+                    change(&self.item, &mut self.attributes);
+                    self.attributes.write(&mut self.splicer)
+                }
+                Level::Points => {
+                    let kind = PointKind::of_field(field.number).unwrap_or(PointKind::Gauge);
+                    self.below(below, body.clone(), kind.attributes(), change)
+                }
+                Level::Resource | Level::Scope | Level::Metric | Level::Payload => {
+                    let message = Message::at(self.splicer.source, body.clone());
+                    match below {
+                        Level::Resource => self.item.resource_group = message,
+                        Level::Scope => self.item.scope_group = message,
+                        _ => self.item.metric = Some(message),
+                    }
+                    self.below(below, body.clone(), attributes, change)
+                }
+            };
+            delta += self.splicer.close(slot, body.len(), inside);
+        }
+        delta
+    }
+}
+
+// === the attributes of one item ===
+
+/// Bytes in the payload, or made here.
+#[derive(Debug, Clone)]
+enum Place {
+    Source(Range<usize>),
+    Made(Range<usize>),
+}
+
+#[derive(Debug)]
+struct Entry {
+    key: Place,
+    value: Place,
+    /// Where the whole `KeyValue` field lies in the payload; none for one that was added.
+    field: Option<Range<usize>>,
+    /// Where its content starts, behind tag and length.
+    body: usize,
+    changed: bool,
+    gone: bool,
+}
+
+/// The attributes of one resource, span, log record or data point. Changes are seen by later reads.
+#[derive(Debug)]
+pub struct Attributes<'a> {
+    source: &'a [u8],
+    made: Vec<u8>,
+    list: Vec<Entry>,
+    number: u32,
+    /// Where added ones go: behind the last attribute, or at the end.
+    tail: usize,
+    dirty: bool,
+}
+
+impl<'a> Attributes<'a> {
+    fn of(source: &'a [u8]) -> Self {
+        Attributes { source, made: Vec::new(), list: Vec::new(), number: 0, tail: 0, dirty: false }
+    }
+
+    fn read(&mut self, holder: Range<usize>, number: u32) {
+        self.list.clear();
+        self.made.clear();
+        self.dirty = false;
+        self.number = number;
+        self.tail = holder.end;
+        let mut last = None;
+        for field in Fields::inside(self.source, holder) {
+            if field.number != number || field.wire() != 2 {
+                continue;
+            }
+            let body = field.body();
+            let (mut key, mut value) = (body.end..body.end, body.end..body.end);
+            for part in Fields::inside(self.source, body.clone()) {
+                match part.number {
+                    1 => key = part.body(),
+                    2 => value = part.body(),
+                    _ => {}
+                }
+            }
+            self.list.push(Entry {
+                key: Place::Source(key),
+                value: Place::Source(value),
+                field: Some(field.start..field.end),
+                body: body.start,
+                changed: false,
+                gone: false,
+            });
+            last = Some(field.end);
+        }
+        self.tail = last.unwrap_or(self.tail);
+    }
+
+    fn at(&self, place: &Place) -> &[u8] {
+        match place {
+            Place::Source(range) => &self.source[range.clone()],
+            Place::Made(range) => &self.made[range.clone()],
+        }
+    }
+
+    fn make(&mut self, bytes: &[u8]) -> Place {
+        let start = self.made.len();
+        self.made.extend_from_slice(bytes);
+        Place::Made(start..self.made.len())
+    }
+
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        self.list.iter().position(|entry| !entry.gone && self.at(&entry.key) == key)
+    }
+
+    /// All attributes, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], AnyValue<'_>)> {
+        self.list.iter().filter(|entry| !entry.gone).map(|entry| (self.at(&entry.key), AnyValue(self.at(&entry.value))))
+    }
+
+    /// The value of the first attribute with this key.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<AnyValue<'_>> {
+        self.find(key).map(|i| AnyValue(self.at(&self.list[i].value)))
+    }
+
+    /// Adds an attribute, unless there is one with this key. `value` is an encoded `AnyValue` (see [`any`]).
+    pub fn insert(&mut self, key: &[u8], value: &[u8]) {
+        if self.find(key).is_none() {
+            self.add(key, value);
+        }
+    }
+
+    /// Replaces the value of an attribute, if there is one with this key.
+    pub fn update(&mut self, key: &[u8], value: &[u8]) {
+        if let Some(i) = self.find(key) {
+            self.replace(i, value);
+        }
+    }
+
+    /// Replaces the value of the attribute with this key, or adds it.
+    pub fn upsert(&mut self, key: &[u8], value: &[u8]) {
+        match self.find(key) {
+            Some(i) => self.replace(i, value),
+            None => self.add(key, value),
+        }
+    }
+
+    /// Removes every attribute with this key.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.retain(|other, _| other != key);
+    }
+
+    /// Removes the attributes that `keep` refuses.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8], AnyValue<'_>) -> bool) {
+        for i in 0..self.list.len() {
+            let entry = &self.list[i];
+            if !entry.gone && !keep(self.at(&entry.key), AnyValue(self.at(&entry.value))) {
+                self.list[i].gone = true;
+                self.dirty = true;
+            }
+        }
+    }
+
+    /// Offers each attribute to `change`, which answers the new value if there is to be one.
+    pub fn rewrite(&mut self, mut change: impl FnMut(&[u8], AnyValue<'_>) -> Option<Vec<u8>>) {
+        for i in 0..self.list.len() {
+            let entry = &self.list[i];
+            if entry.gone {
+                continue;
+            }
+            if let Some(value) = change(self.at(&entry.key), AnyValue(self.at(&entry.value))) {
+                self.replace(i, &value);
+            }
+        }
+    }
+
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        let (key, value) = (self.make(key), self.make(value));
+        self.list.push(Entry { key, value, field: None, body: 0, changed: true, gone: false });
+        self.dirty = true;
+    }
+
+    fn replace(&mut self, i: usize, value: &[u8]) {
+        if self.at(&self.list[i].value) != value || self.at(&self.list[i].value).is_empty() {
+            let value = self.make(value);
+            self.list[i].value = value;
+            self.list[i].changed = true;
+            self.dirty = true;
+        }
+    }
+
+    /// Hands the changes on; answers by how many bytes the holder's content grows.
+    fn write(&mut self, splicer: &mut Splicer<'_>) -> isize {
+        if !self.dirty {
+            return 0;
+        }
+        let mut delta = 0;
+        for entry in &self.list {
+            match &entry.field {
+                Some(field) if entry.gone => delta += splicer.replace(field.clone(), |_| ()),
+                Some(field) if entry.changed => {
+                    let body = entry.body..field.end;
+                    delta += splicer.replace(field.clone(), |out| {
+                        put_message(out, self.number, |out| {
+                            // Fields of the pair that are not the value stay as they are.
+                            for part in Fields::inside(self.source, body.clone()).filter(|part| part.number != 2) {
+                                out.extend_from_slice(&self.source[part.start..part.end]);
+                            }
+                            put_bytes(out, 2, self.at(&entry.value));
+                        });
+                    });
+                }
+                _ => {}
+            }
+        }
+        let added = self.list.iter().filter(|entry| entry.field.is_none() && !entry.gone);
+        for entry in added {
+            delta += splicer.insert(self.tail, |out| self.put(out, entry));
+        }
+        delta
+    }
+
+    /// The encoded attributes of a holder that does not exist yet; `None` when it need not.
+    fn added_only(&self) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        self.list.iter().filter(|entry| !entry.gone).for_each(|entry| self.put(&mut out, entry));
+        (!out.is_empty()).then_some(out)
+    }
+
+    fn put(&self, out: &mut Vec<u8>, entry: &Entry) {
+        let (key, value) = (self.at(&entry.key), self.at(&entry.value));
+        let field = |body: &[u8]| 1 + varint_len(body.len() as u64) + body.len();
+        put_tag(out, self.number, 2);
+        put_varint(out, (field(key) + field(value)) as u64);
+        put_bytes(out, 1, key);
+        put_bytes(out, 2, value);
+    }
+}
+
+// === splices ===
+
+struct Splice {
+    at: usize,
+    remove: usize,
+    insert: Range<usize>,
+}
+
+/// Changes to a payload, noted in order of place.
+struct Splicer<'a> {
+    source: &'a [u8],
+    splices: Vec<Splice>,
+    made: Vec<u8>,
+    growth: isize,
+}
+
+impl<'a> Splicer<'a> {
+    fn new(source: &'a [u8]) -> Self {
+        Splicer { source, splices: Vec::new(), made: Vec::new(), growth: 0 }
+    }
+
+    fn replace(&mut self, what: Range<usize>, write: impl FnOnce(&mut Vec<u8>)) -> isize {
+        let start = self.made.len();
+        write(&mut self.made);
+        let insert = start..self.made.len();
+        let delta = insert.len() as isize - what.len() as isize;
+        self.splices.push(Splice { at: what.start, remove: what.len(), insert });
+        self.growth += delta;
+        delta
+    }
+
+    fn insert(&mut self, at: usize, write: impl FnOnce(&mut Vec<u8>)) -> isize {
+        self.replace(at..at, write)
+    }
+
+    /// Keeps a place in the order for the length at `length`, which only its content will tell.
+    fn open(&mut self, length: Range<usize>) -> usize {
+        self.splices.push(Splice { at: length.start, remove: length.len(), insert: 0..0 });
+        self.splices.len() - 1
+    }
+
+    /// The content behind a length grew by `delta`; answers by how much the message grew, its length included.
+    fn close(&mut self, slot: usize, content: usize, delta: isize) -> isize {
+        if delta == 0 {
+            if self.splices.len() == slot + 1 {
+                self.splices.pop();
+            } else {
+                self.splices[slot].remove = 0;
+            }
+            return 0;
+        }
+        let start = self.made.len();
+        put_varint(&mut self.made, content.saturating_add_signed(delta) as u64);
+        let splice = &mut self.splices[slot];
+        splice.insert = start..self.made.len();
+        let length = splice.insert.len() as isize - splice.remove as isize;
+        self.growth += length;
+        delta + length
+    }
+
+    fn finish(self) -> Option<Vec<u8>> {
+        if self.splices.is_empty() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(self.source.len().saturating_add_signed(self.growth));
+        let mut at = 0;
+        for splice in self.splices {
+            out.extend_from_slice(&self.source[at..splice.at]);
+            out.extend_from_slice(&self.made[splice.insert]);
+            at = splice.at + splice.remove;
+        }
+        out.extend_from_slice(&self.source[at..]);
+        Some(out)
+    }
+}
+
+/// Encoded `AnyValue`s, to be handed to [`Attributes`].
+pub mod any {
+    use super::{put_bytes, put_tag, put_varint};
+
+    /// A text.
+    #[must_use]
+    pub fn text(text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(text.len() + 4);
+        put_bytes(&mut out, 1, text);
+        out
+    }
+
+    /// A truth value.
+    #[must_use]
+    pub fn bool(value: bool) -> Vec<u8> {
+        vec![0x10, u8::from(value)]
+    }
+
+    /// A whole number.
+    #[must_use]
+    pub fn int(value: i64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(11);
+        put_tag(&mut out, 3, 0);
+        put_varint(&mut out, value as u64);
+        out
+    }
+
+    /// A number.
+    #[must_use]
+    pub fn double(value: f64) -> Vec<u8> {
+        let mut out = Vec::with_capacity(9);
+        put_tag(&mut out, 4, 1);
+        out.extend_from_slice(&value.to_le_bytes());
+        out
+    }
+
+    /// An array of encoded values.
+    #[must_use]
+    pub fn array<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::put_message(&mut out, 5, |out| values.into_iter().for_each(|value| put_bytes(out, 1, value)));
+        out
+    }
+
+    /// A map of keys and encoded values.
+    #[must_use]
+    pub fn map<'a>(pairs: impl IntoIterator<Item = (&'a [u8], &'a [u8])>) -> Vec<u8> {
+        let mut out = Vec::new();
+        super::put_message(&mut out, 6, |out| {
+            for (key, value) in pairs {
+                super::put_message(out, 1, |out| {
+                    put_bytes(out, 1, key);
+                    put_bytes(out, 2, value);
+                });
+            }
+        });
+        out
+    }
+}
