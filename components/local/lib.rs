@@ -1,6 +1,1 @@
 //! local.*.
-
-use sdk_component::Definition;
-
-/// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];

@@ -1,6 +1,1 @@
 //! otelcol.processor.*.
-
-use sdk_component::Definition;
-
-/// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];

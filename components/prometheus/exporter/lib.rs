@@ -1,6 +1,3 @@
 //! prometheus.exporter.*.
 
-use sdk_component::Definition;
-
-/// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];
+pub mod unix;
