@@ -1,1 +1,6 @@
 //! loki.*.
+
+use sdk_component::Definition;
+
+/// Every component of this family.
+pub const COMPONENTS: &[Definition] = &[];

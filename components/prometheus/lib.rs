@@ -1,1 +1,6 @@
 //! prometheus.*.
+
+use sdk_component::Definition;
+
+/// Every component of this family.
+pub const COMPONENTS: &[Definition] = &[];

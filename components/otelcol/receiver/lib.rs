@@ -1,1 +1,6 @@
 //! otelcol.receiver.*.
+
+use sdk_component::Definition;
+
+/// Every component of this family.
+pub const COMPONENTS: &[Definition] = &[];

@@ -9,8 +9,14 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod letters;
+pub mod literal;
+pub mod parser;
+pub mod scanner;
 pub mod source;
+pub mod token;
 
 pub use ast::File;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use parser::{parse, parse_expression};
 pub use source::{Location, Position, Source, Span};

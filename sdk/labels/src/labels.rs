@@ -5,11 +5,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::LazyLock;
 
+use base_stdx::quote::quote;
 use xxhash_rust::xxh64::xxh64;
 
 use crate::name::is_legacy_label_name;
 use crate::packed::{self, Packed, Packer};
-use crate::quote::quote_into;
 
 /// A set of labels, sorted by name (as bytes), each name once.
 ///
@@ -198,10 +198,10 @@ impl fmt::Display for Labels {
             if is_legacy_label_name(name) {
                 f.write_str(name)?;
             } else {
-                quote_into(f, name)?;
+                f.write_str(&quote(name.as_bytes()))?;
             }
             f.write_str("=")?;
-            quote_into(f, value)?;
+            f.write_str(&quote(value.as_bytes()))?;
         }
         f.write_str("}")
     }

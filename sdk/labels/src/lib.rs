@@ -10,12 +10,10 @@ mod builder;
 mod labels;
 mod name;
 mod packed;
-mod quote;
 
 pub use builder::LabelsBuilder;
 pub use labels::{Iter, Labels, hash_pairs};
 pub use name::{is_legacy_label_name, is_legacy_metric_name, is_utf8_name};
-pub use quote::quote_into;
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME: &str = "__name__";

@@ -13,9 +13,11 @@
 pub mod consumer;
 pub mod delivery;
 pub mod logs;
+pub mod metrics;
 pub mod otlp;
 
 pub use consumer::{BoxFuture, Consumer, FanOut, Receiver, Refused};
 pub use delivery::{Delivery, Outcome, Settle};
 pub use logs::{LogBatch, LogEntry, LogGroup, LogsReceiver, Metadata};
+pub use metrics::{Exemplar, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times, is_stale};
 pub use otlp::{OtelConsumer, OtlpBatch, OtlpSignal};

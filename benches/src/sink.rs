@@ -1,0 +1,158 @@
+//! Backends that count: Loki's push, Prometheus remote write, OTLP over gRPC.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+
+use crate::wire::fields;
+
+/// What arrived.
+#[derive(Default)]
+pub struct Tally {
+    /// Lines, samples or spans.
+    pub items: AtomicU64,
+    /// Bytes of the bodies as they came.
+    pub wire_bytes: AtomicU64,
+    /// Requests.
+    pub requests: AtomicU64,
+    /// How often each sequence number was seen, where the items carry one.
+    pub seen: Mutex<HashMap<u64, u32>>,
+}
+
+/// Which protocol a sink speaks.
+#[derive(Clone, Copy)]
+pub enum Protocol {
+    /// POST, snappy protobuf, entries carry `seq=N`.
+    Loki,
+    /// POST, snappy protobuf.
+    RemoteWrite,
+}
+
+/// Starts an HTTP sink on a free port of the loopback interface.
+pub async fn http(protocol: Protocol) -> std::io::Result<(u16, Arc<Tally>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let tally = Arc::new(Tally::default());
+    let counted = tally.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tally = counted.clone();
+            tokio::spawn(async move {
+                let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let tally = tally.clone();
+                    async move {
+                        let body = request.into_body().collect().await?.to_bytes();
+                        tally.requests.fetch_add(1, Relaxed);
+                        tally.wire_bytes.fetch_add(body.len() as u64, Relaxed);
+                        if let Ok(message) = snap::raw::Decoder::new().decompress_vec(&body) {
+                            count(protocol, &message, &tally);
+                        }
+                        Ok::<_, hyper::Error>(
+                            http::Response::builder().status(204).body(Full::new(Bytes::new())).expect("constant parts"),
+                        )
+                    }
+                });
+                let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    });
+    Ok((port, tally))
+}
+
+fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
+    match protocol {
+        // PushRequest.streams = 1, Stream.entries = 2, Entry.line = 2
+        Protocol::Loki => {
+            let mut seen = tally.seen.lock().expect("no holder panics");
+            for line in fields(message, 1).flat_map(|stream| fields(stream, 2)).flat_map(|entry| fields(entry, 2)) {
+                tally.items.fetch_add(1, Relaxed);
+                if let Some(sequence) = sequence(line) {
+                    *seen.entry(sequence).or_default() += 1;
+                }
+            }
+        }
+        // WriteRequest.timeseries = 1, TimeSeries.samples = 2
+        Protocol::RemoteWrite => {
+            let samples: u64 = fields(message, 1).map(|series| fields(series, 2).count() as u64).sum();
+            tally.items.fetch_add(samples, Relaxed);
+        }
+    }
+}
+
+fn sequence(line: &[u8]) -> Option<u64> {
+    let at = line.windows(4).position(|window| window == b"seq=")? + 4;
+    let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    std::str::from_utf8(&line[at..at + digits]).ok()?.parse().ok()
+}
+
+/// Starts an OTLP gRPC sink on a free port of the loopback interface; it counts spans.
+pub async fn grpc() -> std::io::Result<(u16, Arc<Tally>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let tally = Arc::new(Tally::default());
+    let counted = tally.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let _ = stream.set_nodelay(true);
+            let tally = counted.clone();
+            tokio::spawn(async move {
+                let _ = grpc_connection(stream, tally).await;
+            });
+        }
+    });
+    Ok((port, tally))
+}
+
+async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>) -> Result<(), h2::Error> {
+    let mut connection = h2::server::Builder::new()
+        .initial_window_size(8 << 20)
+        .initial_connection_window_size(24 << 20)
+        .max_concurrent_streams(1000)
+        .handshake::<_, Bytes>(stream)
+        .await?;
+    while let Some(accepted) = connection.accept().await {
+        let (request, mut respond) = accepted?;
+        let tally = tally.clone();
+        tokio::spawn(async move {
+            let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
+            let mut body = request.into_body();
+            let mut message = Vec::new();
+            while let Some(Ok(piece)) = body.data().await {
+                let _ = body.flow_control().release_capacity(piece.len());
+                message.extend_from_slice(&piece);
+            }
+            tally.requests.fetch_add(1, Relaxed);
+            tally.wire_bytes.fetch_add(message.len() as u64, Relaxed);
+            let payload = message.get(5..).unwrap_or_default();
+            let inflated;
+            let payload = if gzip && message.first() == Some(&1) {
+                use std::io::Read;
+                let mut out = Vec::new();
+                let _ = flate2::read::GzDecoder::new(payload).read_to_end(&mut out);
+                inflated = out;
+                &inflated[..]
+            } else {
+                payload
+            };
+            // resource_spans = 1, scope_spans = 2, spans = 2
+            let spans = fields(payload, 1).flat_map(|resource| fields(resource, 2)).map(|scope| fields(scope, 2).count() as u64);
+            tally.items.fetch_add(spans.sum(), Relaxed);
+
+            let response = http::Response::builder().header("content-type", "application/grpc").body(()).expect("constant parts");
+            if let Ok(mut stream) = respond.send_response(response, false) {
+                let _ = stream.send_data(Bytes::from_static(&[0; 5]), false);
+                let mut trailers = http::HeaderMap::new();
+                trailers.insert("grpc-status", http::HeaderValue::from_static("0"));
+                let _ = stream.send_trailers(trailers);
+            }
+        });
+    }
+    Ok(())
+}
