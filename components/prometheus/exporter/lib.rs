@@ -1,7 +1,5 @@
 //! prometheus.exporter.*.
 
-pub mod unix;
-
 use sdk_component::Definition;
 
 /// Every component of this family.

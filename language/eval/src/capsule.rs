@@ -4,6 +4,9 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::convert::ValueError;
+use crate::value::Value;
+
 /// A host object inside a [`crate::Value`]: a log receiver, an OTLP consumer, an HTTP handler.
 #[derive(Clone)]
 pub struct Capsule(Arc<dyn CapsuleObject>);
@@ -81,34 +84,49 @@ impl fmt::Debug for Capsule {
     }
 }
 
-/// Lets a host type that implements [`CapsuleObject`] be an attribute: decodes only from its own capsule, encodes to one.
-/// `null` is refused: a receiver that does not exist cannot receive.
+/// Makes a host type usable as the type of an attribute or an export.
+///
+/// ```ignore
+/// #[derive(Clone)]
+/// pub struct LogsReceiver { … }
+/// impl CapsuleObject for LogsReceiver { … }        // implement `equals`: each export makes a new capsule
+/// language_eval::capsule!(LogsReceiver, "loki.LogsReceiver");
+/// ```
+/// The type is `Clone + CapsuleObject`. `null` is refused; a zero capsule (spec §3.3a) is passed on as it is.
 #[macro_export]
 macro_rules! capsule {
     ($type:ty, $name:literal) => {
-        impl $crate::ToValue for $type {
-            fn to_value(&self) -> $crate::Value {
-                $crate::Value::Capsule($crate::Capsule::new(self.clone()))
-            }
-        }
-
         impl $crate::FromValue for $type {
-            fn from_value(value: &$crate::Value) -> Result<Self, $crate::ValueError> {
-                match value {
-                    $crate::Value::Capsule(capsule) => capsule.downcast_ref::<$type>().cloned().ok_or_else(|| {
-                        $crate::ValueError::new(format!("expected capsule({:?}), got {capsule:?}", $name))
-                    }),
-                    other => Err($crate::ValueError::new(format!("should be capsule, got {}", other.kind()))),
-                }
+            fn from_value(value: &$crate::Value) -> ::core::result::Result<Self, $crate::ValueError> {
+                $crate::capsule::from_value(value, $name)
             }
 
-            fn zero() -> Option<Self> {
-                None
+            fn zero() -> ::core::option::Option<Self> {
+                ::core::option::Option::None
             }
 
             fn schema() -> $crate::TypeSchema {
                 $crate::TypeSchema::Capsule($name)
             }
         }
+
+        impl $crate::ToValue for $type {
+            fn to_value(&self) -> $crate::Value {
+                $crate::Value::Capsule($crate::Capsule::new(::core::clone::Clone::clone(self)))
+            }
+        }
     };
+}
+
+/// What [`capsule!`] decodes with.
+pub fn from_value<T: CapsuleObject + Clone>(value: &Value, name: &str) -> Result<T, ValueError> {
+    match value {
+        Value::Capsule(capsule) => capsule.downcast_ref::<T>().cloned().ok_or_else(|| {
+            let got = capsule.object().type_name();
+            ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
+        }),
+        Value::Secret(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a secret"))),
+        Value::Target(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a target"))),
+        other => Err(ValueError::mismatch("capsule", other).with_hint(format!("refer to an export of type {name}"))),
+    }
 }

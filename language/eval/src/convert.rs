@@ -1,7 +1,14 @@
 //! Values to typed fields, and back (spec §2.5).
 
+mod lists;
+mod numbers;
+mod targets;
+mod texts;
+
 use crate::schema::TypeSchema;
 use crate::value::Value;
+
+pub use texts::parse_text;
 
 /// A type that an attribute can have.
 ///
@@ -16,12 +23,33 @@ pub trait FromValue: Sized {
 
     /// For docs, `validate`, completion and the UI.
     fn schema() -> TypeSchema;
+
+    /// A list of this type. Only `u8` has its own way: a list of bytes is also a text.
+    #[doc(hidden)]
+    fn list_from_value(value: &Value) -> Result<Vec<Self>, ValueError> {
+        lists::from_array(value)
+    }
+
+    /// The type of such a list.
+    #[doc(hidden)]
+    fn list_schema() -> TypeSchema {
+        TypeSchema::List(Box::new(Self::schema()))
+    }
 }
 
 /// The way back: for exports, for the web API, and to see whether two argument sets are equal.
 pub trait ToValue {
     /// The value that would decode to this.
     fn to_value(&self) -> Value;
+
+    /// A list of this type; see [`FromValue::list_from_value`].
+    #[doc(hidden)]
+    fn list_to_value(list: &[Self]) -> Value
+    where
+        Self: Sized,
+    {
+        Value::Array(list.iter().map(ToValue::to_value).collect())
+    }
 }
 
 /// Why a value does not fit.
@@ -44,9 +72,28 @@ pub enum PathSegment {
     Index(usize),
 }
 
+/// [`FromValue::from_value`] with what `null` means: the type's zero, or a refusal. This is what decoders call.
+pub fn from_value_or_zero<T: FromValue>(value: &Value) -> Result<T, ValueError> {
+    match value {
+        Value::Null => T::zero().ok_or_else(|| ValueError::new("must not be null")),
+        value => T::from_value(value),
+    }
+}
+
 // === impl ValueError ===
 
 impl ValueError {
+    /// `should be number, got string`
+    pub fn mismatch(expected: &str, value: &Value) -> ValueError {
+        ValueError::new(format!("should be {expected}, got {}", value.kind()))
+    }
+
+    /// With a hint of what to write instead.
+    pub fn with_hint(mut self, hint: impl Into<String>) -> ValueError {
+        self.hint = Some(hint.into());
+        self
+    }
+
     /// About the value itself.
     pub fn new(message: impl Into<String>) -> ValueError {
         ValueError { path: Vec::new(), message: message.into(), hint: None }
@@ -62,5 +109,27 @@ impl ValueError {
     pub fn at_index(mut self, index: usize) -> ValueError {
         self.path.insert(0, PathSegment::Index(index));
         self
+    }
+}
+
+/// `.field[2] should be number, got string`
+impl std::fmt::Display for ValueError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path.iter().try_for_each(|segment| write!(f, "{segment}"))?;
+        if !self.path.is_empty() {
+            f.write_str(" ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+impl std::fmt::Display for PathSegment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PathSegment::Field(name) => write!(f, ".{name}"),
+            PathSegment::Index(index) => write!(f, "[{index}]"),
+        }
     }
 }

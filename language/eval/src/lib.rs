@@ -12,15 +12,28 @@
 pub mod block;
 pub mod capsule;
 pub mod convert;
+pub mod decode;
+pub mod encode;
+pub mod evaluate;
+pub mod operators;
 pub mod schema;
+pub mod scope;
+pub mod secret;
+pub mod stdlib;
 pub mod value;
+pub mod word;
 
 // The derives name this crate by its path from outside.
 extern crate self as language_eval;
 
-pub use block::{Block, BodyNode, Exports};
+pub use block::{Block, BodyNode, BodySource, Exports, Invalid, Validate};
 pub use capsule::{Capsule, CapsuleObject, DataEdge};
 pub use convert::{FromValue, ToValue, ValueError};
-pub use language_derive::{Arguments, Block, Exports};
+pub use decode::decode_attributes;
+pub use evaluate::evaluate;
+pub use language_derive::{Arguments, Block, Exports, Word};
 pub use schema::{BlockSchema, TypeSchema};
-pub use value::{Number, Object, Text, Value};
+pub use scope::Scope;
+pub use secret::{OptionalSecret, SecretString};
+pub use value::{Number, Object, Target, Text, Value};
+pub use word::Word;

@@ -40,6 +40,8 @@ pub enum FieldKind {
         repeat: Repeat,
         /// Takes a label.
         labelled: bool,
+        /// What applies when it is left out, as an object; `None` when it is then not there at all.
+        absent: Option<crate::Value>,
     },
 }
 
@@ -55,7 +57,7 @@ pub enum Repeat {
 }
 
 /// The type of an attribute.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum TypeSchema {
     /// Anything.
     Any,

@@ -85,6 +85,8 @@ pub struct Function {
 pub struct FunctionError {
     /// Which argument (from 0), or the call as a whole.
     pub argument: Option<usize>,
+    /// Where inside that argument, outermost first.
+    pub path: Vec<crate::convert::PathSegment>,
     /// What is wrong.
     pub message: String,
 }
@@ -104,6 +106,159 @@ impl Value {
             Value::Function(_) => "function",
             Value::Secret(_) | Value::Target(_) | Value::Capsule(_) => "capsule",
         }
+    }
+
+    /// Whether it is [`Value::Null`].
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+}
+
+/// Printed as a configuration would write it; secrets as `(secret)`.
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Null => f.write_str("null"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::String(text) => f.write_str(&base_stdx::quote::quote(text.as_bytes())),
+            Value::Bool(truth) => write!(f, "{truth}"),
+            Value::Array(items) => f.debug_list().entries(items.iter()).finish(),
+            Value::Object(object) => object.fmt(f),
+            Value::Function(function) => write!(f, "function({})", function.name),
+            Value::Secret(secret) => secret.fmt(f),
+            Value::Target(target) => target.fmt(f),
+            Value::Capsule(capsule) => capsule.fmt(f),
+        }
+    }
+}
+
+/// Sameness, as change detection needs it: of the same type and, inside, the same. The operator `==` of the language is
+/// laxer (a secret equals the text it holds) and lives in `operators`.
+impl PartialEq for Value {
+    fn eq(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Number(left), Value::Number(right)) => left == right,
+            (Value::String(left), Value::String(right)) => left == right,
+            (Value::Bool(left), Value::Bool(right)) => left == right,
+            (Value::Array(left), Value::Array(right)) => Arc::ptr_eq(left, right) || left == right,
+            (Value::Object(left), Value::Object(right)) => left == right,
+            (Value::Function(left), Value::Function(right)) => left.name == right.name,
+            (Value::Secret(left), Value::Secret(right)) => left == right,
+            (Value::Target(left), Value::Target(right)) => left == right,
+            (Value::Capsule(left), Value::Capsule(right)) => left == right,
+            _ => false,
+        }
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::String(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::String(text.into())
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::Bool(truth)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Number(Number::Int(number))
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Value {
+        Value::Number(number.into())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Value {
+        Value::Number(Number::Float(number))
+    }
+}
+
+impl From<Vec<Value>> for Value {
+    fn from(items: Vec<Value>) -> Value {
+        Value::Array(items.into())
+    }
+}
+
+impl From<Object> for Value {
+    fn from(object: Object) -> Value {
+        Value::Object(object)
+    }
+}
+
+// === impl Number ===
+
+impl Number {
+    /// As a float; integers beyond 2^53 lose digits.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Int(number) => number as f64,
+            Number::Uint(number) => number as f64,
+            Number::Float(number) => number,
+        }
+    }
+}
+
+/// As an `Int` if it fits, so that one number has one form.
+impl From<u64> for Number {
+    fn from(number: u64) -> Number {
+        i64::try_from(number).map_or(Number::Uint(number), Number::Int)
+    }
+}
+
+/// Integers exactly; a float on either side makes it a comparison of floats, in which NaN is the same as NaN.
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        match (*self, *other) {
+            (Number::Int(left), Number::Int(right)) => left == right,
+            (Number::Uint(left), Number::Uint(right)) => left == right,
+            (Number::Int(int), Number::Uint(uint)) | (Number::Uint(uint), Number::Int(int)) => {
+                u64::try_from(int).is_ok_and(|int| int == uint)
+            }
+            (left, right) => {
+                let (left, right) = (left.as_f64(), right.as_f64());
+                left == right || (left.is_nan() && right.is_nan())
+            }
+        }
+    }
+}
+
+/// Without an exponent, as it converts to a string.
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Number::Int(number) => write!(f, "{number}"),
+            Number::Uint(number) => write!(f, "{number}"),
+            Number::Float(number) => f.write_str(&base_stdx::float::plain(*number)),
+        }
+    }
+}
+
+// === impl FunctionError ===
+
+impl FunctionError {
+    /// About the call as a whole.
+    pub fn new(message: impl Into<String>) -> FunctionError {
+        FunctionError { argument: None, path: Vec::new(), message: message.into() }
+    }
+
+    /// About one argument (from 0), or something inside it.
+    pub fn argument(argument: usize, error: crate::ValueError) -> FunctionError {
+        FunctionError { argument: Some(argument), path: error.path, message: error.message }
     }
 }
 
@@ -143,6 +298,18 @@ impl From<String> for Text {
     }
 }
 
+impl From<Vec<u8>> for Text {
+    fn from(text: Vec<u8>) -> Text {
+        Text(text.into())
+    }
+}
+
+impl Default for Text {
+    fn default() -> Text {
+        Text::from_bytes(&[])
+    }
+}
+
 impl fmt::Debug for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}", self.to_string_lossy())
@@ -150,6 +317,13 @@ impl fmt::Debug for Text {
 }
 
 // === impl Secret ===
+
+impl Secret {
+    /// Whether its text must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind != SecretKind::OptionalPlain
+    }
+}
 
 /// A secret has no printable form.
 impl fmt::Debug for Secret {
@@ -182,6 +356,18 @@ impl Object {
     /// Whether it is `{}`.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
