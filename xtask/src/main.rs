@@ -2,6 +2,8 @@
 //!
 //! The checks are plain functions that return every fault they find, so that `cargo test --workspace` runs them as well.
 
+mod differences;
+mod docs;
 mod floors;
 mod names;
 mod tidy;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     match arguments.first().map(String::as_str) {
         Some("check") => check(),
         Some("test") => run("cargo", &["test", "--workspace"], rest),
+        Some("docs") => docs(rest.iter().any(|argument| argument == "--check")),
         Some("bench") => {
             let built = run("cargo", &["build", "--release", "--package", "ferroalloy", "--package", "benches"], &[]);
             if built == ExitCode::SUCCESS { run("target/release/benches", &[], rest) } else { built }
@@ -37,7 +40,7 @@ fn main() -> ExitCode {
 
 fn check() -> ExitCode {
     let mut faults = Vec::new();
-    for (name, found) in [("floors", floors::faults()), ("names", names::faults()), ("tidy", tidy::faults())] {
+    for (name, found) in [("floors", floors::faults()), ("names", names::faults()), ("tidy", tidy::faults()), ("docs", docs::faults())] {
         println!("{name}: {}", if found.is_empty() { "fine".to_owned() } else { format!("{} faults", found.len()) });
         faults.extend(found);
     }
@@ -49,6 +52,24 @@ fn check() -> ExitCode {
         run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]),
     ];
     if faults.is_empty() && tools.iter().all(|code| *code == ExitCode::SUCCESS) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn docs(check: bool) -> ExitCode {
+    if check {
+        let faults = docs::faults();
+        faults.iter().for_each(|fault| eprintln!("{fault}"));
+        return if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    match docs::write() {
+        Ok(pages) => {
+            println!("{pages} pages written under docs/");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot write the pages: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn run(program: &str, fixed: &[&str], rest: &[String]) -> ExitCode {

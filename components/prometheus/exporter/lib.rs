@@ -1,5 +1,7 @@
 //! prometheus.exporter.*.
 
+pub mod unix;
+
 use sdk_component::Definition;
 
 /// Every component of this family.

@@ -1,0 +1,192 @@
+//! What a collector is, and the files it reads.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use base_metrics::FamilyWriter;
+
+/// One group of families of the page, such as `cpu` or `meminfo`.
+pub(crate) trait Collector: Send {
+    /// Reads the host and writes the families. What was written before a failure stays on the page.
+    fn collect(&mut self, scratch: &mut Scratch, page: &mut FamilyWriter<'_>) -> Result<(), Failure>;
+}
+
+/// Why a collector has nothing, or not all, to show.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The host does not have what the collector looks for: told by `node_scrape_collector_success 0` only.
+    NoData,
+    /// Something went wrong.
+    Failed(String),
+}
+
+/// Where the host's trees are mounted.
+#[derive(Clone, Debug)]
+pub(crate) struct Paths {
+    pub procfs: PathBuf,
+    pub sysfs: PathBuf,
+    pub rootfs: PathBuf,
+    pub udev: PathBuf,
+}
+
+/// Room to read into, shared by all collectors of a page.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    bytes: Vec<u8>,
+}
+
+/// A file of procfs or sysfs that is read again and again: opened once, then read from its start each time.
+#[derive(Debug)]
+pub(crate) struct Source {
+    path: PathBuf,
+    file: Option<File>,
+    shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    /// The kernel writes it out in one go: a read that did not fill the room was the whole file.
+    Single,
+    /// The kernel hands it out record by record: only an empty read is the end.
+    Records,
+}
+
+/// More than this is not read: the largest file here, the interrupt counts of a big machine, stays far below.
+const MAX_BYTES: usize = 8 << 20;
+const FIRST_READ: usize = 16 << 10;
+
+// === impl Source ===
+
+impl Source {
+    /// A file the kernel writes out in one go: `meminfo`, `stat`, `loadavg`, `pressure/*`, everything in `sys` and
+    /// sysfs.
+    pub fn single(path: PathBuf) -> Source {
+        Source { path, file: None, shape: Shape::Single }
+    }
+
+    /// A file the kernel hands out record by record: `vmstat`, `diskstats`, `mounts`, `net/dev` and other tables.
+    pub fn records(path: PathBuf) -> Source {
+        Source { path, file: None, shape: Shape::Records }
+    }
+
+    /// The file's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The whole text as it is now.
+    pub fn read<'s>(&mut self, scratch: &'s mut Scratch) -> io::Result<&'s str> {
+        let length = match self.fill(&mut scratch.bytes) {
+            Ok(length) => length,
+            Err(error) if self.file.is_some() => {
+                // What the file belonged to may be gone and back, such as a network device: look for it anew.
+                self.file = None;
+                if !may_be_stale(&error) {
+                    return Err(error);
+                }
+                self.fill(&mut scratch.bytes)?
+            }
+            Err(error) => return Err(error),
+        };
+        scratch.text(length)
+    }
+
+    fn fill(&mut self, bytes: &mut Vec<u8>) -> io::Result<usize> {
+        let file = match &self.file {
+            Some(file) => file,
+            None => self.file.insert(File::open(&self.path)?),
+        };
+        if bytes.len() < FIRST_READ {
+            bytes.resize(FIRST_READ, 0);
+        }
+        let mut filled = 0;
+        loop {
+            if filled == bytes.len() {
+                if filled >= MAX_BYTES {
+                    return Err(io::Error::other(format!("more than {MAX_BYTES} bytes")));
+                }
+                bytes.resize(filled * 2, 0);
+            }
+            let read = match file.read_at(&mut bytes[filled..], filled as u64) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            filled += read;
+            if read == 0 || (self.shape == Shape::Single && filled < bytes.len()) {
+                return Ok(filled);
+            }
+        }
+    }
+}
+
+fn may_be_stale(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ESTALE | libc::ENOENT | libc::ESRCH))
+}
+
+// === impl Scratch ===
+
+impl Scratch {
+    /// Bytes that are not UTF-8 (device names, mount points) become replacement characters: the page is UTF-8.
+    fn text(&mut self, length: usize) -> io::Result<&str> {
+        if std::str::from_utf8(&self.bytes[..length]).is_err() {
+            let mended = String::from_utf8_lossy(&self.bytes[..length]).into_owned().into_bytes();
+            self.bytes = mended;
+            return std::str::from_utf8(&self.bytes).map_err(io::Error::other);
+        }
+        std::str::from_utf8(&self.bytes[..length]).map_err(io::Error::other)
+    }
+}
+
+// === impl Failure ===
+
+impl Failure {
+    /// A failure to read `path`.
+    pub fn reading(path: &Path, error: &io::Error) -> Failure {
+        Failure::Failed(format!("cannot read {}: {error}", path.display()))
+    }
+
+    /// No data when the file is not there, a failure otherwise.
+    pub fn absent_or(path: &Path, error: &io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::NotFound { Failure::NoData } else { Failure::reading(path, error) }
+    }
+
+    /// The file does not look as it should.
+    pub fn malformed(path: &Path, what: &str) -> Failure {
+        Failure::Failed(format!("cannot make sense of {}: {what:?}", path.display()))
+    }
+}
+
+/// A number as the kernel writes it.
+pub(crate) fn number(text: &str, path: &Path) -> Result<f64, Failure> {
+    text.parse().map_err(|_| Failure::malformed(path, text))
+}
+
+/// A whole file that holds one number; not kept open.
+pub(crate) fn read_number(path: &Path) -> io::Result<f64> {
+    std::fs::read_to_string(path)?.trim().parse().map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_from_its_start_each_time_and_may_grow_or_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stat");
+        let mut source = Source::records(path.clone());
+        let mut scratch = Scratch::default();
+        assert_eq!(source.read(&mut scratch).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, "one\n").unwrap();
+        assert_eq!(source.read(&mut scratch).unwrap(), "one\n");
+        let long = "two ".repeat(20_000);
+        std::fs::write(&path, &long).unwrap();
+        assert_eq!(source.read(&mut scratch).unwrap(), long);
+        std::fs::write(&path, b"a\xffb").unwrap();
+        assert_eq!(source.read(&mut scratch).unwrap(), "a\u{fffd}b");
+        assert_eq!(Source::single(path).read(&mut scratch).unwrap(), "a\u{fffd}b");
+    }
+}
