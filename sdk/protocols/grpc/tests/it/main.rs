@@ -1,0 +1,151 @@
+//! Client and server against each other, over memory and over sockets of this machine.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sdk_protocols_compression::Coding;
+use sdk_protocols_grpc::server::unary;
+use sdk_protocols_grpc::{Body, Channel, ChannelConfig, Code, Connect, Status, Stream};
+
+/// Every connection is a pipe to a server that calls `answer`.
+struct Pipe {
+    answer: fn(Bytes) -> Result<Bytes, Status>,
+    limit: usize,
+    connections: AtomicUsize,
+    /// Cuts the connection after this many requests.
+    requests: Option<usize>,
+}
+
+impl Connect for Pipe {
+    fn connect(&self) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + '_>> {
+        Box::pin(async {
+            self.connections.fetch_add(1, Ordering::Relaxed);
+            let (ours, theirs) = tokio::io::duplex(1 << 16);
+            let (answer, limit) = (self.answer, self.limit);
+            let seen = Arc::new(AtomicUsize::new(0));
+            let (end, ended) = tokio::sync::oneshot::channel::<()>();
+            let end = Arc::new(std::sync::Mutex::new(Some(end)));
+            let requests = self.requests;
+            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+                let last = Some(seen.fetch_add(1, Ordering::Relaxed) + 1) == requests;
+                let end = last.then(|| end.lock().unwrap().take()).flatten();
+                async move {
+                    let response: Response<Body> =
+                        unary(request, limit, |message| async move { answer(message) }).await;
+                    drop(end);
+                    Ok::<_, std::convert::Infallible>(response)
+                }
+            });
+            base_sys::task::spawn("server", async move {
+                let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                    .serve_connection(TokioIo::new(theirs), service);
+                tokio::select! {
+                    _ = serving => {}
+                    _ = async { let _ = ended.await; tokio::time::sleep(Duration::from_millis(50)).await } => {}
+                }
+            });
+            Ok(Box::new(ours) as Box<dyn Stream>)
+        })
+    }
+}
+
+fn channel(
+    answer: fn(Bytes) -> Result<Bytes, Status>,
+    coding: Coding,
+    requests: Option<usize>,
+) -> (Channel, Arc<Pipe>) {
+    let pipe = Arc::new(Pipe { answer, limit: 1 << 20, connections: AtomicUsize::new(0), requests });
+    let config = ChannelConfig {
+        authority: "http://test:4317".parse().unwrap(),
+        headers: HeaderMap::new(),
+        coding,
+        level: None,
+        ping_interval: None,
+        ping_timeout: Duration::from_secs(20),
+        ping_when_idle: false,
+    };
+    (Channel::new(config, pipe.clone()), pipe)
+}
+
+fn reverse(message: Bytes) -> Result<Bytes, Status> {
+    Ok(message.iter().rev().copied().collect::<Vec<_>>().into())
+}
+
+#[tokio::test]
+async fn a_message_arrives_whole_under_every_coding() {
+    for coding in [Coding::Identity, Coding::Gzip, Coding::Zstd, Coding::SnappyFramed, Coding::Zlib] {
+        let (channel, pipe) = channel(reverse, coding, None);
+        for size in [0, 1, 20_000, 700_000] {
+            let sent: Vec<u8> = (0..size).map(|i: u32| i.to_le_bytes()[i as usize % 3]).collect();
+            let (head, tail) = sent.split_at(sent.len() / 2);
+            let segments = vec![Bytes::copy_from_slice(head), Bytes::copy_from_slice(tail)];
+            let reply = channel.unary("/a.B/C", segments, HeaderMap::new()).await.unwrap();
+            assert_eq!(reply.message, reverse(sent.into()).unwrap(), "{coding:?} {size}");
+        }
+        assert_eq!(pipe.connections.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_status_arrives_with_its_delay() {
+    let status = || Status::new(Code::ResourceExhausted, "full").retry_after(Duration::from_secs(3));
+    let (channel, _) = channel(
+        |_| Err(Status::new(Code::ResourceExhausted, "full").retry_after(Duration::from_secs(3))),
+        Coding::Identity,
+        None,
+    );
+    assert_eq!(channel.unary("/a.B/C", vec![Bytes::from_static(b"x")], HeaderMap::new()).await, Err(status()));
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_also_when_it_hides_in_compression() {
+    for coding in [Coding::Identity, Coding::Gzip] {
+        let (channel, _) = channel(reverse, coding, None);
+        let refused = channel.unary("/a.B/C", vec![vec![0; 2 << 20].into()], HeaderMap::new()).await.unwrap_err();
+        assert_eq!(refused.code, Code::ResourceExhausted, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_again() {
+    let (channel, pipe) = channel(reverse, Coding::Identity, Some(1));
+    for round in 1..=3 {
+        let reply = channel.unary("/a.B/C", vec![Bytes::from_static(b"ab")], HeaderMap::new()).await.unwrap();
+        assert_eq!(reply.message, "ba");
+        assert_eq!(pipe.connections.load(Ordering::Relaxed), round);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+}
+
+struct Nowhere;
+
+impl Connect for Nowhere {
+    fn connect(&self) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + '_>> {
+        Box::pin(async { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) })
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_that_cannot_be_reached_is_unavailable() {
+    let (_, pipe) = channel(reverse, Coding::Identity, None);
+    let config = ChannelConfig {
+        authority: "http://test:4317".parse().unwrap(),
+        headers: HeaderMap::new(),
+        coding: Coding::Identity,
+        level: None,
+        ping_interval: None,
+        ping_timeout: Duration::from_secs(20),
+        ping_when_idle: false,
+    };
+    drop(pipe);
+    let refused = Channel::new(config, Arc::new(Nowhere)).unary("/a.B/C", vec![], HeaderMap::new()).await.unwrap_err();
+    assert_eq!((refused.code, &refused.message[..]), (Code::Unavailable, "cannot connect: connection refused"));
+}
