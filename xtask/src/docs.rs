@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use language_eval::{Number, Value};
 use language_eval::schema::{BlockSchema, FieldKind, FieldSchema, Repeat, TypeSchema};
 use sdk_component::{Definition, Stability};
 
@@ -151,8 +152,26 @@ fn attributes(text: &mut String, heading: &str, schema: &BlockSchema) {
     let _ = writeln!(text, "| Name | Type | Default | |\n|---|---|---|---|\n{}\n", rows.join("\n"));
 }
 
-fn shown(value: &language_eval::Value) -> String {
-    language_eval::block::value_text(value).replace('|', "\\|")
+fn shown(value: &Value) -> String {
+    expression(value).replace('|', "\\|")
+}
+
+/// A value as one would write it.
+fn expression(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Number(Number::Int(number)) => number.to_string(),
+        Value::Number(Number::Uint(number)) => number.to_string(),
+        Value::Number(Number::Float(number)) => number.to_string(),
+        Value::String(text) => format!("{:?}", text.to_string_lossy()),
+        Value::Bool(truth) => truth.to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(expression).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            format!("{{{}}}", fields.iter().map(|(name, value)| format!("{name} = {}", expression(value))).collect::<Vec<_>>().join(", "))
+        }
+        Value::Secret(_) => "(secret)".to_owned(),
+        Value::Function(_) | Value::Target(_) | Value::Capsule(_) => "unset".to_owned(),
+    }
 }
 
 fn type_words(kind: &TypeSchema) -> String {
