@@ -20,4 +20,4 @@ pub use consumer::{BoxFuture, Consumer, FanOut, Receiver, Refused};
 pub use delivery::{Delivery, Outcome, Settle};
 pub use logs::{LogBatch, LogEntry, LogGroup, LogsReceiver, Metadata};
 pub use metrics::{Exemplar, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times, is_stale};
-pub use otlp::{OtelConsumer, OtlpBatch, OtlpSignal};
+pub use otlp::{Origin, OtelConsumer, OtlpBatch, OtlpSignal};

@@ -1,6 +1,7 @@
 //! OTLP stays bytes: a batch is the protobuf as it was received.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,13 +9,17 @@ use language_eval::{CapsuleObject, DataEdge, capsule};
 
 use crate::consumer::Receiver;
 
-/// Which of the three.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum OtlpSignal {
-    Traces,
-    Metrics,
-    Logs,
+pub use sdk_protocols_otlp::Signal as OtlpSignal;
+
+/// Where a request came from, for the components that ask: `from_context`, `metadata_keys`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// The peer's address, without its port.
+    pub peer: Option<IpAddr>,
+    /// Headers of the request, when its receiver has `include_metadata`; names in lower case.
+    pub metadata: Vec<(String, Vec<String>)>,
+    /// What the authenticator of the receiver learned: `username`, `subject`, …
+    pub auth: Vec<(String, String)>,
 }
 
 /// One or more export requests of one signal, undecoded.
@@ -29,14 +34,23 @@ pub struct OtlpBatch {
     pub payload: Vec<Bytes>,
     /// Spans, data points or log records in it.
     pub items: u32,
-    /// Metadata of the request it came with (`include_metadata`), shared; names in lower case.
-    pub metadata: Option<Arc<Vec<(String, Vec<String>)>>>,
+    /// Where it came from. Lost where batches of several origins are merged.
+    pub origin: Option<Arc<Origin>>,
 }
 
 /// What `otelcol.*` components list in `output`: the capsule `otelcol.Consumer`. It takes all three signals, and its
 /// component refuses what it has no pipeline for.
 #[derive(Clone, Debug)]
 pub struct OtelConsumer(pub Receiver<OtlpBatch>);
+
+// === impl Origin ===
+
+impl Origin {
+    /// The values of a header; names are in lower case.
+    pub fn header(&self, name: &str) -> Option<&[String]> {
+        self.metadata.iter().find(|(other, _)| other == name).map(|(_, values)| values.as_slice())
+    }
+}
 
 // === impl OtlpBatch ===
 
