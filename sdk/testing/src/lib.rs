@@ -1,1 +1,3 @@
 //! What component tests are written with.
+
+pub mod oracle;
