@@ -1,1 +1,32 @@
-//! The queue in front of every network exporter.
+//! The queue in front of every network exporter, one per endpoint.
+//!
+//! A record is an encoded request. Records wait in memory; when the memory bound is reached, because the endpoint is slow
+//! or down, the newer ones go to segment files, and come back in order when the endpoint does. With [`Config::durable`]
+//! each record is on the disk before its push resolves. What is not sent at a stop is written down and sent after the next
+//! start.
+//!
+//! ```text
+//!             ┌ ready (memory, being sent) ┐   ┌ unread (segment files) ┐   ┌ tail (memory, to be written) ┐
+//!  next() <───┤ oldest ……………………………………………… ├─<─┤ ………………………………………………… ├─<─┤ …………………………………………………… newest ├─<─── push()
+//!             └────────────────────────────┘   └────────────────────────┘   └──────────────────────────────┘
+//! ```
+//!
+//! What is promised: order is kept; a record whose settle handle heard `Delivered` was acknowledged, or is on the disk and
+//! survives `kill -9` and a power cut; a record that will never be sent is counted with its reason; a damaged file costs
+//! the damaged record; a full disk makes the queue a memory queue until there is room again. A crash may repeat records
+//! whose acknowledgement was not yet written down.
+
+mod config;
+mod counters;
+mod disk;
+mod driver;
+mod queue;
+mod record;
+
+pub use config::{Config, Disk, Overflow};
+pub use counters::{Counters, Lost};
+pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats};
+pub use record::Record;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! How large a queue may get, and what happens then.
+
+use std::path::PathBuf;
+
+/// How one queue behaves.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Named in logs: the component and endpoint.
+    pub name: String,
+    /// Bytes of records held in memory and ready to be sent. One record is always allowed, whatever its size.
+    pub memory_bytes: usize,
+    /// Where to spill, and how much; without it the queue is in memory only.
+    pub disk: Option<Disk>,
+    /// Each record is committed to the disk before its push resolves. Needs `disk`.
+    pub durable: bool,
+    /// What happens when memory and disk are full.
+    pub overflow: Overflow,
+}
+
+/// The disk part of a queue.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    /// A directory of its own: nothing else may live there. Created when missing.
+    pub dir: PathBuf,
+    /// Bytes of all segment files together.
+    pub max_bytes: u64,
+    /// A new segment file is begun when the current one has grown past this. Space is given back by whole segments.
+    pub segment_bytes: u64,
+}
+
+/// What a full queue does with one record more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overflow {
+    /// The pusher waits: back-pressure up to the source.
+    Wait,
+    /// The oldest records go (on disk: the oldest segment), counted as [`Lost::Overflow`](crate::Lost::Overflow).
+    DropOldest,
+    /// The new record goes, counted as [`Lost::Overflow`](crate::Lost::Overflow).
+    DropNewest,
+}
+
+/// The default size of a segment file: small enough that dropping the oldest is not a catastrophe.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+// === impl Disk ===
+
+impl Disk {
+    /// A disk part of at most `max_bytes` in `dir`, in segments of at most 16 MiB and at least eight of them.
+    pub fn new(dir: impl Into<PathBuf>, max_bytes: u64) -> Self {
+        Disk { dir: dir.into(), max_bytes, segment_bytes: SEGMENT_BYTES.min(max_bytes / 8).max(4096) }
+    }
+}
