@@ -9,10 +9,13 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod encoding;
+pub mod json;
 pub mod letters;
 pub mod literal;
 pub mod parser;
 pub mod printer;
+pub mod render;
 pub mod same;
 pub mod scanner;
 pub mod source;
@@ -20,6 +23,8 @@ pub mod token;
 
 pub use ast::File;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use encoding::check_encoding;
 pub use parser::{parse, parse_expression};
 pub use printer::format;
+pub use render::{Style, render};
 pub use source::{Location, Position, Source, Span};
