@@ -1,0 +1,178 @@
+//! The server over real connections on this machine's loopback device.
+
+use std::time::Duration;
+
+use language_eval::SecretString;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::*;
+use crate::arguments::{Auth, BasicAuth, Tls};
+use crate::routes::tests::FakeHost;
+
+struct Running {
+    http: Arc<Http>,
+    stop: tokio_util::sync::CancellationToken,
+    ended: base_sys::task::Task<Result<(), Stopped>>,
+}
+
+fn start() -> Running {
+    let options = Options { listen_address: "127.0.0.1:0".to_owned(), ..Options::default() };
+    let http = Arc::new(Http::bind(options, Vec::new()).unwrap());
+    let token = tokio_util::sync::CancellationToken::new();
+    let stop = Stop::new(token.clone(), Duration::from_secs(5));
+    let host: Arc<dyn Host> = Arc::new(FakeHost::default());
+    let ended = base_sys::task::spawn("http", http.clone().run(host, stop));
+    Running { http, stop: token, ended }
+}
+
+async fn ask(http: &Http, path: &str, headers: &str) -> String {
+    let stream = tokio::net::TcpStream::connect(http.local_address()).await.unwrap();
+    ask_on(stream, path, headers).await
+}
+
+/// The status line's code, a blank and the body.
+async fn ask_on(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str, headers: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    format!("{} {body}", head.split(' ').nth(1).unwrap())
+}
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+fn tls() -> Tls {
+    Tls {
+        cert_pem: include_str!("../tls/test_cert.pem").to_owned(),
+        cert_file: String::new(),
+        key_pem: SecretString::from(include_str!("../tls/test_key.pem")),
+        key_file: String::new(),
+        client_ca_pem: String::new(),
+        client_ca_file: String::new(),
+        client_auth_type: "NoClientCert".to_owned(),
+        cipher_suites: Vec::new(),
+        curve_preferences: Vec::new(),
+        min_version: String::new(),
+        max_version: String::new(),
+        windows_certificate_filter: None,
+    }
+}
+
+async fn tls_connect(http: &Http) -> std::io::Result<impl AsyncRead + AsyncWrite + Unpin> {
+    let mut roots = rustls::RootCertStore::empty();
+    let certificate = rustls_pemfile::certs(&mut include_bytes!("../tls/test_cert.pem").as_slice()).next().unwrap();
+    roots.add(certificate.unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect(http.local_address()).await?;
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    connector.connect("localhost".try_into().unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn until_the_first_load_only_readiness_and_health_are_answered() {
+    let running = start();
+    let http = &running.http;
+    assert_eq!(ask(http, "/-/healthy", "").await, "200 All Alloy components are healthy.\n");
+    assert_eq!(ask(http, "/-/ready", "").await, "200 Alloy is ready.\n");
+    assert_eq!(ask(http, "/metrics", "").await, "503 Alloy is not ready.\n");
+    (http.update(Arguments::default()).unwrap().commit)();
+    assert!(ask(http, "/metrics", "").await.starts_with("200 "));
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_from_outside_and_not_from_inside() {
+    let running = start();
+    let http = &running.http;
+    let basic = BasicAuth { username: "u".to_owned(), password: SecretString::from("p") };
+    let auth = Some(Auth { basic: Some(basic), filter: None });
+    (http.update(Arguments { tls: None, auth }).unwrap().commit)();
+    assert_eq!(ask(http, "/-/ready", "").await, "401 ");
+    assert_eq!(ask(http, "/-/ready", "authorization: Basic dTpw\r\n").await, "200 Alloy is ready.\n");
+    let inside = http.call(Request::get("/-/ready").body(Bytes::new()).unwrap()).await;
+    assert_eq!(inside.status(), StatusCode::OK);
+    assert_eq!(http.address(), "alloy.internal:12345");
+}
+
+#[tokio::test]
+async fn a_reload_switches_to_tls_and_back_without_a_new_port() {
+    let running = start();
+    let http = &running.http;
+    (http.update(Arguments { tls: Some(tls()), auth: None }).unwrap().commit)();
+    let stream = tls_connect(http).await.unwrap();
+    assert_eq!(ask_on(stream, "/-/ready", "").await, "200 Alloy is ready.\n");
+    (http.update(Arguments::default()).unwrap().commit)();
+    assert_eq!(ask(http, "/-/ready", "").await, "200 Alloy is ready.\n");
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_read_and_a_broken_one_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cert.pem");
+    std::fs::write(&path, include_str!("../tls/test_cert.pem")).unwrap();
+    let tls = Tls { cert_pem: String::new(), cert_file: path.to_str().unwrap().to_owned(), ..tls() };
+    let running = start();
+    (running.http.update(Arguments { tls: Some(tls), auth: None }).unwrap().commit)();
+    let before = running.http.state.tls().unwrap().config();
+    let rewrite = |text: &str, seconds| {
+        std::fs::write(&path, text).unwrap();
+        let changed = std::time::UNIX_EPOCH + Duration::from_secs(seconds);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(changed).unwrap();
+    };
+    rewrite("nonsense", 1_000);
+    assert!(Arc::ptr_eq(&before, &running.http.state.tls().unwrap().config()));
+    rewrite(include_str!("../tls/test_cert.pem"), 2_000);
+    assert!(!Arc::ptr_eq(&before, &running.http.state.tls().unwrap().config()));
+    let stream = tls_connect(&running.http).await.unwrap();
+    assert_eq!(ask_on(stream, "/-/ready", "").await, "200 Alloy is ready.\n");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_with_the_load() {
+    let running = start();
+    for (tls, expected) in [
+        (Tls { cert_pem: "nonsense".to_owned(), ..tls() }, "cert holds no PEM certificate"),
+        (Tls { key_pem: SecretString::from("nonsense"), ..tls() }, "key holds no PEM private key"),
+        (Tls { max_version: "TLS11".to_owned(), ..tls() }, "no version of TLS is left: TLS10 and TLS11 are not spoken"),
+        (Tls { min_version: "SSL3".to_owned(), ..tls() }, "unknown TLS version \"SSL3\""),
+        (Tls { curve_preferences: vec!["CurveP521".to_owned()], ..tls() }, "curve \"CurveP521\" is not supported"),
+        (
+            Tls { cipher_suites: vec!["TLS_RSA_WITH_RC4_128_SHA".to_owned()], ..tls() },
+            "cipher suite \"TLS_RSA_WITH_RC4_128_SHA\" is not supported: it is unknown or unsafe",
+        ),
+        (Tls { client_auth_type: "Maybe".to_owned(), ..tls() }, "unknown client_auth_type \"Maybe\""),
+    ] {
+        let refused = running.http.update(Arguments { tls: Some(tls), auth: None });
+        assert_eq!(refused.err().unwrap().message, expected);
+    }
+    for name in ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"] {
+        let tls =
+            Tls { cipher_suites: vec![name.to_owned()], client_auth_type: "RequireAnyClientCert".to_owned(), ..tls() };
+        assert!(running.http.update(Arguments { tls: Some(tls), auth: None }).is_ok(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_said_at_once() {
+    let running = start();
+    let address = running.http.local_address().to_string();
+    let options = Options { listen_address: address.clone(), ..Options::default() };
+    let error = Http::bind(options, Vec::new()).err().unwrap();
+    assert_eq!(error.to_string(), format!("failed to listen on {address}: Address already in use (os error 98)"));
+}
+
+#[tokio::test]
+async fn stopping_finishes_what_was_asked_and_closes_the_port() {
+    let running = start();
+    let idle = tokio::net::TcpStream::connect(running.http.local_address()).await.unwrap();
+    assert_eq!(ask(&running.http, "/-/ready", "").await, "200 Alloy is ready.\n");
+    running.stop.cancel();
+    assert!(matches!(running.ended.await.returned(), Some(Ok(()))));
+    drop(idle);
+    assert!(tokio::net::TcpStream::connect(running.http.local_address()).await.is_err());
+}
