@@ -12,6 +12,7 @@
 mod family;
 mod number;
 mod page;
+pub mod process;
 mod registry;
 mod text;
 mod values;
