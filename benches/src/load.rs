@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::wire::{put_bytes, put_fixed64, put_number};
+use sdk_testing::wire::{put_bytes, put_fixed64, put_number};
 
 /// Samples on a page of [`targets`].
 pub const SAMPLES_PER_PAGE: usize = 550;

@@ -10,13 +10,12 @@
 
 mod agent;
 mod load;
-mod sink;
-mod wire;
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use agent::{Agent, Candidate, Kind};
+use sdk_testing::sink;
 
 const WARM_UP: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(20);
@@ -165,10 +164,7 @@ async fn tail(candidate: &Candidate) -> std::io::Result<Option<Row>> {
     let seen = window(&agent, &tally, WINDOW - Duration::from_secs(2)).await?;
     let written = writer.await.map_err(std::io::Error::other)??;
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let (lost, repeated) = {
-        let seen = tally.seen.lock().expect("no holder panics");
-        (written - seen.len() as u64, seen.values().filter(|count| **count > 1).count())
-    };
+    let (lost, repeated) = tally.lost_and_repeated(written);
     let note = format!(
         "{:.0} MB per CPU-second, {written} written, {lost} lost, {repeated} repeated",
         seen.1 as f64 * load::LINE_BYTES as f64 / 1e6 / seen.0.as_secs_f64()

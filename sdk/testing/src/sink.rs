@@ -1,7 +1,10 @@
 //! Backends that count: Loki's push, Prometheus remote write, OTLP over gRPC.
+//!
+//! They know every item that arrived, so that lost and repeated are what a checker says, not what a collector's own
+//! counters claim. A [`Mood`] makes them fail as real backends do.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -20,9 +23,17 @@ pub struct Tally {
     pub wire_bytes: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
-    /// How often each sequence number was seen, where the items carry one.
+    /// How often each sequence number was seen, where the items carry one (`seq=N`).
     pub seen: Mutex<HashMap<u64, u32>>,
+    /// The lines as they came, when [`Tally::keep_lines`] was asked for.
+    pub lines: Mutex<Option<Vec<Vec<u8>>>>,
+    /// How the backend feels.
+    pub mood: Mood,
 }
+
+/// What a backend answers: 0 is its good answer, any other number that status.
+#[derive(Default)]
+pub struct Mood(AtomicU16);
 
 /// Which protocol a sink speaks.
 #[derive(Clone, Copy)]
@@ -33,9 +44,58 @@ pub enum Protocol {
     RemoteWrite,
 }
 
+// === impl Mood ===
+
+impl Mood {
+    /// Answers every request so from now on; 0 is well again.
+    pub fn answer(&self, status: u16) {
+        self.0.store(status, Relaxed);
+    }
+
+    fn status(&self) -> Option<u16> {
+        Some(self.0.load(Relaxed)).filter(|status| *status != 0)
+    }
+}
+
+// === impl Tally ===
+
+impl Tally {
+    /// From now on [`Tally::lines`] holds every line.
+    pub fn keep_lines(&self) {
+        *lock(&self.lines) = Some(Vec::new());
+    }
+
+    /// Of the sequence numbers `0..sent`: how many never arrived, and how many arrived more than once.
+    pub fn lost_and_repeated(&self, sent: u64) -> (u64, u64) {
+        let seen = lock(&self.seen);
+        let lost = (0..sent).filter(|number| !seen.contains_key(number)).count() as u64;
+        (lost, seen.values().filter(|count| **count > 1).count() as u64)
+    }
+
+    /// Resolves when at least this many items have arrived, or fails after `patience`.
+    pub async fn wait_for(&self, items: u64, patience: std::time::Duration) -> Result<(), String> {
+        let reached = async {
+            while self.items.load(Relaxed) < items {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        };
+        let waited = tokio::time::timeout(patience, reached).await;
+        waited.map_err(|_| format!("{} of {items} items arrived in {patience:?}", self.items.load(Relaxed)))
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// Starts an HTTP sink on a free port of the loopback interface.
 pub async fn http(protocol: Protocol) -> std::io::Result<(u16, Arc<Tally>)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    http_on(protocol, 0).await
+}
+
+/// Starts an HTTP sink on a given port, to come back after having been away.
+pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc<Tally>)> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let port = listener.local_addr()?.port();
     let tally = Arc::new(Tally::default());
     let counted = tally.clone();
@@ -48,13 +108,14 @@ pub async fn http(protocol: Protocol) -> std::io::Result<(u16, Arc<Tally>)> {
                     async move {
                         let body = request.into_body().collect().await?.to_bytes();
                         tally.requests.fetch_add(1, Relaxed);
+                        if let Some(status) = tally.mood.status() {
+                            return Ok(answer(status));
+                        }
                         tally.wire_bytes.fetch_add(body.len() as u64, Relaxed);
                         if let Ok(message) = snap::raw::Decoder::new().decompress_vec(&body) {
                             count(protocol, &message, &tally);
                         }
-                        Ok::<_, hyper::Error>(
-                            http::Response::builder().status(204).body(Full::new(Bytes::new())).expect("constant parts"),
-                        )
+                        Ok::<_, hyper::Error>(answer(204))
                     }
                 });
                 let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -66,15 +127,25 @@ pub async fn http(protocol: Protocol) -> std::io::Result<(u16, Arc<Tally>)> {
     Ok((port, tally))
 }
 
+fn answer(status: u16) -> http::Response<Full<Bytes>> {
+    let mut response = http::Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    response
+}
+
 fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
     match protocol {
         // PushRequest.streams = 1, Stream.entries = 2, Entry.line = 2
         Protocol::Loki => {
-            let mut seen = tally.seen.lock().expect("no holder panics");
+            let mut seen = lock(&tally.seen);
+            let mut lines = lock(&tally.lines);
             for line in fields(message, 1).flat_map(|stream| fields(stream, 2)).flat_map(|entry| fields(entry, 2)) {
                 tally.items.fetch_add(1, Relaxed);
                 if let Some(sequence) = sequence(line) {
                     *seen.entry(sequence).or_default() += 1;
+                }
+                if let Some(lines) = &mut *lines {
+                    lines.push(line.to_vec());
                 }
             }
         }

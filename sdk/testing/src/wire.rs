@@ -5,8 +5,7 @@ pub fn fields(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     let mut rest = message;
     std::iter::from_fn(move || {
         loop {
-            let (key, length) = (varint(&mut rest)?, 0usize);
-            let _ = length;
+            let key = varint(&mut rest)?;
             let body: &[u8] = match key & 7 {
                 0 => {
                     varint(&mut rest)?;
