@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use language_eval::{FromValue, ToValue, TypeSchema, Value, ValueError};
+
 /// The actions of `rule { action = "…" }`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -41,8 +43,19 @@ impl Action {
         Action::Uppercase,
     ];
 
+    /// Their words, in the same order.
+    const WORDS: [&'static str; Action::ALL.len()] = {
+        let mut words = [""; Action::ALL.len()];
+        let mut i = 0;
+        while i < words.len() {
+            words[i] = Action::ALL[i].as_str();
+            i += 1;
+        }
+        words
+    };
+
     /// As written in a configuration.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Action::Replace => "replace",
             Action::Keep => "keep",
@@ -81,3 +94,31 @@ impl fmt::Display for UnknownAction {
 }
 
 impl std::error::Error for UnknownAction {}
+
+impl FromValue for Action {
+    fn from_value(value: &Value) -> Result<Action, ValueError> {
+        let word = String::from_value(value)?;
+        word.parse().map_err(|error: UnknownAction| {
+            let near = base_stdx::nearest(&word, Action::WORDS);
+            let error = ValueError::new(error.to_string());
+            match near {
+                Some(near) => error.with_hint(format!("did you mean {near:?}?")),
+                None => error,
+            }
+        })
+    }
+
+    fn zero() -> Option<Action> {
+        None
+    }
+
+    fn schema() -> TypeSchema {
+        TypeSchema::Word(&Action::WORDS)
+    }
+}
+
+impl ToValue for Action {
+    fn to_value(&self) -> Value {
+        Value::from(self.as_str())
+    }
+}

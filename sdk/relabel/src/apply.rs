@@ -1,9 +1,11 @@
 //! Rules at work.
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 
 use base_re2::Slots;
+use language_eval::{CapsuleObject, capsule};
 use md5::{Digest, Md5};
 use sdk_labels::{Labels, LabelsBuilder};
 
@@ -37,6 +39,11 @@ impl Rules {
         Rules { rules: rules.into(), names }
     }
 
+    /// The same rules, with which names they may set.
+    pub fn with_names(&self, names: NameRule) -> Rules {
+        Rules { rules: self.rules.clone(), names }
+    }
+
     /// The rules.
     pub fn as_slice(&self) -> &[Rule] {
         &self.rules
@@ -58,6 +65,23 @@ impl Rules {
         self.apply(&mut builder).then(|| builder.labels())
     }
 }
+
+/// What components export as `rules`.
+impl CapsuleObject for Rules {
+    fn type_name(&self) -> &'static str {
+        "relabel.Rules"
+    }
+
+    fn equals(&self, other: &dyn CapsuleObject) -> Option<bool> {
+        Some(other.as_any().downcast_ref::<Rules>().is_some_and(|other| self == other))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+capsule!(Rules, "relabel.Rules");
 
 impl Rule {
     fn apply(&self, labels: &mut LabelsBuilder, names: NameRule, scratch: &mut Scratch) -> bool {
@@ -143,9 +167,10 @@ fn last_of_md5(input: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rule::RuleRegex;
 
     fn check(rule: Rule, names: NameRule, labels: &[(&str, &str)], expect: Option<&str>) {
-        rule.validate().expect("a good rule");
+        rule.check().expect("a good rule");
         let relabelled = Rules::new([rule], names).relabel(&Labels::from_pairs(labels.iter().copied()));
         assert_eq!(relabelled.map(|labels| labels.to_string()).as_deref(), expect);
     }
@@ -159,7 +184,7 @@ mod tests {
 
     #[test]
     fn labelmap_works_on_a_snapshot() {
-        let regex = base_re2::Regex::anchored("(.)(.*)").expect("a good expression");
+        let regex = RuleRegex::new("(.)(.*)").expect("a good expression");
         let rule = Rule { action: Action::LabelMap, regex, replacement: "$2$1".into(), ..Rule::default() };
         let expect = r#"{"1c"="3", ab="2", ba="1", c1="3"}"#;
         check(rule, NameRule::Legacy, &[("ab", "1"), ("ba", "2"), ("c1", "3")], Some(expect));

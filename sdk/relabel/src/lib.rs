@@ -9,4 +9,4 @@ mod rule;
 
 pub use action::{Action, UnknownAction};
 pub use apply::Rules;
-pub use rule::{NameRule, Rule};
+pub use rule::{NameRule, Rule, RuleRegex};

@@ -1,31 +1,45 @@
 //! One rule, and what is wrong with it.
 
+use std::ops::Deref;
 use std::sync::LazyLock;
 
 use base_re2::Regex;
 use base_stdx::quote::quote;
+use language_eval::{Block, FromValue, Invalid, Text, ToValue, TypeSchema, Validate, Value, ValueError};
 use sdk_labels::{is_legacy_label_name, is_utf8_name};
 
 use crate::action::Action;
 
 /// What a `rule` block says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Block, Clone, Debug, PartialEq, Eq)]
+#[block(default, validate)]
 pub struct Rule {
-    /// Labels whose values, joined by `separator`, are the input. A missing label counts as "".
+    /// Labels whose values, joined by `separator`, are the input. A missing label counts as an empty text.
+    #[attr(optional)]
     pub source_labels: Vec<String>,
-    /// Default `;`.
+    /// What stands between the values of `source_labels`.
+    #[attr(default = DEFAULT_SEPARATOR.to_owned())]
     pub separator: String,
-    /// Matched against the whole input; dot takes newlines. Default `(.*)`.
-    pub regex: Regex,
-    /// For `hashmod`.
+    /// RE2 expression that is matched against the whole input; dot takes newlines.
+    #[attr(default = RuleRegex::anything())]
+    pub regex: RuleRegex,
+    /// For `hashmod`: the hash of the input is taken modulo this number.
+    #[attr(optional)]
     pub modulus: u64,
-    /// The label to set; with `replace` it may hold references to groups.
+    /// The label to set; with `replace` it may hold references to groups of the expression.
+    #[attr(optional)]
     pub target_label: String,
-    /// The value to set, with references to groups. Default `$1`.
+    /// The value to set; `$1` and `${name}` stand for groups of the expression.
+    #[attr(default = DEFAULT_REPLACEMENT.to_owned())]
     pub replacement: String,
-    /// Default `replace`.
+    /// What the rule does.
+    #[attr(default = Action::Replace)]
     pub action: Action,
 }
+
+/// The expression of a rule: anchored at both ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleRegex(pub Regex);
 
 /// Which names `replace` may set: a result that is not one is skipped, silently as in Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,23 +60,57 @@ static ANYTHING: LazyLock<Regex> = LazyLock::new(|| Regex::anchored(DEFAULT_REGE
 static NAME_TEMPLATE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^(?:(?:[a-zA-Z_]|\$(?:\{\w+\}|\w+))+\w*)+$").expect("a good expression"));
 
-impl Default for Rule {
-    fn default() -> Rule {
-        Rule {
-            source_labels: Vec::new(),
-            separator: DEFAULT_SEPARATOR.to_owned(),
-            regex: ANYTHING.clone(),
-            modulus: 0,
-            target_label: String::new(),
-            replacement: DEFAULT_REPLACEMENT.to_owned(),
-            action: Action::default(),
-        }
+impl RuleRegex {
+    /// `(.*)`
+    pub fn anything() -> RuleRegex {
+        RuleRegex(ANYTHING.clone())
+    }
+
+    /// Of this text.
+    pub fn new(text: &str) -> Result<RuleRegex, base_re2::Error> {
+        Regex::anchored(text).map(RuleRegex)
+    }
+}
+
+impl Deref for RuleRegex {
+    type Target = Regex;
+
+    fn deref(&self) -> &Regex {
+        &self.0
+    }
+}
+
+impl FromValue for RuleRegex {
+    fn from_value(value: &Value) -> Result<RuleRegex, ValueError> {
+        let text = Text::from_value(value)?;
+        let text = text.as_str().ok_or_else(|| ValueError::new("error parsing regexp: invalid UTF-8"))?;
+        RuleRegex::new(text).map_err(|error| ValueError::new(error.to_string()))
+    }
+
+    fn zero() -> Option<RuleRegex> {
+        RuleRegex::new("").ok()
+    }
+
+    fn schema() -> TypeSchema {
+        TypeSchema::Text("RE2 regular expression")
+    }
+}
+
+impl ToValue for RuleRegex {
+    fn to_value(&self) -> Value {
+        Value::from(self.as_str())
+    }
+}
+
+impl Validate for Rule {
+    fn validate(&self) -> Result<(), Invalid> {
+        self.check().map_err(Invalid::block)
     }
 }
 
 impl Rule {
     /// Whether the fields go together; the error is a sentence in Alloy's words.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         use Action::{DropEqual, HashMod, KeepEqual, LabelDrop, LabelKeep, LabelMap, Lowercase, Replace, Uppercase};
         let action = self.action;
         if action == HashMod && self.modulus == 0 {
