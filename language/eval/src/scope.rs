@@ -113,7 +113,12 @@ impl Scope {
 
     /// Whether a name can begin a traversal: it is set here, in an outer scope or in the standard library.
     pub fn knows(&self, name: &str) -> bool {
-        self.scopes().any(|scope| scope.names.contains_key(name)) || crate::stdlib::lookup(name).is_some()
+        self.sets(name) || crate::stdlib::lookup(name).is_some()
+    }
+
+    /// Whether a name is set here or in an outer scope, so that one of the standard library is hidden.
+    pub fn sets(&self, name: &str) -> bool {
+        self.scopes().any(|scope| scope.names.contains_key(name))
     }
 
     /// Every first name, for "did you mean".

@@ -1,2 +1,4 @@
-//! Tests of the language through its public face: configuration text in, typed structs or diagnostics out.
+//! Tests of the language through its public face: configuration text in, values, typed structs or diagnostics out.
 mod derive;
+mod expressions;
+mod surroundings;

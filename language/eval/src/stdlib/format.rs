@@ -1,0 +1,439 @@
+//! `string.format`: Go's `Sprintf`, mistakes included (`%!d(string=x)`), under a bound.
+
+use base_stdx::{float, quote};
+
+use super::arguments::{bounded, get, holds_secret, tainted};
+use crate::value::{FunctionError, Number, Text, Value};
+
+/// The largest width or precision; beyond it Go takes the number for no number.
+const MAX_NUMBER: usize = 1_000_000;
+
+/// A format and its values to a text; a secret text if there is a secret among the values.
+pub fn format(arguments: &[Value]) -> Result<Value, FunctionError> {
+    if arguments.is_empty() {
+        return Err(FunctionError::new("expected at least 1 args, got 0"));
+    }
+    let format: Text = get(arguments, 0)?;
+    let mut printer = Printer {
+        out: Vec::new(),
+        format: format.as_bytes(),
+        at: 0,
+        values: &arguments[1..],
+        next: 0,
+        reordered: false,
+    };
+    printer.run()?;
+    let secret = arguments[1..].iter().any(holds_secret);
+    Ok(tainted(Text::from(printer.out), secret))
+}
+
+struct Printer<'a> {
+    out: Vec<u8>,
+    format: &'a [u8],
+    at: usize,
+    values: &'a [Value],
+    /// The value that the next verb prints.
+    next: usize,
+    /// `%[2]d` was used, so left-over values are no mistake.
+    reordered: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Flags {
+    plus: bool,
+    minus: bool,
+    sharp: bool,
+    space: bool,
+    zero: bool,
+    width: Option<usize>,
+    precision: Option<usize>,
+}
+
+impl Printer<'_> {
+    fn run(&mut self) -> Result<(), FunctionError> {
+        while self.at < self.format.len() {
+            bounded(self.out.len())?;
+            let rest = &self.format[self.at..];
+            let plain = memchr::memchr(b'%', rest).unwrap_or(rest.len());
+            self.out.extend_from_slice(&rest[..plain]);
+            self.at += plain;
+            if self.at < self.format.len() {
+                self.at += 1;
+                self.verb()?;
+            }
+        }
+        if !self.reordered && self.next < self.values.len() {
+            self.out.extend(b"%!(EXTRA ");
+            let extra = &self.values[self.next..];
+            for (at, value) in extra.iter().enumerate() {
+                if at > 0 {
+                    self.out.extend(b", ");
+                }
+                self.print_typed(value)?;
+            }
+            self.out.push(b')');
+        }
+        Ok(())
+    }
+
+    fn verb(&mut self) -> Result<(), FunctionError> {
+        let mut flags = Flags::default();
+        while let Some(flag) = self.peek() {
+            match flag {
+                b'#' => flags.sharp = true,
+                b'0' => flags.zero = true,
+                b'+' => flags.plus = true,
+                b'-' => flags.minus = true,
+                b' ' => flags.space = true,
+                _ => break,
+            }
+            self.at += 1;
+        }
+        let mut good_index = true;
+        self.index(&mut good_index);
+        if self.peek() == Some(b'*') {
+            self.at += 1;
+            match self.star() {
+                Some(width) => {
+                    flags.minus |= width < 0;
+                    flags.width = Some(width.unsigned_abs());
+                }
+                None => self.out.extend(b"%!(BADWIDTH)"),
+            }
+        } else {
+            flags.width = self.number();
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.index(&mut good_index);
+            if self.peek() == Some(b'*') {
+                self.at += 1;
+                match self.star() {
+                    Some(precision) if precision >= 0 => flags.precision = Some(precision.unsigned_abs()),
+                    Some(_) => {}
+                    None => self.out.extend(b"%!(BADPREC)"),
+                }
+            } else {
+                flags.precision = Some(self.number().unwrap_or(0));
+            }
+        }
+        self.index(&mut good_index);
+        let Some(verb) = self.character() else {
+            self.out.extend(b"%!(NOVERB)");
+            return Ok(());
+        };
+        if verb == '%' {
+            self.out.push(b'%');
+        } else if !good_index {
+            self.out.extend(format!("%!{verb}(BADINDEX)").bytes());
+        } else if let Some(value) = self.values.get(self.next) {
+            self.next += 1;
+            self.print(value, verb, flags)?;
+        } else {
+            self.out.extend(format!("%!{verb}(MISSING)").bytes());
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.format.get(self.at).copied()
+    }
+
+    fn character(&mut self) -> Option<char> {
+        let rest = self.format.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let chunk = rest.utf8_chunks().next()?;
+        let character = chunk.valid().chars().next();
+        self.at += character.map_or(1, char::len_utf8);
+        Some(character.unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
+
+    /// A width or precision written out. One that is too large swallows the rest of the format, as it does in Go.
+    fn number(&mut self) -> Option<usize> {
+        let mut number = None;
+        while let Some(digit @ b'0'..=b'9') = self.peek() {
+            let value = number.unwrap_or(0) * 10 + usize::from(digit - b'0');
+            if value > MAX_NUMBER {
+                self.at = self.format.len();
+                return None;
+            }
+            number = Some(value);
+            self.at += 1;
+        }
+        number
+    }
+
+    /// The next value as a width or precision.
+    fn star(&mut self) -> Option<isize> {
+        let value = self.values.get(self.next)?;
+        self.next += 1;
+        let number = match value {
+            Value::Number(Number::Int(number)) => isize::try_from(*number).ok()?,
+            _ => return None,
+        };
+        (number.unsigned_abs() <= MAX_NUMBER).then_some(number)
+    }
+
+    /// `[2]`: which value comes next.
+    fn index(&mut self, good: &mut bool) {
+        if self.peek() != Some(b'[') {
+            return;
+        }
+        self.reordered = true;
+        let rest = &self.format[self.at + 1..];
+        let Some(end) = memchr::memchr(b']', rest) else {
+            *good = false;
+            self.at += 1;
+            return;
+        };
+        self.at += end + 2;
+        let index = std::str::from_utf8(&rest[..end]).ok().and_then(|digits| digits.parse::<usize>().ok());
+        match index {
+            Some(index) if (1..=self.values.len()).contains(&index) => self.next = index - 1,
+            _ => *good = false,
+        }
+    }
+
+    fn print(&mut self, value: &Value, verb: char, flags: Flags) -> Result<(), FunctionError> {
+        bounded(self.out.len() + flags.width.unwrap_or(0))?;
+        if verb == 'T' {
+            self.pad(go_type(value).as_bytes(), Flags { zero: false, ..flags });
+            return Ok(());
+        }
+        match value {
+            Value::Array(items) => {
+                self.out.push(b'[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b' ');
+                    }
+                    self.print(item, verb, flags)?;
+                }
+                self.out.push(b']');
+            }
+            Value::Object(object) => {
+                self.out.extend(b"map[");
+                for (at, (name, field)) in object.iter().enumerate() {
+                    if at > 0 {
+                        self.out.push(b' ');
+                    }
+                    self.print_text(name.as_bytes(), verb, flags, value)?;
+                    self.out.push(b':');
+                    self.print(field, verb, flags)?;
+                }
+                self.out.push(b']');
+            }
+            Value::Null if verb == 'v' => self.pad(b"<nil>", flags),
+            Value::Bool(truth) if matches!(verb, 't' | 'v') => self.pad(truth.to_string().as_bytes(), flags),
+            Value::Number(Number::Int(number)) => self.print_whole(i128::from(*number), verb, flags, value)?,
+            Value::Number(Number::Uint(number)) => self.print_whole(i128::from(*number), verb, flags, value)?,
+            Value::Number(Number::Float(number)) => self.print_float(*number, verb, flags, value)?,
+            Value::String(text) => self.print_text(text.as_bytes(), verb, flags, value)?,
+            Value::Secret(secret) => self.print_text(secret.value.as_bytes(), verb, flags, value)?,
+            Value::Target(_) | Value::Capsule(_) | Value::Function(_) if matches!(verb, 'v' | 's') => {
+                self.pad(shown(value).as_bytes(), flags);
+            }
+            _ => self.bad_verb(value, verb)?,
+        }
+        Ok(())
+    }
+
+    fn bad_verb(&mut self, value: &Value, verb: char) -> Result<(), FunctionError> {
+        self.out.extend(format!("%!{verb}(").bytes());
+        self.print_typed(value)?;
+        self.out.push(b')');
+        Ok(())
+    }
+
+    /// `int=5`
+    fn print_typed(&mut self, value: &Value) -> Result<(), FunctionError> {
+        if value.is_null() {
+            self.out.extend(b"<nil>");
+            return Ok(());
+        }
+        self.out.extend(go_type(value).bytes());
+        self.out.push(b'=');
+        self.print(value, 'v', Flags::default())
+    }
+
+    fn print_text(&mut self, text: &[u8], verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
+        let text = match flags.precision {
+            Some(precision) => first_characters(text, precision),
+            None => text,
+        };
+        match verb {
+            'v' if flags.sharp => self.pad(quote::quote(text).as_bytes(), flags),
+            'v' | 's' => self.pad(text, flags),
+            'q' if flags.sharp && !text.contains(&b'`') && !text.iter().any(u8::is_ascii_control) => {
+                self.pad(&[b"`", text, b"`"].concat(), flags);
+            }
+            'q' => self.pad(quote::quote(text).as_bytes(), flags),
+            'x' | 'X' => {
+                bounded(text.len() * 2)?;
+                let separator = if flags.space { " " } else { "" };
+                let prefix = if flags.sharp { if verb == 'x' { "0x" } else { "0X" } } else { "" };
+                let mut hex = String::new();
+                for (at, byte) in text.iter().enumerate() {
+                    if at > 0 {
+                        hex.push_str(separator);
+                    }
+                    if at == 0 || flags.space {
+                        hex.push_str(prefix);
+                    }
+                    hex.push_str(&if verb == 'x' { format!("{byte:02x}") } else { format!("{byte:02X}") });
+                }
+                self.pad(hex.as_bytes(), flags);
+            }
+            _ => match value {
+                // A key of an object.
+                Value::Object(_) => self.bad_verb(&Value::String(Text::from_bytes(text)), verb)?,
+                value => self.bad_verb(value, verb)?,
+            },
+        }
+        Ok(())
+    }
+
+    fn print_whole(&mut self, number: i128, verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
+        let magnitude = number.unsigned_abs();
+        let (digits, prefix) = match verb {
+            'v' | 'd' => (magnitude.to_string(), ""),
+            'b' => (format!("{magnitude:b}"), if flags.sharp { "0b" } else { "" }),
+            'o' => (format!("{magnitude:o}"), if flags.sharp { "0" } else { "" }),
+            'O' => (format!("{magnitude:o}"), "0o"),
+            'x' => (format!("{magnitude:x}"), if flags.sharp { "0x" } else { "" }),
+            'X' => (format!("{magnitude:X}"), if flags.sharp { "0X" } else { "" }),
+            'c' => {
+                let character = character_of(number);
+                self.pad(character.to_string().as_bytes(), flags);
+                return Ok(());
+            }
+            'q' => {
+                let quoted = quote::quote(character_of(number).to_string().as_bytes());
+                let inner = quoted.trim_matches('"').replace("\\\"", "\"").replace('\'', "\\'");
+                self.pad(format!("'{inner}'").as_bytes(), flags);
+                return Ok(());
+            }
+            'U' => {
+                let digits = flags.precision.unwrap_or(4).max(4);
+                let mut text = format!("U+{magnitude:0digits$X}");
+                if flags.sharp {
+                    text.push_str(&format!(" '{}'", character_of(number)));
+                }
+                self.pad(text.as_bytes(), Flags { zero: false, ..flags });
+                return Ok(());
+            }
+            _ => return self.bad_verb(value, verb),
+        };
+        let sign = match (number < 0, flags.plus, flags.space) {
+            (true, _, _) => "-",
+            (false, true, _) => "+",
+            (false, false, true) => " ",
+            _ => "",
+        };
+        let digits = match flags.precision {
+            Some(0) if number == 0 => String::new(),
+            Some(precision) => format!("{digits:0>precision$}"),
+            None => digits,
+        };
+        let zero = flags.zero && flags.precision.is_none();
+        self.pad_number(&format!("{sign}{prefix}"), &digits, Flags { zero, ..flags });
+        Ok(())
+    }
+
+    fn print_float(&mut self, number: f64, verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
+        let text = match verb {
+            'v' => float::format(number, 'g', flags.precision),
+            'g' | 'G' => float::format(number, verb, flags.precision),
+            'e' | 'E' | 'f' | 'F' => float::format(number, verb, Some(flags.precision.unwrap_or(6))),
+            _ => return self.bad_verb(value, verb),
+        };
+        bounded(text.len())?;
+        let (sign, digits) = match text.strip_prefix('-') {
+            Some(digits) => ("-", digits),
+            None if flags.plus => ("+", text.trim_start_matches('+')),
+            None if flags.space => (" ", text.trim_start_matches('+')),
+            None if number.is_infinite() => ("", text.as_str()),
+            None => ("", text.trim_start_matches('+')),
+        };
+        self.pad_number(sign, digits, Flags { zero: flags.zero && number.is_finite(), ..flags });
+        Ok(())
+    }
+
+    /// Zeros go between the sign and the digits, blanks before or after both.
+    fn pad_number(&mut self, sign: &str, digits: &str, flags: Flags) {
+        let length = sign.len() + digits.len();
+        let missing = flags.width.unwrap_or(0).saturating_sub(length);
+        if flags.zero && !flags.minus {
+            self.out.extend(sign.bytes());
+            self.out.extend(std::iter::repeat_n(b'0', missing));
+            self.out.extend(digits.bytes());
+        } else {
+            self.pad(format!("{sign}{digits}").as_bytes(), Flags { zero: false, ..flags });
+        }
+    }
+
+    fn pad(&mut self, text: &[u8], flags: Flags) {
+        let width: usize = text.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum();
+        let missing = flags.width.unwrap_or(0).saturating_sub(width);
+        if flags.minus {
+            self.out.extend_from_slice(text);
+            self.out.extend(std::iter::repeat_n(b' ', missing));
+        } else {
+            self.out.extend(std::iter::repeat_n(if flags.zero { b'0' } else { b' ' }, missing));
+            self.out.extend_from_slice(text);
+        }
+    }
+}
+
+fn character_of(number: i128) -> char {
+    u32::try_from(number).ok().and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn first_characters(text: &[u8], count: usize) -> &[u8] {
+    let mut end = 0;
+    let mut left = count;
+    for chunk in text.utf8_chunks() {
+        for length in chunk.valid().chars().map(char::len_utf8).chain(chunk.invalid().iter().map(|_| 1)) {
+            if left == 0 {
+                return &text[..end];
+            }
+            left -= 1;
+            end += length;
+        }
+    }
+    text
+}
+
+/// What `%T` says.
+fn go_type(value: &Value) -> String {
+    let name = match value {
+        Value::Null => "<nil>",
+        Value::Number(Number::Int(_)) => "int",
+        Value::Number(Number::Uint(_)) => "uint64",
+        Value::Number(Number::Float(_)) => "float64",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Array(_) => "[]interface {}",
+        Value::Object(_) => "map[string]interface {}",
+        Value::Function(_) => "function",
+        // It prints as the text it is, so it has the type of a text.
+        Value::Secret(secret) if !secret.is_secret() => "string",
+        Value::Secret(_) => "secret",
+        Value::Target(_) => "target",
+        Value::Capsule(capsule) => capsule.object().type_name(),
+    };
+    name.to_owned()
+}
+
+/// What has no text of its own.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Target(target) => {
+            let labels = target
+                .iter()
+                .map(|(name, label)| format!("{}={}", quote::quote(name.as_bytes()), quote::quote(label.as_bytes())));
+            format!("{{{}}}", labels.collect::<Vec<_>>().join(", "))
+        }
+        Value::Function(function) => format!("function({})", function.name),
+        other => format!("{other:?}"),
+    }
+}
