@@ -1,5 +1,7 @@
 //! What component tests are written with.
 
+pub mod collector;
+pub mod component;
 pub mod oracle;
 pub mod sink;
 pub mod wire;
