@@ -190,6 +190,14 @@ impl Samples<'_> {
         self.line("", labels, None, value)
     }
 
+    /// One sample of a series whose whole text, name and labels, another page had already. The scope's labels are not
+    /// put on it.
+    pub fn as_written(&mut self, series: &str, value: f64) -> &mut Self {
+        self.page.text.push_str(series.trim());
+        self.end(value);
+        self
+    }
+
     /// One histogram: cumulative `buckets` (upper bound, count up to it), +Inf is added from `count`.
     pub fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], sum: f64, count: u64) -> &mut Self {
         for (bound, below) in buckets.iter().filter(|(bound, _)| *bound < f64::INFINITY) {

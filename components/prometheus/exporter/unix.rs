@@ -1,7 +1,6 @@
 //! `prometheus.exporter.unix`: this host's CPUs, memory, disks, file systems and network, under node_exporter's names.
 
-#![allow(dead_code)] // until the component stands on it, in the next commit
-
+mod arguments;
 mod arp;
 mod collector;
 mod conntrack;
@@ -25,10 +24,156 @@ mod selinux;
 mod sockstat;
 mod softnet;
 mod stat;
+mod textfile;
 mod time;
 mod udp_queues;
 mod uname;
 mod vmstat;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base_metrics::{Kind, Losses, Page};
+use base_sys::task;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Response, StatusCode};
+use sdk_component::{Component, Context, HttpHandler, Problem, Stop, Stopped, Update};
+
+use crate::targets::{ExporterExports, targets};
+pub use arguments::Arguments;
+use node::{Node, Settings};
+
+/// The component.
+pub struct Unix {
+    current: Arc<Mutex<Exporter>>,
+}
+
+/// What a scrape works with; one at a time.
+struct Exporter {
+    node: Node,
+    /// Kept, with the room it grew.
+    page: Page,
+    losses: Losses,
+    /// Whether to tell of the exporter itself.
+    itself: bool,
+    scrapes: u64,
+}
+
+impl Component for Unix {
+    const NAME: &'static str = "prometheus.exporter.unix";
+
+    type Arguments = Arguments;
+    type Exports = ExporterExports;
+
+    fn build(context: &Context, arguments: Arguments) -> Result<Unix, Problem> {
+        let exporter = Exporter::new(&arguments, arguments.settings()?);
+        context.publish(&targets(context, Self::NAME, "integrations/unix"));
+        Ok(Unix { current: Arc::new(Mutex::new(exporter)) })
+    }
+
+    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
+        let exporter = Exporter::new(&arguments, arguments.settings()?);
+        let current = self.current.clone();
+        Ok(Update::then(move || *current.lock().unwrap_or_else(PoisonError::into_inner) = exporter))
+    }
+
+    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
+        stop.stopped().await;
+        Ok(())
+    }
+
+    fn http(&self) -> Option<HttpHandler> {
+        let current = self.current.clone();
+        Some(Arc::new(move |request| {
+            let current = current.clone();
+            Box::pin(async move {
+                if request.uri().path() != "/metrics" {
+                    return answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n");
+                }
+                // Reading the host can block: on a disk, on a file system that is gone.
+                let scrape = move || current.lock().unwrap_or_else(PoisonError::into_inner).scrape();
+                match task::blocking("prometheus.exporter.unix scrape", scrape).await.returned() {
+                    Some(text) => answer(StatusCode::OK, base_metrics::CONTENT_TYPE, text),
+                    None => answer(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "text/plain; charset=utf-8",
+                        "reading the host failed; the log says why\n",
+                    ),
+                }
+            })
+        }))
+    }
+}
+
+fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}
+
+impl Exporter {
+    fn new(arguments: &Arguments, settings: Settings) -> Exporter {
+        for (name, nearest) in arguments.unknown_collectors() {
+            tracing::warn!(collector = name, nearest, "no collector has this name; it is ignored");
+        }
+        Exporter {
+            node: Node::new(settings),
+            page: Page::new(),
+            losses: Losses::default(),
+            itself: arguments.include_exporter_metrics,
+            scrapes: 0,
+        }
+    }
+
+    fn scrape(&mut self) -> String {
+        self.page.clear();
+        let mut page = self.page.writer();
+        self.node.collect(&mut page);
+        page.family(
+            "node_exporter_build_info",
+            "A metric with a constant '1' value labeled by version, revision, branch, goversion from which \
+             node_exporter was built, and the goos and goarch for the build.",
+            Kind::Gauge,
+        )
+        .sample(
+            &[
+                ("branch", ""),
+                ("goarch", goarch()),
+                ("goos", "linux"),
+                ("goversion", ""),
+                ("revision", ""),
+                ("tags", ""),
+                ("version", concat!("ferroalloy-", env!("CARGO_PKG_VERSION"))),
+            ],
+            1.0,
+        );
+        if self.itself {
+            base_metrics::process::write(&mut page);
+            page.family(
+                "promhttp_metric_handler_requests_total",
+                "Total number of scrapes by HTTP status code.",
+                Kind::Counter,
+            )
+            .sample(&[("code", "200")], self.scrapes as f64);
+        }
+        self.scrapes += 1;
+        let mut text = String::new();
+        self.page.encode(&mut text, &self.losses);
+        text
+    }
+}
+
+/// The architecture as Go calls it.
+fn goarch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    }
+}
 
 #[cfg(test)]
 mod tests;

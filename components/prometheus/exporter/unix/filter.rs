@@ -19,16 +19,30 @@ impl Pattern {
         Regex::new(expression).map(Pattern).map_err(|error| error.to_string())
     }
 
+    /// A whole name in which `*` stands for any text and `?` for any character.
+    pub fn wildcard(name: &str) -> Result<Pattern, String> {
+        let mut expression = "^".to_owned();
+        for character in name.chars() {
+            match character {
+                '*' => expression.push_str("[^/]*"),
+                '?' => expression.push_str("[^/]"),
+                other if other.is_ascii_alphanumeric() => expression.push(other),
+                other => expression.push_str(&format!("\\x{{{:x}}}", u32::from(other))),
+            }
+        }
+        expression.push('$');
+        Pattern::new(&expression)
+    }
+
     pub fn is_match(&self, name: &str) -> bool {
         self.0.is_match(name)
     }
 }
 
 impl DeviceFilter {
-    /// An empty expression filters nothing.
-    pub fn new(exclude: &str, include: &str) -> Result<DeviceFilter, String> {
-        let pattern = |expression: &str| (!expression.is_empty()).then(|| Pattern::new(expression)).transpose();
-        Ok(DeviceFilter { exclude: pattern(exclude)?, include: pattern(include)? })
+    /// Without patterns all are shown.
+    pub fn new(exclude: Option<Pattern>, include: Option<Pattern>) -> DeviceFilter {
+        DeviceFilter { exclude, include }
     }
 
     /// Whether the device is not to be shown.

@@ -7,7 +7,7 @@ use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
     arp, conntrack, cpu, diskstats, entropy, filefd, filesystem, loadavg, meminfo, netclass, netdev, netstat, os,
-    pressure, processes, schedstat, selinux, sockstat, softnet, stat, time, udp_queues, uname, vmstat,
+    pressure, processes, schedstat, selinux, sockstat, softnet, stat, textfile, time, udp_queues, uname, vmstat,
 };
 
 /// All that runs for one page.
@@ -36,6 +36,7 @@ pub(crate) struct Settings {
     pub netclass: netclass::NetclassSettings,
     pub netdev: netdev::NetdevSettings,
     pub netstat_fields: Pattern,
+    pub textfile_directory: String,
     pub vmstat_fields: Pattern,
 }
 
@@ -107,7 +108,7 @@ pub(crate) const KNOWN: &[Known] = &[
     here("softnet"),
     here("stat"),
     missing("tapestats"),
-    missing("textfile"),
+    here("textfile"),
     missing("thermal_zone"),
     here("time"),
     missing("timex"),
@@ -177,6 +178,7 @@ impl Node {
         add("sockstat", Box::new(sockstat::Sockstat::new(&paths)));
         add("softnet", Box::new(softnet::Softnet::new(&paths)));
         add("stat", Box::new(stat::Stat::new(&paths)));
+        add("textfile", Box::new(textfile::Textfile::new(settings.textfile_directory)));
         add("time", Box::new(time::Time::new(&paths)));
         add("udp_queues", Box::new(udp_queues::UdpQueues::new(&paths)));
         add("uname", Box::new(uname::Uname));

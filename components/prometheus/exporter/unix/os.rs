@@ -85,7 +85,7 @@ fn major_minor(version: &str) -> f64 {
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let major = digits(version);
     let rest = &version[major..];
-    let minor = if rest.starts_with('.') { 1 + digits(&rest[1..]) } else { 0 };
+    let minor = rest.strip_prefix('.').map_or(0, |rest| 1 + digits(rest));
     version[..major + minor].parse().unwrap_or(0.0)
 }
 

@@ -1,9 +1,15 @@
 //! Looks at a host made of files, and compares the page with what node_exporter shows of the same files.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base_metrics::Page;
+use bytes::Bytes;
+use language_eval::block::BodySource;
+use language_eval::{Object, Scope};
+use language_syntax::{Source, parse};
+use sdk_component::{BoxFuture, Context, ContextParts, Definition, Instance, MemoryHttp, Stability};
 
 use super::collector::Paths;
 use super::cpu::CpuSettings;
@@ -46,17 +52,18 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
             bugs: Some(pattern("spectre|mds")),
             flags: Some(pattern("^avx")),
         },
-        disk_devices: DeviceFilter::new(r"^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$", "").unwrap(),
+        disk_devices: DeviceFilter::new(Some(pattern(r"^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$")), None),
         filesystem: FilesystemSettings {
             mount_points_exclude: pattern("^/(proc|var/lib/docker/.+)($|/)"),
             fs_types_exclude: pattern("^overlay$"),
             mount_timeout: Duration::from_secs(600),
         },
         netclass: NetclassSettings { ignored_devices: pattern("^$"), ignore_invalid_speed: false },
-        netdev: NetdevSettings { devices: DeviceFilter::new("^veth", "").unwrap(), address_info: false },
+        netdev: NetdevSettings { devices: DeviceFilter::new(Some(pattern("^veth")), None), address_info: false },
         netstat_fields: pattern(
             "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPTimeouts)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
         ),
+        textfile_directory: String::new(),
         vmstat_fields: pattern("^(oom_kill|pgpg|pswp|pg.*fault).*"),
     }
 }
@@ -194,4 +201,191 @@ fn the_clock_is_told_in_the_hosts_zone() {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+}
+
+// === the component ===
+
+struct NoServer;
+
+impl MemoryHttp for NoServer {
+    fn address(&self) -> &str {
+        "alloy.internal:12345"
+    }
+
+    /// Tells what it was asked for.
+    fn call(&self, request: http::Request<Bytes>) -> BoxFuture<'_, http::Response<Bytes>> {
+        Box::pin(async move { http::Response::new(Bytes::from(request.uri().to_string())) })
+    }
+}
+
+/// Builds a component from the text of its block's body.
+fn build(definition: &Definition, body: &str) -> Result<(Context, Arc<dyn Instance>), String> {
+    let source = Source::new("test.alloy", body);
+    let (file, diagnostics) = parse(source.clone());
+    assert!(diagnostics.is_empty(), "{diagnostics}");
+    let scope = Scope::new();
+    let body =
+        BodySource { body: &file.body, source: &source, header: Default::default(), label: Some("u"), scope: &scope };
+    let decoded = (definition.decode)(body).map_err(|diagnostics| diagnostics.to_string())?;
+    let id = format!("{}.u", definition.name);
+    let context = Context::new(ContextParts {
+        local_id: id.clone(),
+        id,
+        module_path: "/".to_owned(),
+        data_path: "/no/such".into(),
+        minimum_stability: Stability::GenerallyAvailable,
+        metrics: base_metrics::Scope::detached(),
+        on_exports: Box::new(|_| ()),
+        on_health: Box::new(|_, _| ()),
+        memory_http: Arc::new(NoServer),
+        listen_address: "127.0.0.1:12345".to_owned(),
+    });
+    let instance = (definition.build)(&context, decoded).map_err(|problem| problem.message)?;
+    Ok((context, instance))
+}
+
+async fn get(instance: &dyn Instance, path: &str) -> (u16, String) {
+    let request = http::Request::get(path).body(Bytes::new()).unwrap();
+    let response = instance.http().unwrap()(request).await;
+    (response.status().as_u16(), String::from_utf8(response.body().to_vec()).unwrap())
+}
+
+const UNIX: Definition = Definition::of::<super::Unix>();
+const SELF: Definition = Definition::of::<crate::self_::SelfExporter>();
+
+/// The exports as the recording writes them.
+fn told(exports: &Object) -> serde_json::Value {
+    let Some(language_eval::Value::Array(targets)) = exports.get("targets") else { panic!("{exports:?}") };
+    let told = targets.iter().map(|target| {
+        let language_eval::Value::Target(target) = target else { panic!("{target:?}") };
+        target.iter().map(|(name, value)| (name.to_owned(), value.into())).collect::<serde_json::Map<_, _>>().into()
+    });
+    serde_json::Value::Array(told.collect())
+}
+
+#[test]
+fn the_exported_targets_are_those_of_alloy() {
+    let Some(recorded) = sdk_testing::oracle::text("pipelines/prometheus_exporter/families.json") else { return };
+    let hostname = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let hostname = hostname.unwrap_or_else(|| nix::unistd::gethostname().unwrap().into_string().unwrap());
+    let recorded: serde_json::Value = serde_json::from_str(&recorded.replace("@hostname@", &hostname)).unwrap();
+    for (definition, recorded_as) in [(&UNIX, "prometheus.exporter.unix.u"), (&SELF, "prometheus.exporter.self.s")] {
+        let (context, _) = build(definition, "").unwrap();
+        let ours = told(&context.exports()).to_string().replace("exporter.self.u", "exporter.self.s");
+        assert_eq!(ours, recorded[recorded_as]["targets"].to_string());
+    }
+}
+
+#[test]
+fn families_have_the_recorded_types_and_labels() {
+    let Some(recorded) = sdk_testing::oracle::text("pipelines/prometheus_exporter/families.json") else { return };
+    let recorded: serde_json::Value = serde_json::from_str(&recorded).unwrap();
+    let families = recorded["prometheus.exporter.unix.u"]["families"].as_object().unwrap();
+    let host = host();
+    let page = page(host.path(), READ_FROM_FILES);
+    let mut group = sdk_testing::oracle::Group::new("prometheus_exporter");
+    for line in page.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) else { continue };
+        let Some(recorded) = families.get(name) else { continue };
+        let is_of_family = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        // Some families only have samples that the test leaves out.
+        let Some(sample) = page.lines().find(is_of_family) else { continue };
+        let labels: Vec<&str> =
+            sample.split(['{', ',', '}']).filter_map(|part| Some(part.split_once("=\"")?.0)).collect();
+        let recorded_labels: Vec<&str> =
+            recorded["labels"].as_array().unwrap().iter().filter_map(|label| label.as_str()).collect();
+        let expected = format!("{} {recorded_labels:?}", recorded["type"].as_str().unwrap());
+        group.compare(name, &expected, &format!("{kind} {labels:?}"));
+    }
+    group.finish();
+}
+
+#[tokio::test]
+async fn a_scrape_answers_with_the_page_of_the_host() {
+    let host = host();
+    let root = host.path().to_str().unwrap();
+    let paths = format!(
+        "procfs_path = \"{root}/proc\"\nsysfs_path = \"{root}/sys\"\nrootfs_path = \"{root}/root\"\nudev_data_path = \"{root}/udev\"\n"
+    );
+    let (_, instance) = build(&UNIX, &paths).unwrap();
+    let (status, page) = get(&*instance, "/metrics").await;
+    assert_eq!(status, 200);
+    for line in [
+        "node_load1 0.52",
+        "node_memory_MemTotal_bytes 1.6708005888e+10",
+        "node_network_receive_bytes_total{device=\"veth4B09XN\"} 648",
+        "node_scrape_collector_success{collector=\"textfile\"} 1",
+    ] {
+        assert!(page.contains(line), "{line} is not in\n{page}");
+    }
+    assert!(page.contains("node_exporter_build_info{branch=\"\",goarch="));
+    assert!(!page.contains("process_open_fds") && !page.contains("collector=\"processes\""));
+    assert_eq!(get(&*instance, "/").await.0, 404);
+
+    let update = instance
+        .update(decoded(
+            &UNIX,
+            &format!("{paths}set_collectors = [\"loadavg\", \"systemd\"]\ninclude_exporter_metrics = true"),
+        ))
+        .unwrap();
+    (update.commit)();
+    let (_, page) = get(&*instance, "/metrics").await;
+    assert!(page.contains("node_load1 0.52") && !page.contains("node_memory"));
+    assert!(
+        page.contains("process_open_fds") && page.contains("promhttp_metric_handler_requests_total{code=\"200\"} 0")
+    );
+    // Asked for by name and not there yet: the page says so.
+    assert!(page.contains("node_scrape_collector_success{collector=\"systemd\"} 0"));
+}
+
+fn decoded(definition: &Definition, body: &str) -> sdk_component::Decoded {
+    let source = Source::new("test.alloy", body);
+    let (file, _) = parse(source.clone());
+    let scope = Scope::new();
+    let body = BodySource { body: &file.body, source: &source, header: Default::default(), label: None, scope: &scope };
+    (definition.decode)(body).map_err(|diagnostics| diagnostics.to_string()).unwrap()
+}
+
+#[test]
+fn which_collectors_run() {
+    let collectors = |body: &str| {
+        let _ = decoded(&UNIX, body);
+        let source = Source::new("test.alloy", body);
+        let (file, _) = parse(source.clone());
+        let scope = Scope::new();
+        let body =
+            BodySource { body: &file.body, source: &source, header: Default::default(), label: None, scope: &scope };
+        let arguments: super::Arguments = body.decode().map_err(|diagnostics| diagnostics.to_string()).unwrap();
+        arguments.settings().unwrap().collectors
+    };
+    let usual = collectors("");
+    assert!(usual.contains(&"cpu") && usual.contains(&"vmstat"));
+    assert!(!usual.contains(&"processes") && !usual.contains(&"zfs"));
+    assert_eq!(collectors("set_collectors = [\"cpu\", \"os\"]\ndisable_collectors = [\"os\"]"), ["cpu"]);
+    assert!(collectors("enable_collectors = [\"processes\"]").contains(&"processes"));
+    assert!(collectors("disable_collectors = [\"cpu\"]\nenable_collectors = [\"cpu\"]").contains(&"cpu"));
+    assert!(collectors("hwmon {\n}").contains(&"hwmon"), "asked for by its block");
+    assert!(!collectors("systemd {\n}").contains(&"systemd"), "a block does not turn on what is off");
+}
+
+#[test]
+fn what_cannot_work_is_refused_by_name() {
+    for (body, expected) in [
+        ("arp {\n  netlink = true\n}", "\"netlink\" of the arp block is not supported yet: /proc/net/arp is read"),
+        (
+            "netdev {\n  device_exclude = \"a\"\n  device_include = \"b\"\n}",
+            "device_exclude & device_include are mutually exclusive",
+        ),
+        ("vmstat {\n  fields = \"(\"\n}", "fields of vmstat: error parsing regexp: missing closing ): `(`"),
+    ] {
+        assert_eq!(build(&UNIX, body).err().unwrap(), expected);
+    }
+    let (_, instance) = build(&UNIX, "disk {\n  device_include = \"^sd\"\n}").unwrap();
+    drop(instance);
+}
+
+#[tokio::test]
+async fn the_own_metrics_are_those_of_the_server() {
+    let (_, instance) = build(&SELF, "").unwrap();
+    assert_eq!(get(&*instance, "/anything").await, (200, "/metrics".to_owned()));
 }

@@ -1,0 +1,498 @@
+//! What a `prometheus.exporter.unix` block holds, and what the collectors make of it.
+
+use std::time::Duration;
+
+use base_stdx::GoDuration;
+use language_eval::{Arguments, Block};
+use sdk_component::Problem;
+
+use super::collector::Paths;
+use super::cpu::CpuSettings;
+use super::filesystem::FilesystemSettings;
+use super::filter::{DeviceFilter, Pattern};
+use super::netclass::NetclassSettings;
+use super::netdev::NetdevSettings;
+use super::node::{KNOWN, Known, Settings};
+
+/// Shows this host's hardware and kernel metrics, under the names that node_exporter gave them: CPUs, memory, disks,
+/// file systems, network devices, load, pressure and more.
+#[derive(Arguments, Clone, Debug, PartialEq)]
+pub struct Arguments {
+    /// Whether the page also tells of the exporter itself: `process_*` and `promhttp_*`.
+    #[attr(optional)]
+    pub include_exporter_metrics: bool,
+    /// Where the host's procfs is mounted.
+    #[attr(default = "/proc")]
+    pub procfs_path: String,
+    /// Where the host's sysfs is mounted.
+    #[attr(default = "/sys")]
+    pub sysfs_path: String,
+    /// Where the host's root file system is mounted.
+    #[attr(default = "/")]
+    pub rootfs_path: String,
+    /// Where udev keeps what it knows of devices.
+    #[attr(default = "/run/udev/data")]
+    pub udev_data_path: String,
+    /// Collectors to run besides the usual ones.
+    #[attr(optional)]
+    pub enable_collectors: Vec<String>,
+    /// Collectors not to run.
+    #[attr(optional)]
+    pub disable_collectors: Vec<String>,
+    /// Collectors to run instead of the usual ones.
+    #[attr(optional)]
+    pub set_collectors: Vec<String>,
+    /// The arp collector.
+    #[block(optional)]
+    pub arp: ArpBlock,
+    /// The bcache collector.
+    #[block]
+    pub bcache: Option<BcacheBlock>,
+    /// The cpu collector.
+    #[block(optional)]
+    pub cpu: CpuBlock,
+    /// The diskstats collector.
+    #[block(optional)]
+    pub disk: DiskBlock,
+    /// The ethtool collector.
+    #[block]
+    pub ethtool: Option<EthtoolBlock>,
+    /// The filesystem collector.
+    #[block(optional)]
+    pub filesystem: FilesystemBlock,
+    /// The hwmon collector.
+    #[block]
+    pub hwmon: Option<HwmonBlock>,
+    /// The ipvs collector.
+    #[block]
+    pub ipvs: Option<IpvsBlock>,
+    /// The ntp collector.
+    #[block]
+    pub ntp: Option<NtpBlock>,
+    /// The netclass collector.
+    #[block(optional)]
+    pub netclass: NetclassBlock,
+    /// The netdev collector.
+    #[block(optional)]
+    pub netdev: NetdevBlock,
+    /// The netstat collector.
+    #[block(optional)]
+    pub netstat: NetstatBlock,
+    /// The perf collector.
+    #[block]
+    pub perf: Option<PerfBlock>,
+    /// The powersupplyclass collector.
+    #[block]
+    pub powersupply: Option<PowersupplyBlock>,
+    /// The runit collector.
+    #[block]
+    pub runit: Option<RunitBlock>,
+    /// The supervisord collector.
+    #[block]
+    pub supervisord: Option<SupervisordBlock>,
+    /// The sysctl collector.
+    #[block]
+    pub sysctl: Option<SysctlBlock>,
+    /// The systemd collector.
+    #[block]
+    pub systemd: Option<SystemdBlock>,
+    /// The tapestats collector.
+    #[block]
+    pub tapestats: Option<TapestatsBlock>,
+    /// The textfile collector.
+    #[block(optional)]
+    pub textfile: TextfileBlock,
+    /// The vmstat collector.
+    #[block(optional)]
+    pub vmstat: VmstatBlock,
+}
+
+/// The arp collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct ArpBlock {
+    /// Devices to leave out; excludes `device_include`.
+    #[attr(optional)]
+    pub device_exclude: String,
+    /// The only devices to show; excludes `device_exclude`.
+    #[attr(optional)]
+    pub device_include: String,
+    /// Whether to ask netlink instead of reading `/proc/net/arp`.
+    #[attr(optional)]
+    pub netlink: bool,
+}
+
+/// The bcache collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct BcacheBlock {
+    /// Whether to show the expensive priority statistics.
+    #[attr(optional)]
+    pub priority_stats: bool,
+}
+
+/// The cpu collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct CpuBlock {
+    /// Which bugs of `/proc/cpuinfo` to show; turns `info` on.
+    #[attr(optional)]
+    pub bugs_include: String,
+    /// Whether to show the time spent for virtual machines.
+    #[attr(optional)]
+    pub guest: bool,
+    /// Whether to show what `/proc/cpuinfo` tells.
+    #[attr(optional)]
+    pub info: bool,
+    /// Which flags of `/proc/cpuinfo` to show; turns `info` on.
+    #[attr(optional)]
+    pub flags_include: String,
+}
+
+/// The diskstats collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct DiskBlock {
+    /// Devices to leave out; excludes `device_include`.
+    #[attr(default = r"^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$")]
+    pub device_exclude: String,
+    /// The only devices to show; excludes `device_exclude`.
+    #[attr(optional)]
+    pub device_include: String,
+}
+
+/// The ethtool collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct EthtoolBlock {
+    /// Devices to leave out.
+    #[attr(optional)]
+    pub device_exclude: String,
+    /// The only devices to show.
+    #[attr(optional)]
+    pub device_include: String,
+    /// Which statistics to show.
+    #[attr(default = ".*")]
+    pub metrics_include: String,
+}
+
+/// The filesystem collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct FilesystemBlock {
+    /// Types of file systems to leave out.
+    #[attr(
+        default = "^(autofs|binfmt_misc|bpf|cgroup2?|configfs|debugfs|devpts|devtmpfs|fusectl|hugetlbfs|iso9660|mqueue|nsfs|overlay|proc|procfs|pstore|rpc_pipefs|securityfs|selinuxfs|squashfs|sysfs|tracefs)$"
+    )]
+    pub fs_types_exclude: String,
+    /// Mount points to leave out.
+    #[attr(default = "^/(dev|proc|run/credentials/.+|sys|var/lib/docker/.+)($|/)")]
+    pub mount_points_exclude: String,
+    /// How long a file system may take to answer before it is left out until it does.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub mount_timeout: GoDuration,
+}
+
+/// The hwmon collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct HwmonBlock {
+    /// Chips to leave out.
+    #[attr(optional)]
+    pub chip_exclude: String,
+    /// The only chips to show.
+    #[attr(optional)]
+    pub chip_include: String,
+}
+
+/// The ipvs collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct IpvsBlock {
+    /// Labels of a backend's series.
+    #[attr(optional)]
+    pub backend_labels: Vec<String>,
+}
+
+/// The ntp collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct NtpBlock {
+    /// Hops that a packet may take.
+    #[attr(default = 1)]
+    pub ip_ttl: i64,
+    /// Tolerated offset of the local clock.
+    #[attr(default = GoDuration::from_millis(1))]
+    pub local_offset_tolerance: GoDuration,
+    /// Largest distance to the root.
+    #[attr(default = GoDuration(3_466_080_000))]
+    pub max_distance: GoDuration,
+    /// Version of the protocol.
+    #[attr(default = 4)]
+    pub protocol_version: i64,
+    /// The server to ask.
+    #[attr(default = "127.0.0.1")]
+    pub server: String,
+    /// Whether a server elsewhere counts as a local one.
+    #[attr(optional)]
+    pub server_is_local: bool,
+}
+
+/// The netclass collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct NetclassBlock {
+    /// Whether to leave out the speed of devices that do not know it.
+    #[attr(optional)]
+    pub ignore_invalid_speed_device: bool,
+    /// Devices to leave out.
+    #[attr(default = "^$")]
+    pub ignored_devices: String,
+}
+
+/// The netdev collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct NetdevBlock {
+    /// Whether to show the devices' addresses.
+    #[attr(optional)]
+    pub address_info: bool,
+    /// Devices to leave out; excludes `device_include`.
+    #[attr(optional)]
+    pub device_exclude: String,
+    /// The only devices to show; excludes `device_exclude`.
+    #[attr(optional)]
+    pub device_include: String,
+}
+
+/// The netstat collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct NetstatBlock {
+    /// Which fields to show.
+    #[attr(
+        default = "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPSynRetrans|TCPTimeouts)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$"
+    )]
+    pub fields: String,
+}
+
+/// The perf collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct PerfBlock {
+    /// CPUs to measure on.
+    #[attr(optional)]
+    pub cpus: String,
+    /// Tracepoints to count.
+    #[attr(optional)]
+    pub tracepoint: Vec<String>,
+    /// Whether to leave the hardware's counters out.
+    #[attr(optional)]
+    pub disable_hardware_profilers: bool,
+    /// Whether to leave the software's counters out.
+    #[attr(optional)]
+    pub disable_software_profilers: bool,
+    /// Whether to leave the caches' counters out.
+    #[attr(optional)]
+    pub disable_cache_profilers: bool,
+    /// The hardware's counters to show.
+    #[attr(optional)]
+    pub hardware_profilers: Vec<String>,
+    /// The software's counters to show.
+    #[attr(optional)]
+    pub software_profilers: Vec<String>,
+    /// The caches' counters to show.
+    #[attr(optional)]
+    pub cache_profilers: Vec<String>,
+}
+
+/// The powersupplyclass collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct PowersupplyBlock {
+    /// Supplies to leave out.
+    #[attr(default = "^$")]
+    pub ignored_supplies: String,
+}
+
+/// The runit collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct RunitBlock {
+    /// Where the services live.
+    #[attr(default = "/etc/service")]
+    pub service_dir: String,
+}
+
+/// The supervisord collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct SupervisordBlock {
+    /// Address of supervisord.
+    #[attr(default = "http://localhost:9001/RPC2")]
+    pub url: String,
+}
+
+/// The sysctl collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct SysctlBlock {
+    /// Numbers to show.
+    #[attr(optional)]
+    pub include: Vec<String>,
+    /// Texts to show.
+    #[attr(optional)]
+    pub include_info: Vec<String>,
+}
+
+/// The systemd collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct SystemdBlock {
+    /// Whether to show how often services restarted.
+    #[attr(optional)]
+    pub enable_restarts: bool,
+    /// Whether to show when units started.
+    #[attr(optional)]
+    pub start_time: bool,
+    /// Whether to show the number of tasks.
+    #[attr(optional)]
+    pub task_metrics: bool,
+    /// Units to leave out.
+    #[attr(default = r".+\.(automount|device|mount|scope|slice)")]
+    pub unit_exclude: String,
+    /// The only units to show.
+    #[attr(default = ".+")]
+    pub unit_include: String,
+}
+
+/// The tapestats collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct TapestatsBlock {
+    /// Devices to leave out.
+    #[attr(default = "^$")]
+    pub ignored_devices: String,
+}
+
+/// The textfile collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct TextfileBlock {
+    /// Where the `*.prom` files are; the name may hold `*` and `?`.
+    #[attr(optional)]
+    pub directory: String,
+}
+
+/// The vmstat collector.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct VmstatBlock {
+    /// Which fields to show.
+    #[attr(default = "^(oom_kill|pgpg|pswp|pg.*fault).*")]
+    pub fields: String,
+}
+
+impl Arguments {
+    /// What the collectors work by, or what of it cannot work.
+    pub(crate) fn settings(&self) -> Result<Settings, Problem> {
+        if self.arp.netlink {
+            return Err(Problem::at("arp", "\"netlink\" of the arp block is not supported yet: /proc/net/arp is read"));
+        }
+        Ok(Settings {
+            paths: Paths {
+                procfs: self.procfs_path.as_str().into(),
+                sysfs: self.sysfs_path.as_str().into(),
+                rootfs: self.rootfs_path.as_str().into(),
+                udev: self.udev_data_path.as_str().into(),
+            },
+            collectors: self.collectors(),
+            arp_devices: devices("arp", &self.arp.device_exclude, &self.arp.device_include)?,
+            cpu: CpuSettings {
+                guest: self.cpu.guest,
+                info: self.cpu.info || !self.cpu.flags_include.is_empty() || !self.cpu.bugs_include.is_empty(),
+                // Unless turned off, the cpufreq collector is who tells frequencies.
+                frequency: !self.runs("cpufreq", true),
+                bugs: optional_pattern("cpu", "bugs_include", &self.cpu.bugs_include)?,
+                flags: optional_pattern("cpu", "flags_include", &self.cpu.flags_include)?,
+            },
+            disk_devices: self.disk_devices()?,
+            filesystem: FilesystemSettings {
+                mount_points_exclude: pattern(
+                    "filesystem",
+                    "mount_points_exclude",
+                    &self.filesystem.mount_points_exclude,
+                )?,
+                fs_types_exclude: pattern("filesystem", "fs_types_exclude", &self.filesystem.fs_types_exclude)?,
+                mount_timeout: self.filesystem.mount_timeout.to_std().unwrap_or(Duration::ZERO),
+            },
+            netclass: NetclassSettings {
+                ignored_devices: pattern("netclass", "ignored_devices", &self.netclass.ignored_devices)?,
+                ignore_invalid_speed: self.netclass.ignore_invalid_speed_device,
+            },
+            netdev: NetdevSettings {
+                devices: devices("netdev", &self.netdev.device_exclude, &self.netdev.device_include)?,
+                address_info: self.netdev.address_info,
+            },
+            netstat_fields: pattern("netstat", "fields", &self.netstat.fields)?,
+            textfile_directory: self.textfile.directory.clone(),
+            vmstat_fields: pattern("vmstat", "fields", &self.vmstat.fields)?,
+        })
+    }
+
+    /// Naming the only devices to show replaces the default of what to leave out.
+    fn disk_devices(&self) -> Result<DeviceFilter, Problem> {
+        let default = DiskBlock::default().device_exclude;
+        let exclude = &self.disk.device_exclude;
+        let replaced = !self.disk.device_include.is_empty() && *exclude == default;
+        devices("disk", if replaced { "" } else { exclude }, &self.disk.device_include)
+    }
+
+    fn runs(&self, name: &str, by_default: bool) -> bool {
+        let named = |names: &[String]| names.iter().any(|other| other == name);
+        let usual = if self.set_collectors.is_empty() { by_default } else { named(&self.set_collectors) };
+        (usual && !named(&self.disable_collectors)) || named(&self.enable_collectors)
+    }
+
+    /// What runs. A collector that is not there yet is among it when the user asked for it by its name or its block: it
+    /// then fails, visibly.
+    fn collectors(&self) -> Vec<&'static str> {
+        let asked = |known: &Known| {
+            let named = |names: &[String]| names.iter().any(|name| name == known.name);
+            named(&self.enable_collectors) || named(&self.set_collectors) || self.has_block_of(known.name)
+        };
+        let runs = |known: &&Known| self.runs(known.name, known.default) && (known.here || asked(known));
+        KNOWN.iter().filter(runs).map(|known| known.name).collect()
+    }
+
+    fn has_block_of(&self, collector: &str) -> bool {
+        match collector {
+            "bcache" => self.bcache.is_some(),
+            "ethtool" => self.ethtool.is_some(),
+            "hwmon" => self.hwmon.is_some(),
+            "ipvs" => self.ipvs.is_some(),
+            "ntp" => self.ntp.is_some(),
+            "perf" => self.perf.is_some(),
+            "powersupplyclass" => self.powersupply.is_some(),
+            "runit" => self.runit.is_some(),
+            "supervisord" => self.supervisord.is_some(),
+            "sysctl" => self.sysctl.is_some(),
+            "systemd" => self.systemd.is_some(),
+            "tapestats" => self.tapestats.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Names of collectors that nobody knows, with the nearest that somebody does.
+    pub(crate) fn unknown_collectors(&self) -> impl Iterator<Item = (&str, Option<&'static str>)> {
+        let names = [&self.enable_collectors, &self.disable_collectors, &self.set_collectors].into_iter().flatten();
+        names
+            .filter(|name| !KNOWN.iter().any(|known| known.name == *name))
+            .map(|name| (name.as_str(), base_stdx::nearest(name, KNOWN.iter().map(|known| known.name))))
+    }
+}
+
+fn pattern(block: &'static str, attribute: &str, expression: &str) -> Result<Pattern, Problem> {
+    Pattern::new(expression).map_err(|error| Problem::at(block, format!("{attribute} of {block}: {error}")))
+}
+
+fn optional_pattern(block: &'static str, attribute: &str, expression: &str) -> Result<Option<Pattern>, Problem> {
+    if expression.is_empty() { Ok(None) } else { pattern(block, attribute, expression).map(Some) }
+}
+
+fn devices(block: &'static str, exclude: &str, include: &str) -> Result<DeviceFilter, Problem> {
+    if !exclude.is_empty() && !include.is_empty() {
+        return Err(Problem::at(block, "device_exclude & device_include are mutually exclusive"));
+    }
+    let exclude = optional_pattern(block, "device_exclude", exclude)?;
+    let include = optional_pattern(block, "device_include", include)?;
+    Ok(DeviceFilter::new(exclude, include))
+}
