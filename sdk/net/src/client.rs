@@ -1,0 +1,329 @@
+//! The one HTTP client: what [`ClientConfig`] makes.
+//!
+//! It stands on reqwest, which brings the connection pool, proxies and redirects; at some requests a second of up to a
+//! megabyte, what it costs over bare hyper does not show. Secret files and certificates are read again when they change.
+
+mod config;
+mod credentials;
+mod oauth2;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+
+pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
+use credentials::{Credentials, secret_value};
+
+use crate::secret_file::Stamp;
+
+/// What a component adds to the user's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// For the whole request, answer included.
+    pub timeout: Duration,
+    /// For name resolution, connection and TLS handshake.
+    pub connect_timeout: Duration,
+    /// An answer's body beyond it is an error ([`SendError::TooLarge`]).
+    pub max_response_bytes: usize,
+    /// Connections that are kept open without work, for each host.
+    pub max_idle_connections: usize,
+}
+
+/// Sends requests as the configuration says.
+pub struct Client {
+    config: ClientConfig,
+    options: Options,
+    credentials: Credentials,
+    headers: HeaderMap,
+    built: Mutex<Option<Built>>,
+}
+
+/// A reqwest client and the versions of the files that went into it.
+struct Built {
+    client: reqwest::Client,
+    files: Vec<(PathBuf, Option<Stamp>)>,
+}
+
+/// An answer with its body.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, as it came (never decompressed).
+    pub body: Bytes,
+}
+
+/// Why there is no answer. None of these texts holds a secret; URLs come without query and credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// A certificate or key cannot be read or used.
+    #[error("{0}")]
+    Tls(#[from] crate::tls::TlsError),
+    /// There is nothing to show to the server: a file that cannot be read, a token that is not given.
+    #[error("{0}")]
+    Credentials(String),
+    /// The configuration cannot be used (a proxy, a header).
+    #[error("{0}")]
+    Config(String),
+    /// No connection.
+    #[error("cannot connect to {url}: {error}")]
+    Connect {
+        /// Where to.
+        url: String,
+        /// The innermost cause.
+        error: String,
+    },
+    /// Too slow.
+    #[error("no answer from {url} within {timeout:?}")]
+    Timeout {
+        /// Where to.
+        url: String,
+        /// The bound that was passed.
+        timeout: Duration,
+    },
+    /// The answer's body is larger than allowed.
+    #[error("the answer from {url} is larger than {limit} bytes")]
+    TooLarge {
+        /// Where from.
+        url: String,
+        /// In bytes.
+        limit: usize,
+    },
+    /// The connection broke, or what came is not HTTP.
+    #[error("request to {url} failed: {error}")]
+    Broken {
+        /// Where to.
+        url: String,
+        /// The innermost cause.
+        error: String,
+    },
+}
+
+// === impl Options ===
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
+            max_response_bytes: 4 << 20,
+            max_idle_connections: 4,
+        }
+    }
+}
+
+// === impl Client ===
+
+impl Client {
+    /// Checks what can be checked without the network; certificates are read at the first request.
+    pub fn new(config: ClientConfig, options: Options) -> Result<Client, SendError> {
+        let credentials = Credentials::new(&config, &options)?;
+        let headers = header_map(&config.http_headers)?;
+        Ok(Client { config, options, credentials, headers, built: Mutex::new(None) })
+    }
+
+    /// Sends one request and reads the whole answer. A status that tells of failure is an answer, not an error.
+    pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response, SendError> {
+        let url = shown(request.uri());
+        if let Some(value) = self.credentials.header().await?
+            && !request.headers().contains_key(header::AUTHORIZATION)
+        {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        for name in self.headers.keys() {
+            if !request.headers().contains_key(name) {
+                for value in self.headers.get_all(name) {
+                    request.headers_mut().append(name.clone(), value.clone());
+                }
+            }
+        }
+        let client = self.client()?;
+        let request = reqwest::Request::try_from(request)
+            .map_err(|error| SendError::Config(format!("cannot request {url}: {}", innermost(&error))))?;
+        let whole = async {
+            let response = client.execute(request).await.map_err(|error| self.failed(&url, &error))?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = self.read_body(&url, response).await?;
+            Ok(Response { status, headers, body })
+        };
+        let late = |_| SendError::Timeout { url: url.clone(), timeout: self.options.timeout };
+        tokio::time::timeout(self.options.timeout, whole).await.map_err(late)?
+    }
+
+    async fn read_body(&self, url: &str, mut response: reqwest::Response) -> Result<Bytes, SendError> {
+        let limit = self.options.max_response_bytes;
+        let too_large = || SendError::TooLarge { url: url.to_owned(), limit };
+        let declared = response.content_length();
+        if declared.is_some_and(|declared| declared > limit as u64) {
+            return Err(too_large());
+        }
+        let Some(first) = response.chunk().await.map_err(|error| self.failed(url, &error))? else {
+            return Ok(Bytes::new());
+        };
+        if declared == Some(first.len() as u64) {
+            return Ok(first);
+        }
+        let mut body = BytesMut::with_capacity(declared.map_or(first.len() * 2, |declared| declared as usize));
+        body.extend_from_slice(&first);
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(url, &error))? {
+            if body.len() + chunk.len() > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if body.len() > limit { Err(too_large()) } else { Ok(body.freeze()) }
+    }
+
+    fn failed(&self, url: &str, error: &reqwest::Error) -> SendError {
+        let (url, cause) = (url.to_owned(), innermost(error));
+        if error.is_connect() && error.is_timeout() {
+            SendError::Timeout { url, timeout: self.options.connect_timeout }
+        } else if error.is_connect() {
+            SendError::Connect { url, error: cause }
+        } else {
+            SendError::Broken { url, error: cause }
+        }
+    }
+
+    fn client(&self) -> Result<reqwest::Client, SendError> {
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(built) = &*built
+            && built.files.iter().all(|(path, stamp)| Stamp::of(path).ok() == *stamp)
+        {
+            return Ok(built.client.clone());
+        }
+        // Stamped before they are read: a change in between is seen at the next request.
+        let files: Vec<_> =
+            self.config.tls_config.files().map(|path| (path.to_owned(), Stamp::of(path).ok())).collect();
+        let client = match self.build() {
+            Ok(client) => client,
+            // Half-written certificates are no reason to stop sending with the old ones.
+            Err(error) if built.is_some() => {
+                tracing::warn!(%error, "changed certificates cannot be used; going on with the old ones");
+                let old = built.as_ref().map(|built| built.client.clone());
+                old.ok_or(error)?
+            }
+            Err(error) => return Err(error),
+        };
+        *built = Some(Built { client: client.clone(), files });
+        Ok(client)
+    }
+
+    fn build(&self) -> Result<reqwest::Client, SendError> {
+        let config = &self.config;
+        let mut builder = reqwest::Client::builder()
+            .user_agent(crate::USER_AGENT)
+            .connect_timeout(self.options.connect_timeout)
+            .pool_max_idle_per_host(self.options.max_idle_connections)
+            .tls_backend_preconfigured(config.tls_config.client()?)
+            .redirect(match config.follow_redirects {
+                true => reqwest::redirect::Policy::limited(10),
+                false => reqwest::redirect::Policy::none(),
+            });
+        if !config.enable_http2 {
+            builder = builder.http1_only();
+        }
+        if !config.proxy.proxy_from_environment {
+            builder = builder.no_proxy();
+        }
+        if !config.proxy.proxy_url.is_empty() {
+            builder = builder.proxy(config.proxy.proxy()?);
+        }
+        builder.build().map_err(|error| SendError::Config(format!("cannot make an HTTP client: {}", innermost(&error))))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("config", &self.config).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+// === impl ProxyConfig ===
+
+impl ProxyConfig {
+    fn proxy(&self) -> Result<reqwest::Proxy, SendError> {
+        let proxy = reqwest::Proxy::all(&self.proxy_url)
+            .map_err(|error| SendError::Config(format!("cannot use proxy_url: {}", innermost(&error))))?;
+        Ok(proxy
+            .no_proxy(reqwest::NoProxy::from_string(&self.no_proxy))
+            .headers(header_map(&self.proxy_connect_header)?))
+    }
+}
+
+// === impl Response ===
+
+impl Response {
+    /// How long the server asks to wait. Retry-After is seconds or a date (RFC 9110, 10.2.3), and servers in the wild
+    /// send both; a date in the past means now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse::<u64>() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = http_date(value)?;
+        Some(Duration::from_secs(at.saturating_sub(base_sys::clock::now_ms().max(0) as u64 / 1000)))
+    }
+}
+
+/// Seconds since 1970 of an HTTP date in its usual form, `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<u64> {
+    let mut words = text.split([' ', ':']).skip(1);
+    let day: u64 = words.next()?.parse().ok()?;
+    let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = words.next()?;
+    let month = months.iter().position(|name| *name == month)? as u64;
+    let year: u64 = words.next()?.parse().ok().filter(|year| (1970..10_000).contains(year))?;
+    let mut clock = || words.next()?.parse::<u64>().ok();
+    let (hour, minute, second) = (clock()?, clock()?, clock()?);
+    // Days from 1970, by the rule of leap years; March starts the year so that the leap day is its last.
+    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    days.checked_sub(719_468).map(|days| ((days * 24 + hour) * 60 + minute) * 60 + second)
+}
+
+fn header_map(
+    headers: &std::collections::BTreeMap<String, Vec<language_eval::SecretString>>,
+) -> Result<HeaderMap, SendError> {
+    let mut map = HeaderMap::new();
+    for (name, values) in headers {
+        let known = HeaderName::try_from(name.as_str())
+            .map_err(|_| SendError::Config(format!("{name:?} is not the name of a header")))?;
+        for value in values {
+            map.append(known.clone(), secret_value(&value.expose())?);
+        }
+    }
+    Ok(map)
+}
+
+/// A URL as it may be shown: without credentials and query.
+fn shown(uri: &http::Uri) -> String {
+    let authority = uri.authority().map_or("", |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{}://{host}{}", uri.scheme_str().unwrap_or("http"), uri.path())
+}
+
+/// reqwest's outer errors repeat the URL with its query; the cause is what a reader needs.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if cause.downcast_ref::<reqwest::Error>().is_some() {
+        return match error {
+            error if error.is_redirect() => "too many redirects".to_owned(),
+            error if error.is_builder() => "the request or the client is not valid".to_owned(),
+            _ => "the request failed".to_owned(),
+        };
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests;
