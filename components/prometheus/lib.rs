@@ -1,6 +1,10 @@
 //! prometheus.*.
 
+mod echo;
+mod forward;
+mod relabel;
+
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<echo::Echo>(), Definition::of::<relabel::Relabel>()];
