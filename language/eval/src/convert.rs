@@ -72,10 +72,13 @@ pub enum PathSegment {
     Index(usize),
 }
 
+/// Said of a value that is null where its type has no zero.
+pub(crate) const NULL_REFUSED: &str = "must not be null";
+
 /// [`FromValue::from_value`] with what `null` means: the type's zero, or a refusal. This is what decoders call.
 pub fn from_value_or_zero<T: FromValue>(value: &Value) -> Result<T, ValueError> {
     match value {
-        Value::Null => T::zero().ok_or_else(|| ValueError::new("must not be null")),
+        Value::Null => T::zero().ok_or_else(|| ValueError::new(NULL_REFUSED)),
         value => T::from_value(value),
     }
 }

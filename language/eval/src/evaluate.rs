@@ -6,7 +6,7 @@ use base_stdx::nearest;
 use language_syntax::ast::{BinaryOperator, Expr, ExprKind, Ident, Literal};
 use language_syntax::{Diagnostic, Source, Span};
 
-use crate::convert::{PathSegment, ValueError};
+use crate::convert::{NULL_REFUSED, PathSegment, ValueError};
 use crate::operators::{self, Side};
 use crate::scope::{Found, Scope};
 use crate::value::{Function, Number, Text, Value};
@@ -311,7 +311,10 @@ pub(crate) fn blame_value(expr: &Expr, source: &Arc<Source>, error: &ValueError)
         };
     }
     let path: String = path.iter().map(PathSegment::to_string).collect();
-    let message = format!("{}{path} {}", quoted(blamed, source), error.message);
+    let message = match &blamed.kind {
+        ExprKind::Literal(Literal::Null) if error.message == NULL_REFUSED => "null is not allowed here".to_owned(),
+        _ => format!("{}{path} {}", quoted(blamed, source), error.message),
+    };
     let diagnostic = Diagnostic::error(blamed.location(source), message);
     match &error.hint {
         Some(hint) => diagnostic.with_hint(hint.clone()),

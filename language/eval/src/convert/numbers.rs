@@ -156,7 +156,7 @@ impl FromValue for f32 {
         let wide = number(value)?.as_f64();
         let narrow = wide as f32;
         if narrow.is_infinite() && wide.is_finite() {
-            return Err(ValueError::new(format!("is out of range: must be from {} to {}", f32::MIN, f32::MAX)));
+            return Err(ValueError::new(format!("is out of range: must be from {:e} to {:e}", f32::MIN, f32::MAX)));
         }
         Ok(narrow)
     }

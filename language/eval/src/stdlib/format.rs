@@ -8,6 +8,9 @@ use crate::value::{FunctionError, Number, Text, Value};
 /// The largest width or precision; beyond it Go takes the number for no number.
 const MAX_NUMBER: usize = 1_000_000;
 
+/// More digits than any float has.
+const ALL_DIGITS: usize = 1100;
+
 /// A format and its values to a text; a secret text if there is a secret among the values.
 pub fn format(arguments: &[Value]) -> Result<Value, FunctionError> {
     if arguments.is_empty() {
@@ -314,7 +317,7 @@ impl Printer<'_> {
             }
             'U' => {
                 let digits = flags.precision.unwrap_or(4).max(4);
-                let mut text = format!("U+{magnitude:0digits$X}");
+                let mut text = format!("U+{}", zero_filled(&format!("{magnitude:X}"), digits));
                 if flags.sharp {
                     text.push_str(&format!(" '{}'", character_of(number)));
                 }
@@ -331,7 +334,7 @@ impl Printer<'_> {
         };
         let digits = match flags.precision {
             Some(0) if number == 0 => String::new(),
-            Some(precision) => format!("{digits:0>precision$}"),
+            Some(precision) => zero_filled(&digits, precision),
             None => digits,
         };
         let zero = flags.zero && flags.precision.is_none();
@@ -341,9 +344,9 @@ impl Printer<'_> {
 
     fn print_float(&mut self, number: f64, verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
         let text = match verb {
-            'v' => float::format(number, 'g', flags.precision),
-            'g' | 'G' => float::format(number, verb, flags.precision),
-            'e' | 'E' | 'f' | 'F' => float::format(number, verb, Some(flags.precision.unwrap_or(6))),
+            'v' | 'g' => float::format(number, 'g', flags.precision.map(|digits| digits.min(ALL_DIGITS))),
+            'G' => float::format(number, verb, flags.precision.map(|digits| digits.min(ALL_DIGITS))),
+            'e' | 'E' | 'f' | 'F' => with_digits(number, verb, flags.precision.unwrap_or(6)),
             _ => return self.bad_verb(value, verb),
         };
         bounded(text.len())?;
@@ -382,6 +385,21 @@ impl Printer<'_> {
             self.out.extend_from_slice(text);
         }
     }
+}
+
+/// The number with so many digits behind the point; those that no float has are zeros.
+fn with_digits(number: f64, verb: char, digits: usize) -> String {
+    let mut text = float::format(number, verb, Some(digits.min(ALL_DIGITS)));
+    if digits > ALL_DIGITS && number.is_finite() {
+        let end = text.find(['e', 'E']).unwrap_or(text.len());
+        text.insert_str(end, &"0".repeat(digits - ALL_DIGITS));
+    }
+    text
+}
+
+/// Zeros in front of the digits, up to a length. (Rust's own formatting takes no length beyond 65,535.)
+fn zero_filled(digits: &str, length: usize) -> String {
+    "0".repeat(length.saturating_sub(digits.len())) + digits
 }
 
 fn character_of(number: i128) -> char {
