@@ -3,5 +3,6 @@
 pub mod collector;
 pub mod component;
 pub mod oracle;
+pub mod schema;
 pub mod sink;
 pub mod wire;

@@ -213,10 +213,13 @@ async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>) -> Re
                 payload
             };
             // resource_spans = 1, scope_spans = 2, spans = 2
-            let spans = fields(payload, 1).flat_map(|resource| fields(resource, 2)).map(|scope| fields(scope, 2).count() as u64);
+            let spans = fields(payload, 1)
+                .flat_map(|resource| fields(resource, 2))
+                .map(|scope| fields(scope, 2).count() as u64);
             tally.items.fetch_add(spans.sum(), Relaxed);
 
-            let response = http::Response::builder().header("content-type", "application/grpc").body(()).expect("constant parts");
+            let response =
+                http::Response::builder().header("content-type", "application/grpc").body(()).expect("constant parts");
             if let Ok(mut stream) = respond.send_response(response, false) {
                 let _ = stream.send_data(Bytes::from_static(&[0; 5]), false);
                 let mut trailers = http::HeaderMap::new();
