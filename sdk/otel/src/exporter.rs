@@ -1,0 +1,277 @@
+//! From `consume` to the remote end: a queue per signal, requests under way, retries, and counting what becomes of them.
+
+mod counters;
+mod lane;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sdk_component::{Context, Stop};
+use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
+use tokio::sync::{OnceCell, watch};
+
+use crate::queue::{SendingQueue, Sizer};
+use crate::retry::{Backoff, RetryOnFailure};
+use counters::Counters;
+use lane::Lane;
+
+/// Sends one request.
+pub trait Transport: Send + Sync {
+    /// `payload` is one encoded export request of `items` items.
+    fn send(&self, signal: OtlpSignal, payload: Bytes) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>>;
+}
+
+/// Why a request was not taken by the remote end.
+#[derive(Clone, Debug)]
+pub struct SendError {
+    /// In words.
+    pub message: String,
+    /// Sending it again can help.
+    pub retryable: bool,
+    /// Not before this has passed.
+    pub retry_after: Option<Duration>,
+}
+
+/// How an exporter sends; replaced as a whole by an update.
+pub struct Settings {
+    /// The remote end.
+    pub transport: Box<dyn Transport>,
+    /// What waits in front of it.
+    pub queue: SendingQueue,
+    /// What happens to failures.
+    pub retry: RetryOnFailure,
+}
+
+/// The common part of all exporters that send OTLP requests. Clones are the same exporter.
+#[derive(Clone)]
+pub struct Exporter(Arc<Shared>);
+
+pub(crate) struct Shared {
+    context: Context,
+    counters: Counters,
+    settings: RwLock<Arc<Settings>>,
+    lanes: [OnceCell<Arc<Lane>>; 3],
+    stage: watch::Sender<Stage>,
+    /// The last request failed: said once, until one succeeds.
+    failing: AtomicBool,
+}
+
+/// Where in its life an exporter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// Built; batches wait.
+    Built,
+    /// Sends.
+    Running,
+    /// Sends what it has, each once.
+    Draining,
+    /// Takes nothing.
+    Stopped,
+}
+
+/// The part of the grace period that is for sending; the rest is for writing down what is left.
+const DRAIN_SHARE: f64 = 0.7;
+
+// === impl SendError ===
+
+impl SendError {
+    /// It will never be taken.
+    pub fn permanent(message: impl Into<String>) -> SendError {
+        SendError { message: message.into(), retryable: false, retry_after: None }
+    }
+
+    /// It may be taken later.
+    pub fn retryable(message: impl Into<String>) -> SendError {
+        SendError { message: message.into(), retryable: true, retry_after: None }
+    }
+}
+
+// === impl Exporter ===
+
+impl Exporter {
+    /// An exporter of a component; `kind` is the type in the label of its metrics (`otlp/<component id>`).
+    #[must_use]
+    pub fn new(context: &Context, kind: &str, settings: Settings) -> Exporter {
+        let counters = Counters::new(context.metrics(), &format!("{kind}/{}", context.id()));
+        Exporter(Arc::new(Shared {
+            context: context.clone(),
+            counters,
+            settings: RwLock::new(Arc::new(settings)),
+            lanes: Default::default(),
+            stage: watch::Sender::new(Stage::Built),
+            failing: AtomicBool::new(false),
+        }))
+    }
+
+    /// What the component exports as `input`.
+    #[must_use]
+    pub fn input(&self) -> OtelConsumer {
+        OtelConsumer(Receiver::new(self.0.context.id(), Arc::new(self.clone())))
+    }
+
+    /// From now on with these settings; what waits stays, and so does what is under way.
+    pub fn replace(&self, settings: Settings) {
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        for lane in self.0.lanes.iter().filter_map(OnceCell::get) {
+            lane.settings_changed();
+        }
+    }
+
+    /// Works until stopped, then sends what waits and writes down the rest.
+    pub async fn run(&self, stop: Stop) {
+        let shared = &self.0;
+        shared.stage.send_replace(Stage::Running);
+        // What an earlier run left is sent without waiting for new data.
+        for signal in OtlpSignal::ALL {
+            if lane::directory(&shared.context, signal).is_dir() {
+                shared.lane(signal).await;
+            }
+        }
+        stop.stopped().await;
+        shared.stage.send_replace(Stage::Draining);
+        let lanes: Vec<Arc<Lane>> = shared.lanes.iter().filter_map(|lane| lane.get().cloned()).collect();
+        for lane in &lanes {
+            lane.settings_changed();
+        }
+        let drain = stop.grace().mul_f64(DRAIN_SHARE);
+        let drained = async {
+            for lane in &lanes {
+                lane.drained().await;
+            }
+        };
+        let in_time = tokio::time::timeout(drain, drained).await.is_ok();
+        shared.stage.send_replace(Stage::Stopped);
+        let rest = if in_time { stop.grace() } else { stop.grace() - drain };
+        for lane in &lanes {
+            lane.close(rest).await;
+        }
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    async fn lane(self: &Arc<Self>, signal: OtlpSignal) -> Arc<Lane> {
+        self.lanes[signal as usize].get_or_init(|| Lane::open(self.clone(), signal)).await.clone()
+    }
+
+    async fn take(self: &Arc<Self>, batch: OtlpBatch) -> Result<Delivery, Refused> {
+        // Batches that come before `run` wait: a queue must not be opened by something that may yet be dropped.
+        let mut stage = self.stage.subscribe();
+        let current = stage.wait_for(|stage| *stage > Stage::Built).await.map_or(Stage::Stopped, |stage| *stage);
+        if current == Stage::Stopped {
+            return Err(Refused::stopped(self.context.id()));
+        }
+        if batch.items == 0 {
+            return Ok(Delivery::delivered());
+        }
+        let settings = self.settings();
+        if !settings.queue.enabled {
+            let items = u64::from(batch.items);
+            return match self.send(batch.signal, items, batch.into_bytes()).await {
+                Ok(()) => Ok(Delivery::delivered()),
+                Err(None) => Err(Refused::stopped(self.context.id())),
+                Err(Some(error)) => {
+                    Err(Refused { reason: error.message, retryable: error.retryable, retry_after: error.retry_after })
+                }
+            };
+        }
+        let (signal, items) = (batch.signal, u64::from(batch.items));
+        let lane = self.lane(signal).await;
+        let size = match settings.queue.sizer {
+            Sizer::Requests => 1,
+            Sizer::Items => items,
+            Sizer::Bytes => batch.byte_len() as u64,
+        };
+        if !lane.wait_for_room(size).await {
+            self.counters.enqueue_failed(signal, items);
+            return Err(Refused::retryable("sending queue is full"));
+        }
+        let (delivery, settle) = Delivery::pending();
+        if !lane.push(batch, settle).await {
+            return Err(Refused::stopped(self.context.id()));
+        }
+        if !settings.queue.wait_for_result {
+            return Ok(delivery);
+        }
+        match delivery.await {
+            sdk_signals::Outcome::Delivered => Ok(Delivery::delivered()),
+            sdk_signals::Outcome::Dropped => Err(Refused::permanent("the remote end did not take it")),
+            sdk_signals::Outcome::Abandoned => Err(Refused::stopped(self.context.id())),
+        }
+    }
+
+    /// Sends a request until it is taken or given up; both are counted here. `Err(None)`: nothing was decided, as the
+    /// exporter is stopping.
+    pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Bytes) -> Result<(), Option<SendError>> {
+        let first = self.settings();
+        let mut backoff = Backoff::new(&first.retry);
+        loop {
+            let settings = self.settings();
+            let error = match settings.transport.send(signal, payload.clone()).await {
+                Ok(partial) => {
+                    self.taken(signal, items, partial);
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            self.failed(&error);
+            if error.retryable && self.stage() >= Stage::Draining {
+                return Err(None);
+            }
+            let delay = if error.retryable { backoff.next(error.retry_after) } else { None };
+            let Some(delay) = delay else {
+                self.counters.send_failed(signal, items);
+                return Err(Some(error));
+            };
+            tracing::debug!(error = error.message, delay = delay.as_secs_f64(), "export failed, will be tried again");
+            let mut stage = self.stage.subscribe();
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                _ = stage.wait_for(|stage| *stage >= Stage::Draining) => {}
+            }
+        }
+    }
+
+    fn taken(&self, signal: OtlpSignal, items: u64, partial: Option<PartialSuccess>) {
+        if self.failing.swap(false, Ordering::Relaxed) {
+            tracing::info!("exports succeed again");
+            self.context.healthy("exports succeed");
+        }
+        let rejected = partial.as_ref().map_or(0, |partial| partial.rejected.min(items));
+        if let Some(partial) = partial {
+            // Must not be sent again (OTLP specification, "Partial Success").
+            tracing::warn!(rejected, message = partial.message, "partial success");
+        }
+        self.counters.sent(signal, items - rejected);
+        if rejected > 0 {
+            self.counters.send_failed(signal, rejected);
+        }
+    }
+
+    fn failed(&self, error: &SendError) {
+        let message = format!("exporting failed: {}", error.message);
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            let then = if error.retryable { "will be tried again" } else { "dropping data" };
+            tracing::error!(error = error.message, then, "exporting failed");
+        }
+        self.context.unhealthy(message);
+    }
+}
+
+impl Consumer<OtlpBatch> for Exporter {
+    fn consume(&self, batch: OtlpBatch) -> BoxFuture<'_, Result<Delivery, Refused>> {
+        Box::pin(self.0.take(batch))
+    }
+}

@@ -1,0 +1,61 @@
+//! What an exporter counts, under the Collector's names.
+
+use base_metrics::{Counter, GaugeVec, Scope};
+use sdk_signals::OtlpSignal;
+
+pub(crate) struct Counters {
+    sent: [Counter; 3],
+    send_failed: [Counter; 3],
+    enqueue_failed: [Counter; 3],
+    queue_size: GaugeVec,
+    queue_capacity: GaugeVec,
+    exporter: String,
+}
+
+// === impl Counters ===
+
+impl Counters {
+    pub(crate) fn new(metrics: &Scope, exporter: &str) -> Counters {
+        let family = |what: &str, help: &str| {
+            let mut counters = OtlpSignal::ALL.map(|signal| {
+                let name = format!("otelcol_exporter_{what}_{}_total", signal.items());
+                (signal, metrics.counter_vec(&name, help, &["exporter"]).with(&[exporter]))
+            });
+            counters.sort_by_key(|(signal, _)| *signal as usize);
+            counters.map(|(_, counter)| counter)
+        };
+        Counters {
+            sent: family("sent", "Number of items successfully sent to destination."),
+            send_failed: family("send_failed", "Number of items in failed attempts to send to destination."),
+            enqueue_failed: family("enqueue_failed", "Number of items failed to be added to the sending queue."),
+            queue_size: metrics.gauge_vec(
+                "otelcol_exporter_queue_size",
+                "Current size of the sending queue.",
+                &["exporter", "data_type"],
+            ),
+            queue_capacity: metrics.gauge_vec(
+                "otelcol_exporter_queue_capacity",
+                "Fixed capacity of the sending queue.",
+                &["exporter", "data_type"],
+            ),
+            exporter: exporter.to_owned(),
+        }
+    }
+
+    pub(crate) fn sent(&self, signal: OtlpSignal, items: u64) {
+        self.sent[signal as usize].add(items);
+    }
+
+    pub(crate) fn send_failed(&self, signal: OtlpSignal, items: u64) {
+        self.send_failed[signal as usize].add(items);
+    }
+
+    pub(crate) fn enqueue_failed(&self, signal: OtlpSignal, items: u64) {
+        self.enqueue_failed[signal as usize].add(items);
+    }
+
+    pub(crate) fn queue(&self, signal: OtlpSignal, size: u64, capacity: u64) {
+        self.queue_size.with(&[&self.exporter, signal.name()]).set_u64(size);
+        self.queue_capacity.with(&[&self.exporter, signal.name()]).set_u64(capacity);
+    }
+}

@@ -1,0 +1,201 @@
+//! The way of one signal: its queue, and the requests under way from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base_sys::task;
+use bytes::Bytes;
+use sdk_component::Context;
+use sdk_queue::{Config, Disk, Lease, Overflow, Queue, Record};
+use sdk_signals::{OtlpBatch, OtlpSignal, Settle};
+use tokio::sync::Notify;
+use tracing::Instrument as _;
+
+use super::{Shared, Stage};
+use crate::queue::Sizer;
+
+/// Requests held in memory; what waits beyond it goes to the disk, up to `queue_size`.
+const MEMORY_BYTES: usize = 64 << 20;
+/// What may lie on the disk.
+const DISK_BYTES: u64 = 2 << 30;
+
+pub(crate) struct Lane {
+    shared: Arc<Shared>,
+    signal: OtlpSignal,
+    queue: Queue,
+    /// Requests.
+    under_way: AtomicUsize,
+    /// While draining, the remote end did not answer well: what is left goes to the disk.
+    given_up: AtomicBool,
+    /// Something ended, or the settings are others: there may be room.
+    changed: Notify,
+    tasks: task::Scope,
+}
+
+/// Where the queue of a signal spills to.
+pub(crate) fn directory(context: &Context, signal: OtlpSignal) -> PathBuf {
+    context.data_path().join(signal.name())
+}
+
+// === impl Lane ===
+
+impl Lane {
+    pub(crate) async fn open(shared: Arc<Shared>, signal: OtlpSignal) -> Arc<Lane> {
+        let config = Config {
+            name: format!("{} {}", shared.context.id(), signal.name()),
+            memory_bytes: MEMORY_BYTES,
+            disk: Some(Disk::new(directory(&shared.context, signal), DISK_BYTES)),
+            durable: false,
+            overflow: Overflow::Wait,
+        };
+        let queue = match Queue::open(config.clone()).await {
+            Ok(queue) => queue,
+            Err(error) => {
+                tracing::error!(%error, "sending without a disk: what cannot be sent before the end of the process is lost");
+                // Without a disk there is nothing that can fail.
+                Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
+            }
+        };
+        let lane = Arc::new(Lane {
+            shared,
+            signal,
+            queue,
+            under_way: AtomicUsize::new(0),
+            given_up: AtomicBool::new(false),
+            changed: Notify::new(),
+            tasks: task::Scope::new(),
+        });
+        let span = lane.shared.context.span().clone();
+        lane.tasks.spawn("exporter", lane.clone().dispatch().instrument(span));
+        lane
+    }
+
+    /// Starts requests, never more than `num_consumers` at a time.
+    async fn dispatch(self: Arc<Self>) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let consumers = usize::try_from(self.shared.settings().queue.num_consumers).unwrap_or(1).max(1);
+            if self.under_way.load(Ordering::Acquire) >= consumers {
+                changed.await;
+                continue;
+            }
+            let Some(lease) = self.queue.next().await else { return };
+            self.under_way.fetch_add(1, Ordering::AcqRel);
+            let lane = self.clone();
+            let span = self.shared.context.span().clone();
+            self.tasks.spawn("export", async move { lane.export(lease).await }.instrument(span));
+        }
+    }
+
+    async fn export(&self, lease: Lease) {
+        // Also when the task is cut off.
+        struct Ended<'a>(&'a Lane);
+        impl Drop for Ended<'_> {
+            fn drop(&mut self) {
+                self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+                self.0.changed.notify_waiters();
+            }
+        }
+        let _ended = Ended(self);
+        let record = lease.record();
+        match self.shared.send(self.signal, record.items.into(), record.body.clone()).await {
+            Ok(()) => lease.ack(),
+            Err(Some(_)) => lease.refuse(),
+            // Stopping: it stays in the queue, and is held back so that draining does not spin on it.
+            Err(None) => {
+                self.given_up.store(true, Ordering::Release);
+                self.changed.notify_waiters();
+                let mut stage = self.shared.stage.subscribe();
+                let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+            }
+        }
+        self.show();
+    }
+
+    /// Whether there is room for `size` more, waiting for it if the settings say so.
+    pub(crate) async fn wait_for_room(&self, size: u64) -> bool {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let settings = self.shared.settings();
+            let capacity = u64::try_from(settings.queue.queue_size).unwrap_or(0);
+            if self.used(settings.queue.sizer) + size <= capacity {
+                return true;
+            }
+            if !settings.queue.block_on_overflow || self.shared.stage() >= Stage::Draining {
+                return false;
+            }
+            changed.await;
+        }
+    }
+
+    fn used(&self, sizer: Sizer) -> u64 {
+        match sizer {
+            Sizer::Requests => self.queue.stats().records,
+            Sizer::Bytes => self.queue.stats().bytes,
+            Sizer::Items => {
+                use std::sync::atomic::Ordering::Relaxed;
+                let counters = self.queue.counters();
+                let come = counters.pushed.items.load(Relaxed) + counters.recovered.items.load(Relaxed);
+                let gone = [
+                    &counters.acked,
+                    &counters.refused,
+                    &counters.lost_overflow,
+                    &counters.lost_corrupt,
+                    &counters.lost_stopped,
+                ];
+                come.saturating_sub(gone.iter().map(|tally| tally.items.load(Relaxed)).sum())
+            }
+        }
+    }
+
+    /// Whether the queue took it: it does not any more when it is closed.
+    pub(crate) async fn push(&self, batch: OtlpBatch, settle: Settle) -> bool {
+        let items = batch.items;
+        let record =
+            Record { meta: Bytes::from_static(self.signal.name().as_bytes()), body: batch.into_bytes(), items };
+        let taken = self.queue.push(record, settle).await.is_ok();
+        self.show();
+        taken
+    }
+
+    fn show(&self) {
+        let queue = &self.shared.settings().queue;
+        let capacity = u64::try_from(queue.queue_size).unwrap_or(0);
+        self.shared.counters.queue(self.signal, self.used(queue.sizer), capacity);
+    }
+
+    pub(crate) fn settings_changed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until everything was sent, or the remote end turned out to be away.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.queue.stats().records == 0 || self.given_up.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) async fn close(&self, grace: Duration) {
+        // Requests under way end first: what they hold counts as not sent, and is written down with the rest.
+        self.tasks.close(Duration::from_millis(100).min(grace / 2)).await;
+        let left = self.queue.close(grace / 2).await;
+        if left.saved > 0 {
+            tracing::info!(requests = left.saved, "not sent before the end; will be sent after the next start");
+        }
+        if left.lost > 0 {
+            tracing::error!(requests = left.lost, "not sent before the end, and could not be written down: lost");
+        }
+    }
+}
