@@ -1,0 +1,101 @@
+//! What both servers do with a payload: check it, count it, hand it on, and say what became of it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use sdk_otel::auth::ServerAuth;
+use sdk_otel::output::Outputs;
+use sdk_protocols_otlp::check;
+use sdk_protocols_otlp::status::{Code, Status};
+use sdk_signals::{Origin, OtlpBatch, OtlpSignal};
+
+use super::counters::Transport;
+
+/// How a server takes requests.
+pub(super) struct Intake {
+    pub(super) outputs: Outputs,
+    pub(super) auth: Option<Arc<dyn ServerAuth>>,
+    pub(super) include_metadata: bool,
+}
+
+/// Why a payload is not handed on.
+pub(super) enum Fault {
+    /// The client sent something that is not OTLP.
+    Malformed(String),
+    /// The pipeline refused it.
+    Refused(Status),
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// Whether the sender may send, and what is known of it.
+    pub(super) fn origin(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Origin>, Status> {
+        let auth = match &self.auth {
+            None => Vec::new(),
+            Some(auth) => auth.authenticate(headers).map_err(|why| Status::new(Code::Unauthenticated, why))?,
+        };
+        let metadata = if self.include_metadata { metadata(headers) } else { Vec::new() };
+        Ok(Arc::new(Origin { peer: Some(peer), metadata, auth }))
+    }
+
+    /// Hands a payload on; an empty one is a success without troubling the pipeline.
+    pub(super) async fn take(
+        &self,
+        signal: OtlpSignal,
+        payload: Bytes,
+        origin: Arc<Origin>,
+        counters: &Transport,
+    ) -> Result<(), Fault> {
+        let items = check(signal, &payload).map_err(|malformed| Fault::Malformed(format!("proto: {malformed}")))?;
+        if items == 0 {
+            return Ok(());
+        }
+        let count =
+            u32::try_from(items).map_err(|_| Fault::Malformed("more items than 32 bits can count".to_owned()))?;
+        let batch = OtlpBatch { signal, payload: vec![payload], items: count, origin: Some(origin) };
+        // A client that goes away while the pipeline makes it wait ends this here.
+        let mut refusal = Abandoned { counters, signal, items };
+        let result = self.outputs.consume(batch).await;
+        refusal.items = 0;
+        match result {
+            Ok(delivery) => {
+                // OTLP answers when the data is taken.
+                delivery.detach();
+                counters.accepted(signal, items);
+                Ok(())
+            }
+            Err(refused) => {
+                counters.refused(signal, items);
+                let code = if refused.retryable { Code::Unavailable } else { Code::Internal };
+                let status = Status::new(code, refused.reason);
+                Err(Fault::Refused(match refused.retry_after {
+                    Some(delay) if code == Code::Unavailable => status.retry_after(delay),
+                    _ => status,
+                }))
+            }
+        }
+    }
+}
+
+/// Counts items whose client did not wait for the answer.
+struct Abandoned<'a> {
+    counters: &'a Transport,
+    signal: OtlpSignal,
+    items: usize,
+}
+
+impl Drop for Abandoned<'_> {
+    fn drop(&mut self) {
+        if self.items > 0 {
+            self.counters.failed(self.signal, self.items);
+        }
+    }
+}
+
+fn metadata(headers: &HeaderMap) -> Vec<(String, Vec<String>)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.keys().map(|name| (name.as_str().to_owned(), headers.get_all(name).iter().map(text).collect())).collect()
+}

@@ -1,0 +1,401 @@
+//! A server from its port to its end: bound until it is, served until it changes, closed without cutting requests off.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base_stdx::duration::GoDuration;
+use base_sys::task;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use sdk_component::{BoxFuture, Context, Stop};
+use sdk_otel::tls::Reloading;
+use sdk_protocols_grpc::Body;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+/// Connections of one server; further ones wait in the kernel.
+const MAX_CONNECTIONS: usize = 10_000;
+/// A TLS handshake that takes longer is not one.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Time between two tries to get a port.
+const BIND_RETRY: Duration = Duration::from_secs(5);
+
+/// A server as its arguments describe it.
+pub(super) struct Server {
+    pub(super) name: &'static str,
+    pub(super) endpoint: String,
+    pub(super) tls: Option<Reloading<rustls::ServerConfig>>,
+    pub(super) protocol: Protocol,
+    pub(super) limits: Limits,
+    pub(super) service: Arc<dyn ErasedService>,
+}
+
+pub(super) enum Protocol {
+    Http2(hyper::server::conn::http2::Builder<TokioExecutor>),
+    Auto(hyper_util::server::conn::auto::Builder<TokioExecutor>),
+}
+
+/// How long connections live.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) idle: Option<Duration>,
+    pub(super) age: Option<Duration>,
+    pub(super) age_grace: Option<Duration>,
+}
+
+/// Answers requests.
+pub(super) trait Service: Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// A service whose type is forgotten.
+pub(super) trait ErasedService: Send + Sync {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> BoxFuture<'static, Response<Body>>;
+}
+
+impl<S: Service> ErasedService for S {
+    fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { Service::answer(&*self, request, peer).await })
+    }
+}
+
+/// A duration of the configuration as a limit; 0 is none.
+pub(super) fn limit(duration: GoDuration) -> Option<Duration> {
+    duration.to_std().filter(|duration| !duration.is_zero())
+}
+
+/// Runs one of the servers of the current set until the component stops; a changed one is closed and started anew.
+pub(super) async fn run<T>(
+    context: &Context,
+    mut servers: watch::Receiver<Arc<T>>,
+    pick: impl Fn(&T) -> Option<Arc<Server>>,
+    health: Health,
+    stop: &Stop,
+) {
+    loop {
+        let current = pick(&servers.borrow_and_update());
+        let same = |other: &Option<Arc<Server>>| match (&current, other) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (None, None) => true,
+            _ => false,
+        };
+        let changed = async {
+            loop {
+                if servers.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                if !same(&pick(&servers.borrow_and_update())) {
+                    return;
+                }
+            }
+        };
+        let (end, token) = stop.child();
+        let serving = async {
+            match &current {
+                None => {
+                    health.nothing_to_do();
+                    end.stopped().await;
+                }
+                Some(server) => serve(context, server, &health, &end).await,
+            }
+        };
+        let mut serving = pin!(serving);
+        tokio::select! {
+            () = &mut serving => {}
+            () = changed => {
+                token.cancel();
+                serving.await;
+            }
+        }
+        if stop.is_stopped() {
+            return;
+        }
+    }
+}
+
+async fn serve(context: &Context, server: &Arc<Server>, health: &Health, stop: &Stop) {
+    let listener = tokio::select! {
+        listener = bind(server, health) => listener,
+        () = stop.stopped() => return,
+    };
+    let connections = task::Scope::new();
+    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    loop {
+        let permit = tokio::select! {
+            Ok(permit) = free.clone().acquire_owned() => permit,
+            () = stop.stopped() => break,
+        };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.stopped() => break,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let (server, closing) = (server.clone(), connections.stopped());
+                let connection = async move {
+                    let _permit = permit;
+                    if let Err(error) = connection(&server, tcp, peer, closing).await {
+                        tracing::debug!(%peer, %error, "connection ended");
+                    }
+                };
+                connections.spawn("connection", connection.instrument(context.span().clone()));
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: waiting is all there is to do.
+                tracing::warn!(endpoint = server.endpoint, %error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    // The port is free before the last requests have ended: a changed server may need it.
+    drop(listener);
+    connections.close(stop.grace()).await;
+}
+
+/// Tries until the port is ours. The first failure is said, with the cure; health shows it until then.
+async fn bind(server: &Server, health: &Health) -> TcpListener {
+    let mut said = false;
+    loop {
+        match listen(&server.endpoint).await {
+            Ok(listener) => {
+                let address =
+                    listener.local_addr().map_or_else(|_| server.endpoint.clone(), |address| address.to_string());
+                tracing::info!(protocol = server.name, endpoint = address, "listening");
+                health.listening(&address);
+                return listener;
+            }
+            Err(error) => {
+                let cure = match error.kind() {
+                    io::ErrorKind::AddrInUse => "stop what has the port, or set another endpoint",
+                    io::ErrorKind::PermissionDenied => "use a port above 1023, or grant the right to bind it",
+                    io::ErrorKind::AddrNotAvailable => "use an address of this machine, or 0.0.0.0 for all of them",
+                    _ => "check the endpoint",
+                };
+                if !std::mem::replace(&mut said, true) {
+                    tracing::error!(protocol = server.name, endpoint = server.endpoint, %error, cure, "cannot listen; trying again");
+                }
+                health.cannot_listen(&server.endpoint, &error, cure);
+                tokio::time::sleep(BIND_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn listen(endpoint: &str) -> io::Result<TcpListener> {
+    match endpoint.strip_prefix(':').map(str::parse::<u16>) {
+        // An empty host is every address, of both families where there are both.
+        Some(Ok(port)) => match TcpListener::bind(("::", port)).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(("0.0.0.0", port)).await,
+            bound => bound,
+        },
+        _ => TcpListener::bind(endpoint).await,
+    }
+}
+
+// === one connection ===
+
+/// Requests under way on a connection, and when the last one ended.
+struct Activity {
+    under_way: AtomicUsize,
+    last: Mutex<Instant>,
+    ended: Notify,
+}
+
+async fn connection(
+    server: &Server,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    closing: impl Future<Output = ()>,
+) -> Result<(), String> {
+    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
+    let Some(tls) = &server.tls else { return speak(server, tcp, peer, closing).await };
+    let acceptor = tokio_rustls::TlsAcceptor::from(tls.get());
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
+    let stream =
+        stream.map_err(|_| "TLS handshake took too long")?.map_err(|error| format!("TLS handshake: {error}"))?;
+    speak(server, stream, peer, closing).await
+}
+
+async fn speak<S>(server: &Server, stream: S, peer: SocketAddr, closing: impl Future<Output = ()>) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let activity =
+        Arc::new(Activity { under_way: AtomicUsize::new(0), last: Mutex::new(Instant::now()), ended: Notify::new() });
+    let answer = {
+        let (service, activity) = (server.service.clone(), activity.clone());
+        service_fn(move |request| {
+            let (answering, working) = (service.clone().answer(request, peer.ip()), Working::new(activity.clone()));
+            async move {
+                let response = answering.await;
+                drop(working);
+                Ok::<_, std::convert::Infallible>(response)
+            }
+        })
+    };
+    let stream = TokioIo::new(stream);
+    let end = until_closed(&activity, server.limits, closing);
+    match &server.protocol {
+        Protocol::Http2(http2) => {
+            let mut serving = pin!(http2.serve_connection(stream, answer));
+            let grace = tokio::select! {
+                ended = &mut serving => return ended.map_err(|error| error.to_string()),
+                grace = end => grace,
+            };
+            serving.as_mut().graceful_shutdown();
+            within(grace, serving).await.map_err(|error| error.to_string())
+        }
+        Protocol::Auto(auto) => {
+            let mut serving = pin!(auto.serve_connection(stream, answer));
+            let grace = tokio::select! {
+                ended = &mut serving => return ended.map_err(|error| error.to_string()),
+                grace = end => grace,
+            };
+            serving.as_mut().graceful_shutdown();
+            within(grace, serving).await.map_err(|error| error.to_string())
+        }
+    }
+}
+
+async fn within<E>(grace: Option<Duration>, serving: impl Future<Output = Result<(), E>>) -> Result<(), E> {
+    match grace {
+        None => serving.await,
+        Some(grace) => tokio::time::timeout(grace, serving).await.unwrap_or(Ok(())),
+    }
+}
+
+/// Resolves when the connection should be closed; answers how long its requests may go on.
+async fn until_closed(activity: &Activity, limits: Limits, closing: impl Future<Output = ()>) -> Option<Duration> {
+    let aged = async {
+        match limits.age {
+            Some(age) => tokio::time::sleep(age).await,
+            None => std::future::pending().await,
+        }
+    };
+    let idle = async {
+        let Some(longest) = limits.idle else { return std::future::pending().await };
+        loop {
+            let ended = activity.ended.notified();
+            if activity.under_way.load(Ordering::Acquire) > 0 {
+                ended.await;
+                continue;
+            }
+            let last = *activity.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let deadline = last + longest;
+            if Instant::now() >= deadline {
+                return;
+            }
+            tokio::time::sleep_until(deadline).await;
+        }
+    };
+    tokio::select! {
+        () = closing => None,
+        () = aged => limits.age_grace,
+        () = idle => None,
+    }
+}
+
+/// A request under way.
+struct Working(Arc<Activity>);
+
+impl Working {
+    fn new(activity: Arc<Activity>) -> Working {
+        activity.under_way.fetch_add(1, Ordering::AcqRel);
+        Working(activity)
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        *self.0.last.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.under_way.fetch_sub(1, Ordering::AcqRel);
+        self.0.ended.notify_waiters();
+    }
+}
+
+// === health ===
+
+/// What the servers of one component say of themselves, as one health.
+#[derive(Clone)]
+pub(super) struct Healths(Arc<(Context, Mutex<Vec<(&'static str, Report)>>)>);
+
+/// One server's part.
+pub(super) struct Health {
+    all: Healths,
+    name: &'static str,
+}
+
+enum Report {
+    Pending,
+    Idle,
+    Listening(String),
+    Failing(String),
+}
+
+// === impl Healths ===
+
+impl Healths {
+    pub(super) fn new(context: &Context) -> Healths {
+        Healths(Arc::new((context.clone(), Mutex::new(Vec::new()))))
+    }
+
+    pub(super) fn of(&self, name: &'static str) -> Health {
+        self.0.1.lock().unwrap_or_else(PoisonError::into_inner).push((name, Report::Pending));
+        Health { all: self.clone(), name }
+    }
+
+    fn report(&self, name: &'static str, report: Report) {
+        let mut reports = self.0.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = reports.iter_mut().find(|(other, _)| *other == name) {
+            slot.1 = report;
+        }
+        let failing: Vec<&str> = reports
+            .iter()
+            .filter_map(|(_, r)| if let Report::Failing(why) = r { Some(&why[..]) } else { None })
+            .collect();
+        if !failing.is_empty() {
+            return self.0.0.unhealthy(failing.join("; "));
+        }
+        if reports.iter().any(|(_, report)| matches!(report, Report::Pending)) {
+            return;
+        }
+        let listening: Vec<String> =
+            reports
+                .iter()
+                .filter_map(|(name, r)| {
+                    if let Report::Listening(address) = r { Some(format!("{name} on {address}")) } else { None }
+                })
+                .collect();
+        self.0.0.healthy(if listening.is_empty() {
+            "nothing to listen for".to_owned()
+        } else {
+            format!("listening: {}", listening.join(", "))
+        });
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    fn nothing_to_do(&self) {
+        self.all.report(self.name, Report::Idle);
+    }
+
+    fn listening(&self, address: &str) {
+        self.all.report(self.name, Report::Listening(address.to_owned()));
+    }
+
+    fn cannot_listen(&self, endpoint: &str, error: &io::Error, cure: &str) {
+        let message = format!("{}: cannot listen on {endpoint}: {error}; {cure}", self.name);
+        self.all.report(self.name, Report::Failing(message));
+    }
+}
