@@ -1,6 +1,10 @@
 //! otelcol.processor.*.
 
+pub mod batch;
+#[cfg(test)]
+mod testing;
+
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<batch::Batch>()];
