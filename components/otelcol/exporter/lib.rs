@@ -1,6 +1,8 @@
 //! otelcol.exporter.*.
 
+pub mod otlp;
+
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<otlp::Otlp>()];

@@ -1,0 +1,138 @@
+//! `otelcol.exporter.otlp`: sends OTLP over gRPC.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base_stdx::duration::GoDuration;
+use bytes::Bytes;
+use http::HeaderMap;
+use language_eval::{Block, Exports, Invalid, Validate};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_otel::auth::ClientAuth;
+use sdk_otel::client::GrpcClient;
+use sdk_otel::debug_metrics::DebugMetrics;
+use sdk_otel::exporter::{Exporter, SendError, Settings, Transport};
+use sdk_otel::queue::SendingQueue;
+use sdk_otel::retry::RetryOnFailure;
+use sdk_protocols_grpc::{Channel, Status};
+use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_signals::{BoxFuture, OtelConsumer, OtlpSignal};
+
+/// Sends metrics, logs and traces over OTLP gRPC.
+#[derive(Clone, Debug, Block)]
+#[block(validate)]
+pub struct Arguments {
+    /// How long one try may take; 0 is forever.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub timeout: GoDuration,
+    /// What waits in front of the remote end.
+    #[block(optional)]
+    pub sending_queue: SendingQueue,
+    /// What happens to requests that fail.
+    #[block(optional)]
+    pub retry_on_failure: RetryOnFailure,
+    /// Metrics of the component itself.
+    #[block(optional)]
+    pub debug_metrics: DebugMetrics,
+    /// Where to send, and how.
+    #[block(required)]
+    pub client: GrpcClient,
+}
+
+/// What the component exports.
+#[derive(Clone, Debug, Exports)]
+pub struct OtlpExports {
+    /// Takes metrics, logs and traces.
+    pub input: OtelConsumer,
+}
+
+/// The component.
+pub struct Otlp {
+    context: Context,
+    exporter: Exporter,
+}
+
+/// Requests over one connection.
+struct Grpc {
+    channel: Channel,
+    timeout: Option<Duration>,
+    auth: Option<Arc<dyn ClientAuth>>,
+}
+
+// === impl Arguments ===
+
+impl Validate for Arguments {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.timeout.0 < 0 {
+            return Err(Invalid::field("timeout", "'timeout' must be non-negative"));
+        }
+        Ok(())
+    }
+}
+
+// === impl Otlp ===
+
+impl Component for Otlp {
+    const NAME: &'static str = "otelcol.exporter.otlp";
+    type Arguments = Arguments;
+    type Exports = OtlpExports;
+
+    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
+        let exporter = Exporter::new(context, "otlp", settings(arguments)?);
+        context.publish(&OtlpExports { input: exporter.input() });
+        Ok(Otlp { context: context.clone(), exporter })
+    }
+
+    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
+        let (exporter, settings) = (self.exporter.clone(), settings(arguments)?);
+        Ok(Update::then(move || exporter.replace(settings)))
+    }
+
+    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
+        self.context.healthy("started");
+        self.exporter.run(stop).await;
+        Ok(())
+    }
+}
+
+fn settings(arguments: Arguments) -> Result<Settings, Problem> {
+    let auth = arguments.client.auth.as_ref().map(|auth| auth.client()).transpose();
+    let transport = Grpc {
+        channel: arguments.client.channel(&format!("Ferroalloy/{}", env!("CARGO_PKG_VERSION")))?,
+        timeout: arguments.timeout.to_std().filter(|timeout| !timeout.is_zero()),
+        auth: auth.map_err(|error| Problem::at("client", error))?,
+    };
+    Ok(Settings { transport: Box::new(transport), queue: arguments.sending_queue, retry: arguments.retry_on_failure })
+}
+
+// === impl Grpc ===
+
+impl Transport for Grpc {
+    fn send(&self, signal: OtlpSignal, payload: Bytes) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
+        Box::pin(async move {
+            let headers = match &self.auth {
+                None => HeaderMap::new(),
+                Some(auth) => auth.headers().map_err(SendError::retryable)?,
+            };
+            let call = self.channel.unary(signal.grpc_path(), vec![payload], headers);
+            let reply = match self.timeout {
+                None => call.await,
+                Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
+                    let message = format!("no answer within {}", GoDuration(timeout.as_nanos() as i64));
+                    Err(Status::new(sdk_protocols_grpc::Code::DeadlineExceeded, message))
+                }),
+            };
+            match reply {
+                Ok(reply) => Ok(PartialSuccess::from_proto(&reply.message)),
+                Err(status) => Err(SendError {
+                    message: format!("rpc error: code = {:?} desc = {}", status.code, status.message),
+                    retryable: status.code.retryable(status.retry_delay),
+                    retry_after: status.retry_delay,
+                }),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,203 @@
+//! Against a server that answers as told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use language_eval::{FromValue as _, Scope};
+use sdk_protocols_grpc::{Code, Status};
+use sdk_protocols_otlp::edit::any;
+use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_protocols_otlp::wire::{put_bytes, put_message};
+use sdk_signals::{Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Outcome, Refused};
+use sdk_testing::component::Alone;
+use tokio::time::Instant;
+
+use super::Otlp;
+
+/// Answers with what is next in `answers`, then with success; keeps what it got.
+#[derive(Default)]
+struct Server {
+    answers: Mutex<Vec<Result<Bytes, Status>>>,
+    got: Mutex<Vec<(String, Bytes, Instant)>>,
+}
+
+impl Server {
+    async fn start(answers: Vec<Result<Bytes, Status>>) -> (Arc<Server>, String) {
+        let server = Arc::new(Server { answers: Mutex::new(answers), ..Server::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = server.clone();
+        base_sys::task::spawn("server", async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let server = shared.clone();
+                let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let server = server.clone();
+                    async move {
+                        let path = request.uri().path().to_owned();
+                        let answer = sdk_protocols_grpc::server::unary(request, 64 << 20, |message| async {
+                            server.got.lock().unwrap().push((path, message, Instant::now()));
+                            let mut answers = server.answers.lock().unwrap();
+                            if answers.is_empty() { Ok(Bytes::new()) } else { answers.remove(0) }
+                        });
+                        Ok::<_, std::convert::Infallible>(answer.await)
+                    }
+                });
+                let io = hyper_util::rt::TokioIo::new(tcp);
+                let serving = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+                base_sys::task::spawn("connection", serving.serve_connection(io, service));
+            }
+        });
+        (server, address)
+    }
+
+    fn got(&self) -> usize {
+        self.got.lock().unwrap().len()
+    }
+}
+
+fn batch(spans: u32) -> OtlpBatch {
+    let mut payload = Vec::new();
+    put_message(&mut payload, 1, |out| put_message(out, 2, |out| (0..spans).for_each(|_| put_bytes(out, 2, b""))));
+    OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload.into()], items: spans, origin: None }
+}
+
+struct Bench {
+    alone: Alone<Otlp>,
+    input: OtelConsumer,
+}
+
+impl Bench {
+    fn start(address: &str, more: &str) -> Bench {
+        let config = format!("client {{\n endpoint = \"{address}\"\n tls {{\n insecure = true\n }}\n}}\n{more}");
+        let alone = Alone::<Otlp>::start(&config, &Scope::new()).unwrap();
+        let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
+        Bench { alone, input }
+    }
+
+    async fn send(&self, spans: u32) -> Result<Delivery, Refused> {
+        self.input.0.consume(batch(spans)).await
+    }
+
+    fn count(&self, what: &str) -> Option<f64> {
+        let name = format!("otelcol_exporter_{what}_spans_total");
+        self.alone.metric(&name, &[("exporter", "otlp/otelcol.exporter.otlp.test")])
+    }
+}
+
+const FAST: &str = "retry_on_failure {\n initial_interval = \"10ms\"\n max_interval = \"20ms\"\n}\n";
+
+#[tokio::test]
+async fn a_request_arrives_as_it_was_and_counts_once() {
+    let (server, address) = Server::start(vec![]).await;
+    let bench = Bench::start(&address, "");
+    let mut sent = batch(1);
+    let mut more = Vec::new();
+    put_message(&mut more, 1, |out| put_bytes(out, 1000, &any::int(7)));
+    sent.payload.push(more.into());
+    let whole = sent.clone().into_bytes();
+    assert_eq!(bench.input.0.consume(sent).await.unwrap().await, Outcome::Delivered);
+    let (path, message, _) = server.got.lock().unwrap()[0].clone();
+    assert_eq!((&path[..], message), ("/opentelemetry.proto.collector.trace.v1.TraceService/Export", whole));
+    assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(1.0), Some(0.0)));
+    assert_eq!(bench.alone.metric("otelcol_exporter_queue_capacity", &[("data_type", "traces")]), Some(1000.0));
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_again_and_counts_once_as_sent() {
+    let (server, address) = Server::start(vec![Err(Status::new(Code::Unavailable, "later"))]).await;
+    let bench = Bench::start(&address, FAST);
+    assert_eq!(bench.send(3).await.unwrap().await, Outcome::Delivered);
+    assert_eq!(server.got(), 2);
+    assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(3.0), Some(0.0)));
+}
+
+#[tokio::test]
+async fn what_will_not_pass_is_dropped_at_once() {
+    for code in [Code::InvalidArgument, Code::Internal, Code::ResourceExhausted, Code::Unimplemented] {
+        let (server, address) = Server::start(vec![Err(Status::new(code, "no"))]).await;
+        let bench = Bench::start(&address, FAST);
+        assert_eq!(bench.send(3).await.unwrap().await, Outcome::Dropped, "{code:?}");
+        assert_eq!(server.got(), 1);
+        assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(0.0), Some(3.0)));
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_say_when_to_come_again() {
+    let later = Status::new(Code::ResourceExhausted, "busy").retry_after(Duration::from_millis(300));
+    let (server, address) = Server::start(vec![Err(later)]).await;
+    let bench = Bench::start(&address, FAST);
+    assert_eq!(bench.send(1).await.unwrap().await, Outcome::Delivered);
+    let got = server.got.lock().unwrap();
+    assert!(got[1].2 - got[0].2 >= Duration::from_millis(300));
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted_and_not_repeated() {
+    let partial = PartialSuccess { rejected: 2, message: "too old".into() };
+    let (server, address) = Server::start(vec![Ok(partial.to_proto().into())]).await;
+    let bench = Bench::start(&address, FAST);
+    assert_eq!(bench.send(5).await.unwrap().await, Outcome::Delivered);
+    assert_eq!(server.got(), 1);
+    assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(3.0), Some(2.0)));
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_says_that_it_may_pass() {
+    // Nobody listens there.
+    let bench = Bench::start("127.0.0.1:1", "sending_queue {\n queue_size = 2\n num_consumers = 1\n}\n");
+    let mut deliveries = Vec::new();
+    for _ in 0..2 {
+        deliveries.push(bench.send(1).await.unwrap());
+    }
+    let refused = bench.send(1).await.unwrap_err();
+    assert_eq!((refused.retryable, &refused.reason[..]), (true, "sending queue is full"));
+    assert_eq!(bench.count("enqueue_failed"), Some(1.0));
+}
+
+#[tokio::test]
+async fn without_a_queue_the_caller_hears_the_outcome() {
+    let (_server, address) = Server::start(vec![Err(Status::new(Code::InvalidArgument, "no"))]).await;
+    let bench = Bench::start(&address, "sending_queue {\n enabled = false\n}\n");
+    assert!(!bench.send(1).await.unwrap_err().retryable);
+    assert_eq!(bench.send(1).await.unwrap().await, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn with_wait_for_result_too() {
+    let (_server, address) = Server::start(vec![Err(Status::new(Code::InvalidArgument, "no"))]).await;
+    let bench = Bench::start(&address, "sending_queue {\n wait_for_result = true\n}\n");
+    assert!(!bench.send(1).await.unwrap_err().retryable);
+    assert_eq!(bench.send(1).await.unwrap().await, Outcome::Delivered);
+}
+
+#[tokio::test]
+async fn what_is_not_sent_at_a_stop_is_written_down_and_told_as_delivered() {
+    let mut bench = Bench::start("127.0.0.1:1", "");
+    let delivery = bench.send(4).await.unwrap();
+    let start = Instant::now();
+    bench.alone.stop().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(delivery.await, Outcome::Delivered);
+    assert!(bench.send(1).await.unwrap_err().retryable);
+    assert!(bench.alone.context.data_path().join("traces").is_dir());
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let client = "client {\n endpoint = \"h:1\"\n}\n";
+    for (config, word) in [
+        ("sending_queue {\n batch { }\n}\n", "batch"),
+        ("client {\n endpoint = \"h:1\"\n tls {\n tpm {\n enabled = true\n }\n }\n}\n", "tpm"),
+        ("client {\n endpoint = \"h:1\"\n compression = \"zlib\"\n}\n", "compression"),
+        ("client {\n endpoint = \"h:1\"\n balancer_name = \"other\"\n}\n", "round_robin"),
+        ("sending_queue {\n queue_size = 0\n}\n", "queue_size"),
+        ("retry_on_failure {\n multiplier = 1\n}\n", "multiplier"),
+    ] {
+        let config = if config.starts_with("client") { config.to_owned() } else { format!("{client}{config}") };
+        let error = Alone::<Otlp>::build(&config, &Scope::new()).err().unwrap_or_default();
+        assert!(error.contains(word), "{config}: {error}");
+    }
+}
