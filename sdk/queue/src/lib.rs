@@ -25,7 +25,7 @@ mod record;
 
 pub use config::{Config, Disk, Overflow};
 pub use counters::{Counters, Lost};
-pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats};
+pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 
 #[cfg(test)]

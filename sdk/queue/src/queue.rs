@@ -43,6 +43,15 @@ pub struct Lease {
     taken_at_ms: i64,
 }
 
+/// What became of a record that was pushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is in the queue.
+    Queued,
+    /// The queue is full, and its policy is [`Overflow::DropNewest`]. Counted and settled.
+    Dropped,
+}
+
 /// The queue was closed; this record was not taken.
 pub struct Closed(pub Record, pub Settle);
 
@@ -202,23 +211,23 @@ impl Queue {
     }
 
     /// Resolves when the record is taken (in a durable queue: when it is on the disk), waiting for room if the overflow
-    /// policy says so. A record that the policy drops counts as taken. Cancelled while it waits for room, nothing was
-    /// taken; cancelled later, the record stays in the queue.
-    pub async fn push(&self, record: Record, settle: Settle) -> Result<(), Closed> {
+    /// policy says so. Cancelled while it waits for room, nothing was taken; cancelled later, the record stays in the
+    /// queue.
+    pub async fn push(&self, record: Record, settle: Settle) -> Result<Taken, Closed> {
         let shared = &self.handle.shared;
         let mut offered = Some((record, settle));
         loop {
             let room = shared.writable.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let Some((record, settle)) = offered.take() else { return Ok(()) };
+            let Some((record, settle)) = offered.take() else { return Ok(Taken::Queued) };
             match shared.offer(record, settle) {
-                Offer::Taken => return Ok(()),
+                Offer::Taken(taken) => return Ok(taken),
                 Offer::Committing(committed) => {
                     // An error means that the driver ended with this record in its hands: the caller hears it from its
                     // settle handle, which is dropped unsettled.
                     let _ = committed.await;
-                    return Ok(());
+                    return Ok(Taken::Queued);
                 }
                 Offer::Closed(record, settle) => return Err(Closed(record, settle)),
                 Offer::NoRoom(record, settle) => {
@@ -343,7 +352,7 @@ impl Drop for Lease {
 // === impl Shared ===
 
 enum Offer {
-    Taken,
+    Taken(Taken),
     Committing(oneshot::Receiver<()>),
     NoRoom(Record, Settle),
     Closed(Record, Settle),
@@ -377,7 +386,7 @@ impl Shared {
                 self.counters.pushed.one(&record);
                 state.make_ready(record, taken_at_ms, Some(settle), Origin::Memory);
                 self.readable.notify_waiters();
-                return Offer::Taken;
+                return Offer::Taken(Taken::Queued);
             }
             if on_disk && state.has_tail_room(record.size()) {
                 self.counters.pushed.one(&record);
@@ -386,7 +395,7 @@ impl Shared {
                 state.tail_bytes += record.size();
                 state.tail.push_back(Pending { record, taken_at_ms, settle, committed });
                 self.work.notify_one();
-                return if durable { Offer::Committing(receiver) } else { Offer::Taken };
+                return if durable { Offer::Committing(receiver) } else { Offer::Taken(Taken::Queued) };
             }
             match self.config.overflow {
                 Overflow::Wait => return Offer::NoRoom(record, settle),
@@ -397,7 +406,7 @@ impl Shared {
                     self.counters.pushed.one(&record);
                     self.counters.lost_overflow.one(&record);
                     dropped.push(settle);
-                    return Offer::Taken;
+                    return Offer::Taken(Taken::Dropped);
                 }
                 // With a working disk it is the driver that makes room, by dropping the oldest segment.
                 Overflow::DropOldest if on_disk && !state.disk_failed => return Offer::NoRoom(record, settle),
