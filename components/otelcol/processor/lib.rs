@@ -1,5 +1,6 @@
 //! otelcol.processor.*.
 
+pub mod attributes;
 pub mod batch;
 #[cfg(test)]
 mod testing;
@@ -7,4 +8,4 @@ mod testing;
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<batch::Batch>()];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<attributes::Attributes>(), Definition::of::<batch::Batch>()];

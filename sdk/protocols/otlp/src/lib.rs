@@ -7,6 +7,7 @@
 //! - [`walk`]: resource → scope → record → attributes as slices;
 //! - [`split`]: pieces of at most so many items;
 //! - [`edit`]: attributes changed by splicing, lengths mended, unknown fields kept;
+//! - [`text`]: a value as text;
 //! - [`json`]: the OTLP/JSON form, both ways, without a model in between;
 //! - [`status`] and [`response`]: `google.rpc.Status` with `RetryInfo`, and the answers to an export.
 
@@ -17,6 +18,7 @@ pub mod response;
 mod schema;
 pub mod split;
 pub mod status;
+pub mod text;
 pub mod walk;
 pub mod wire;
 
