@@ -27,6 +27,8 @@ pub struct Definition {
     pub exports: fn() -> BlockSchema,
     /// Arguments from a body.
     pub decode: fn(BodySource<'_>) -> Result<Decoded, Diagnostics>,
+    /// What can be said of a body while what it refers to is faulty: names, and the types of what refers to nothing.
+    pub check: fn(BodySource<'_>) -> Diagnostics,
     /// See [`Component::build`].
     pub build: fn(&Context, Decoded) -> Result<Arc<dyn Instance>, Problem>,
 }
@@ -62,6 +64,7 @@ impl Definition {
             arguments: C::Arguments::schema,
             exports: <C::Exports as language_eval::Exports>::schema,
             decode: decode::<C::Arguments>,
+            check: |body| body.check::<C::Arguments>(),
             build: |context, arguments| Ok(Arc::new(C::build(context, arguments.into_typed())?)),
         }
     }

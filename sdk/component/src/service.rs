@@ -37,6 +37,8 @@ pub struct ServiceDefinition {
     pub arguments: fn() -> BlockSchema,
     /// Arguments from a body.
     pub decode: fn(BodySource<'_>) -> Result<Decoded, Diagnostics>,
+    /// See [`crate::Definition::check`].
+    pub check: fn(BodySource<'_>) -> Diagnostics,
     /// The service.
     pub instance: Arc<dyn ServiceInstance>,
 }
@@ -54,7 +56,13 @@ pub trait ServiceInstance: Send + Sync {
 impl ServiceDefinition {
     /// Of a service.
     pub fn of<S: Service>(service: Arc<S>) -> ServiceDefinition {
-        ServiceDefinition { name: S::NAME, arguments: S::Arguments::schema, decode: decode::<S::Arguments>, instance: service }
+        ServiceDefinition {
+            name: S::NAME,
+            arguments: S::Arguments::schema,
+            decode: decode::<S::Arguments>,
+            check: |body| body.check::<S::Arguments>(),
+            instance: service,
+        }
     }
 }
 
