@@ -1,0 +1,329 @@
+//! `import.*`: where a module's text comes from, and how it is kept fresh (spec §3.9).
+
+mod poll;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base_stdx::GoDuration;
+use language_eval::{Arguments as DeriveArguments, Block, BodyNode, BodySource, OptionalSecret, SecretString, Word};
+use language_syntax::{Diagnostic, Diagnostics, Source, ast};
+use sdk_component::Problem;
+use tokio::sync::Notify;
+
+use crate::module::{Environment, Module};
+use crate::options::{GitRequest, HttpRequest, Options};
+use crate::plan::{Catalogue, ImportKind, Names, Place, Plan};
+use crate::sources::{MAX_TEXT, read_path};
+use crate::stage::StagedModule;
+
+pub(crate) use crate::sources::Texts;
+pub(crate) use poll::keep_fresh;
+
+/// The import's part of its node.
+#[derive(Default)]
+pub(crate) struct ImportNode {
+    pub arguments: Mutex<Option<Arguments>>,
+    /// What custom components are made of now.
+    pub current: Mutex<Option<Arc<Imported>>>,
+    /// What was fetched last, when that is not yet (or cannot be) what is current.
+    pub newest: Mutex<Option<Texts>>,
+    /// The arguments have changed.
+    pub rearranged: Notify,
+}
+
+/// The declares of a text.
+pub(crate) struct Imported {
+    pub texts: Texts,
+    pub environment: Arc<Environment>,
+    /// Holds the imports inside it.
+    pub module: Arc<Module>,
+    /// Why it holds nothing.
+    pub broken: Option<String>,
+    /// It could not be read on this machine.
+    pub unfetched: bool,
+}
+
+/// An import ready to commit.
+pub(crate) struct StagedImport {
+    pub body: Vec<BodyNode>,
+    pub arguments: Arguments,
+    /// `None` keeps what is current.
+    pub imported: Option<Arc<Imported>>,
+    pub module: Option<StagedModule>,
+    /// What is wrong with the newest text.
+    pub problem: Option<String>,
+}
+
+/// What an import's block says.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Arguments {
+    File { path: PathBuf, notify: bool, every: Duration },
+    String { content: OptionalSecret },
+    Http { request: HttpRequest, every: Duration },
+    Git { request: GitRequest, path: String, every: Duration },
+}
+
+/// Why there is no text.
+pub(crate) enum FetchError {
+    /// It never will be.
+    Refused(Problem),
+    /// Not now.
+    Unreachable(String),
+}
+
+/// Imports a file or a directory.
+#[derive(DeriveArguments)]
+struct FileBlock {
+    /// A file, or a directory of `*.alloy` files.
+    #[attr]
+    filename: String,
+    /// How changes are noticed.
+    #[attr(default = Detector::Fsnotify)]
+    detector: Detector,
+    /// How often the file is read in any case.
+    #[attr(default = GoDuration(60_000_000_000))]
+    poll_frequency: GoDuration,
+}
+
+/// How a file's changes are noticed.
+#[derive(Clone, Copy, Debug, PartialEq, Word)]
+enum Detector {
+    /// The system tells.
+    Fsnotify,
+    /// By reading it every now and then.
+    Poll,
+}
+
+/// Imports a text.
+#[derive(DeriveArguments)]
+struct StringBlock {
+    /// The text.
+    #[attr]
+    content: OptionalSecret,
+}
+
+/// Imports what a web server answers.
+#[derive(DeriveArguments)]
+struct HttpBlock {
+    /// Where.
+    #[attr]
+    url: String,
+    /// How.
+    #[attr(default = "GET".to_owned())]
+    method: String,
+    /// Sent along.
+    #[attr(optional)]
+    headers: BTreeMap<String, String>,
+    /// Sent along.
+    #[attr(name = "body", optional)]
+    sent: String,
+    /// How often it is asked.
+    #[attr(default = GoDuration(60_000_000_000))]
+    poll_frequency: GoDuration,
+    /// How long an answer may take.
+    #[attr(default = GoDuration(10_000_000_000))]
+    poll_timeout: GoDuration,
+}
+
+/// Imports from a Git repository.
+#[derive(DeriveArguments)]
+struct GitBlock {
+    /// Its URL.
+    #[attr]
+    repository: String,
+    /// A file or directory in it.
+    #[attr]
+    path: String,
+    /// A tag, a branch or a commit.
+    #[attr(default = "main".to_owned())]
+    revision: String,
+    /// How often it is pulled; 0 for never.
+    #[attr(default = GoDuration(60_000_000_000))]
+    pull_frequency: GoDuration,
+    /// User and password.
+    #[block]
+    basic_auth: Option<GitAuth>,
+}
+
+/// User and password.
+#[derive(Block)]
+struct GitAuth {
+    /// User.
+    #[attr]
+    username: String,
+    /// Password.
+    #[attr]
+    password: SecretString,
+}
+
+/// Names that move with every command and so mean nothing to a collector.
+const REFUSED_REVISIONS: &[&str] = &["HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD"];
+
+/// Blocks that Alloy has and we have not.
+fn not_yet(kind: ImportKind) -> &'static [&'static str] {
+    match kind {
+        ImportKind::Http => &["client"],
+        ImportKind::Git => &["ssh_key"],
+        ImportKind::File | ImportKind::String => &[],
+    }
+}
+
+impl Arguments {
+    pub fn decode(kind: ImportKind, body: &BodySource<'_>) -> Result<Arguments, Diagnostics> {
+        for statement in &body.body.statements {
+            let ast::Statement::Block(block) = statement else { continue };
+            let name = block.full_name();
+            if not_yet(kind).contains(&name.as_str()) {
+                let message = format!("{name:?} of {} is not supported yet by this version of Ferroalloy", kind.block_name());
+                return Err(Diagnostic::error(block.header_span().in_source(body.source), message).into());
+            }
+        }
+        let refuse = |field: &str, message: String| {
+            let named = body.body.statements.iter().find_map(|statement| match statement {
+                ast::Statement::Attribute(attribute) if attribute.name.name == field => Some(attribute.value.span),
+                _ => None,
+            });
+            Diagnostics::from(Diagnostic::error(named.unwrap_or(body.header).in_source(body.source), message))
+        };
+        let period = |field: &str, duration: GoDuration| match duration.to_std() {
+            Some(duration) if !duration.is_zero() => Ok(duration),
+            _ => Err(refuse(field, format!("{field} must be greater than 0"))),
+        };
+        match kind {
+            ImportKind::File => {
+                let block: FileBlock = body.decode()?;
+                Ok(Arguments::File {
+                    every: period("poll_frequency", block.poll_frequency)?,
+                    path: block.filename.into(),
+                    notify: block.detector == Detector::Fsnotify,
+                })
+            }
+            ImportKind::String => {
+                let block: StringBlock = body.decode()?;
+                Ok(Arguments::String { content: block.content })
+            }
+            ImportKind::Http => {
+                let block: HttpBlock = body.decode()?;
+                Ok(Arguments::Http {
+                    every: period("poll_frequency", block.poll_frequency)?,
+                    request: HttpRequest {
+                        timeout: period("poll_timeout", block.poll_timeout)?,
+                        method: block.method,
+                        url: block.url,
+                        headers: block.headers.into_iter().collect(),
+                        body: block.sent,
+                    },
+                })
+            }
+            ImportKind::Git => {
+                let block: GitBlock = body.decode()?;
+                if REFUSED_REVISIONS.contains(&block.revision.as_str()) {
+                    let message = format!("{:?} is no revision that can be followed", block.revision);
+                    return Err(refuse("revision", message));
+                }
+                if Path::new(&block.path).components().any(|part| part == std::path::Component::ParentDir) {
+                    return Err(refuse("path", "the path must stay inside the repository".to_owned()));
+                }
+                Ok(Arguments::Git {
+                    every: block.pull_frequency.to_std().unwrap_or_default(),
+                    path: block.path,
+                    request: GitRequest {
+                        repository: block.repository,
+                        revision: block.revision,
+                        basic_auth: block.basic_auth.map(|auth| (auth.username, auth.password.expose().into_owned())),
+                    },
+                })
+            }
+        }
+    }
+
+    /// For the web API.
+    pub fn encode(&self) -> Vec<BodyNode> {
+        let value = |name: &str, value: String| BodyNode::Attribute { name: name.to_owned(), value: value.into() };
+        match self {
+            Arguments::File { path, .. } => vec![value("filename", path.display().to_string())],
+            Arguments::String { .. } => Vec::new(),
+            Arguments::Http { request, .. } => vec![value("url", request.url.clone())],
+            Arguments::Git { request, path, .. } => {
+                vec![value("repository", request.repository.clone()), value("path", path.clone())]
+            }
+        }
+    }
+
+    /// How often to fetch again; `None` for never.
+    fn every(&self) -> Option<Duration> {
+        match self {
+            Arguments::File { every, .. } | Arguments::Http { every, .. } | Arguments::Git { every, .. } => {
+                Some(*every).filter(|every| !every.is_zero())
+            }
+            Arguments::String { .. } => None,
+        }
+    }
+
+    /// The text as it is now. `id` names what has no file name; `around` is the `module_path` of the importing module.
+    pub async fn fetch(
+        &self,
+        options: &Options,
+        directory: PathBuf,
+        id: &str,
+        around: &str,
+    ) -> Result<Texts, FetchError> {
+        match self {
+            Arguments::File { path, .. } => {
+                let path = path.clone();
+                let read = base_sys::task::blocking("import.file", move || read_path(&path)).await;
+                read.returned().unwrap_or_else(|| Err("reading was cut off".to_owned())).map_err(FetchError::Unreachable)
+            }
+            Arguments::String { content } => Ok(Texts {
+                files: vec![Source::new(id, content.expose_bytes().to_vec())],
+                module_path: around.to_owned(),
+            }),
+            Arguments::Http { request, .. } => {
+                let Some(http) = &options.http else { return Err(unsupported("import.http")) };
+                let answer = http.fetch(request.clone(), MAX_TEXT).await.map_err(FetchError::Unreachable)?;
+                let module_path = request.url.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
+                Ok(Texts { files: vec![Source::new(request.url.clone(), answer.trim_ascii().to_vec())], module_path })
+            }
+            Arguments::Git { request, path, .. } => {
+                let Some(git) = &options.git else { return Err(unsupported("import.git")) };
+                let clone = directory.join("repo");
+                git.update(request.clone(), clone.clone()).await.map_err(FetchError::Unreachable)?;
+                let inside = clone.join(path);
+                let read = base_sys::task::blocking("import.git", move || read_path(&inside)).await;
+                let texts = read.returned().unwrap_or_else(|| Err("reading was cut off".to_owned()));
+                let texts = texts.map_err(FetchError::Unreachable)?;
+                Ok(Texts { module_path: clone.display().to_string(), ..texts })
+            }
+        }
+    }
+}
+
+fn unsupported(block: &str) -> FetchError {
+    FetchError::Refused(Problem::new(format!("{block} is not supported yet by this version of Ferroalloy")))
+}
+
+impl Imported {
+    /// Stands for what `validate` cannot read on this machine.
+    pub fn unfetched(catalogue: &Catalogue) -> Imported {
+        let plan = Arc::new(Plan::of_files(catalogue, &[], Place::Import));
+        let environment = Arc::new(Environment {
+            names: Arc::new(Names::default()),
+            parent: None,
+            imports: Mutex::default(),
+            module_path: "".into(),
+        });
+        let module = Module {
+            id: "".into(),
+            plan,
+            nodes: Vec::new(),
+            environment: environment.clone(),
+            inputs: Default::default(),
+            exports: Mutex::default(),
+        };
+        let texts = Texts { files: Vec::new(), module_path: String::new() };
+        Imported { texts, environment, module: Arc::new(module), broken: None, unfetched: true }
+    }
+}

@@ -1,0 +1,84 @@
+//! What a process decides before it reads a configuration.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base_metrics::Registry;
+use bytes::Bytes;
+use sdk_component::{BoxFuture, Definition, MemoryHttp, ServiceDefinition, Stability};
+
+use crate::plan::Catalogue;
+
+/// Flags and connections, given once.
+pub struct Options {
+    /// Every component there is.
+    pub components: Vec<Definition>,
+    /// Every service that a block configures.
+    pub services: Vec<ServiceDefinition>,
+    /// `--storage.path`
+    pub storage_path: PathBuf,
+    /// `--stability.level`
+    pub minimum_stability: Stability,
+    /// `--feature.community-components.enabled`
+    pub community: bool,
+    /// `--feature.component-shutdown-deadline`: how long stopping may take before what still runs is cut off; zero waits
+    /// for ever.
+    pub shutdown_deadline: Duration,
+    /// `--server.http.listen-addr` as given.
+    pub listen_address: String,
+    /// Requests to our own server.
+    pub memory_http: Arc<dyn MemoryHttp>,
+    /// What `/metrics` prints.
+    pub metrics: Registry,
+    /// `v1.2.3`
+    pub version: String,
+    /// For `import.http`; without one the block is refused.
+    pub http: Option<Arc<dyn FetchHttp>>,
+    /// For `import.git`; without one the block is refused.
+    pub git: Option<Arc<dyn FetchGit>>,
+}
+
+/// Fetches texts for `import.http`.
+pub trait FetchHttp: Send + Sync {
+    /// The body of a 200 answer of at most `limit` bytes, or what went wrong.
+    fn fetch(&self, request: HttpRequest, limit: usize) -> BoxFuture<'static, Result<Bytes, String>>;
+}
+
+/// What `import.http` asks for.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct HttpRequest {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+    pub timeout: Duration,
+}
+
+/// Keeps a clone of a repository for `import.git`.
+pub trait FetchGit: Send + Sync {
+    /// Brings the clone in `directory` to the newest state of the revision; it may already hold one.
+    fn update(&self, request: GitRequest, directory: PathBuf) -> BoxFuture<'static, Result<(), String>>;
+}
+
+/// What `import.git` asks for.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct GitRequest {
+    pub repository: String,
+    pub revision: String,
+    /// User and password.
+    pub basic_auth: Option<(String, String)>,
+}
+
+impl Options {
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        Catalogue {
+            components: self.components.iter().map(|definition| (definition.name, *definition)).collect(),
+            services: self.services.iter().map(|service| (service.name, service.clone())).collect(),
+            minimum_stability: self.minimum_stability,
+            community: self.community,
+        }
+    }
+}
