@@ -8,7 +8,9 @@ pub mod duration;
 pub mod float;
 pub mod nearest;
 pub mod quote;
+pub mod timestamp;
 
 pub use bytesize::{ByteSize, ParseByteSizeError};
 pub use duration::{GoDuration, ParseDurationError, PrometheusDuration};
 pub use nearest::nearest;
+pub use timestamp::Rfc3339;

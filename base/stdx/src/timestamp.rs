@@ -1,0 +1,74 @@
+//! Points in time as text: RFC 3339 in UTC, as Go's `RFC3339Nano` prints it.
+
+use std::fmt::{self, Write};
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Nanoseconds since 1970, printed as `2026-11-21T15:04:05.123456789Z`, without trailing zeroes of the fraction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rfc3339(pub i64);
+
+/// A day of the Gregorian calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Date {
+    /// May be negative.
+    pub year: i64,
+    /// From 1.
+    pub month: u32,
+    /// From 1.
+    pub day: u32,
+}
+
+// === impl Date ===
+
+impl Date {
+    /// Of so many days after 1 January 1970.
+    pub fn from_days(days: i64) -> Date {
+        // Counted from 1 March of year 0, a year ends with its leap day, and 400 years are the same number of days.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = (day_of_year - (153 * month_from_march + 2) / 5 + 1) as u32;
+        let month = (if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 }) as u32;
+        Date { year: year_of_era + era * 400 + i64::from(month <= 2), month, day }
+    }
+}
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, nanos) = (self.0.div_euclid(NANOS_PER_SECOND), self.0.rem_euclid(NANOS_PER_SECOND));
+        let Date { year, month, day } = Date::from_days(seconds.div_euclid(SECONDS_PER_DAY));
+        let second = seconds.rem_euclid(SECONDS_PER_DAY);
+        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if nanos != 0 {
+            let digits = format!("{nanos:09}");
+            write!(f, ".{}", digits.trim_end_matches('0'))?;
+        }
+        f.write_char('Z')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_as_go_does() {
+        for (nanoseconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1, "1970-01-01T00:00:00.000000001Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (951_782_400 * NANOS_PER_SECOND, "2000-02-29T00:00:00Z"),
+            (1_709_164_800 * NANOS_PER_SECOND + 120_000_000, "2024-02-29T00:00:00.12Z"),
+            (1_735_689_599 * NANOS_PER_SECOND, "2024-12-31T23:59:59Z"),
+            (4_107_542_400 * NANOS_PER_SECOND, "2100-03-01T00:00:00Z"),
+            (i64::MAX, "2262-04-11T23:47:16.854775807Z"),
+        ] {
+            assert_eq!(Rfc3339(nanoseconds).to_string(), text);
+        }
+    }
+}
