@@ -10,6 +10,7 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod encoding;
+pub mod fuzz;
 pub mod json;
 pub mod letters;
 pub mod literal;
