@@ -11,7 +11,7 @@ pub fn run(seeds: &[Vec<u8>], words: &[&str], mutations: usize, target: impl Fn(
     }
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     for _ in 0..mutations {
-        let mut input = random.pick(seeds).map(Vec::clone).unwrap_or_default();
+        let mut input = random.pick(seeds).cloned().unwrap_or_default();
         for _ in 0..=random.below(4) {
             mutate(&mut input, seeds, words, &mut random);
         }
