@@ -3,7 +3,7 @@
 mod accept;
 mod tls;
 
-pub use accept::{Limits, serve};
+pub use accept::{Limits, serve, serve_switching};
 pub use tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
 use std::io;

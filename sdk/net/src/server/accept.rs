@@ -67,6 +67,24 @@ pub async fn serve<S, F, B>(
     B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
+    serve_switching(listener, move || tls.clone(), limits, service, stop, grace).await;
+}
+
+/// As [`serve`], with TLS that may be switched on, off or over while it runs: each new connection asks `tls`.
+pub async fn serve_switching<S, F, B>(
+    listener: Listener,
+    tls: impl Fn() -> Option<Arc<ServerTls>>,
+    limits: Limits,
+    service: S,
+    stop: impl Future<Output = ()>,
+    grace: Duration,
+) where
+    S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Response<B>> + Send + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let scope = Scope::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let limits = Arc::new(limits);
@@ -77,7 +95,7 @@ pub async fn serve<S, F, B>(
             accepted = next_connection(&listener, &slots) => accepted,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
-        let (service, tls, limits, stopped) = (service.clone(), tls.clone(), limits.clone(), scope.stopped());
+        let (service, tls, limits, stopped) = (service.clone(), tls(), limits.clone(), scope.stopped());
         scope.spawn("connection", async move {
             let _slot = slot;
             match tls {

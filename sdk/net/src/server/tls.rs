@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustls::DigitallySignedStruct;
 use rustls::DistinguishedName;
 use rustls::SignatureScheme;
+use rustls::SupportedCipherSuite;
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring::kx_group;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -39,6 +42,10 @@ pub struct ServerTlsConfig {
     pub min_version: Option<TlsVersion>,
     /// The newest version to speak.
     pub max_version: Option<TlsVersion>,
+    /// Suites of TLS 1.2 to speak, by Go's names; all when empty.
+    pub cipher_suites: Vec<String>,
+    /// Curves to speak, by Go's names; all when empty.
+    pub curve_preferences: Vec<String>,
     /// Offer HTTP/2.
     pub http2: bool,
 }
@@ -126,7 +133,7 @@ impl ServerTlsConfig {
         let missing = |what: &str| TlsError(format!("must specify either {what}_pem or {what}_file"));
         let certificate = pem("cert", &self.cert_pem, &self.cert_file)?.ok_or_else(|| missing("cert"))?;
         let key = pem("key", &self.key_pem.expose(), &self.key_file)?.ok_or_else(|| missing("key"))?;
-        let builder = rustls::ServerConfig::builder_with_provider(provider())
+        let builder = rustls::ServerConfig::builder_with_provider(self.provider()?)
             .with_protocol_versions(&versions)
             .map_err(|error| TlsError(error.to_string()))?;
         let builder = match self.client_verifier()? {
@@ -142,6 +149,37 @@ impl ServerTlsConfig {
         }
         config.alpn_protocols.push(b"http/1.1".to_vec());
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+
+    /// Only the suites and curves that are wanted.
+    fn provider(&self) -> Result<Arc<CryptoProvider>, TlsError> {
+        if self.cipher_suites.is_empty() && self.curve_preferences.is_empty() {
+            return Ok(provider());
+        }
+        let mut chosen = CryptoProvider::clone(&provider());
+        if !self.cipher_suites.is_empty() {
+            let name = |suite: &SupportedCipherSuite| format!("{:?}", suite.suite()).replace("TLS13_", "TLS_");
+            let known = |wanted: &&String| !chosen.cipher_suites.iter().any(|suite| name(suite) == **wanted);
+            if let Some(unknown) = self.cipher_suites.iter().find(known) {
+                return Err(TlsError(format!("cipher suite {unknown:?} is not supported: it is unknown or unsafe")));
+            }
+            // As in Go, the suites of TLS 1.3 are not for choosing.
+            let wanted =
+                |suite: &SupportedCipherSuite| suite.tls13().is_some() || self.cipher_suites.contains(&name(suite));
+            chosen.cipher_suites.retain(wanted);
+        }
+        if !self.curve_preferences.is_empty() {
+            let group = |curve: &String| match curve.as_str() {
+                "CurveP256" => Ok(kx_group::SECP256R1),
+                "CurveP384" => Ok(kx_group::SECP384R1),
+                "X25519" => Ok(kx_group::X25519),
+                other => {
+                    Err(TlsError(format!("curve {other:?} is not supported; CurveP256, CurveP384 and X25519 are")))
+                }
+            };
+            chosen.kx_groups = self.curve_preferences.iter().map(group).collect::<Result<_, _>>()?;
+        }
+        Ok(Arc::new(chosen))
     }
 
     fn client_verifier(&self) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
