@@ -1,6 +1,8 @@
 //! What the `http` block holds.
 
 use language_eval::{Block, Invalid, SecretString, Validate};
+use sdk_net::server::{ClientAuth, ServerTlsConfig};
+use sdk_net::tls::TlsVersion;
 
 /// The HTTP server's settings.
 #[derive(Block, Debug, Default)]
@@ -36,8 +38,8 @@ pub struct Tls {
     #[attr(optional)]
     pub client_ca_file: String,
     /// Whether clients have to show a certificate.
-    #[attr(default = "NoClientCert".to_owned())]
-    pub client_auth_type: String,
+    #[attr(default = ClientAuth::NoClientCert)]
+    pub client_auth_type: ClientAuth,
     /// Cipher suites of TLS 1.2 to offer; all safe ones when empty.
     #[attr(optional)]
     pub cipher_suites: Vec<String>,
@@ -45,11 +47,11 @@ pub struct Tls {
     #[attr(optional)]
     pub curve_preferences: Vec<String>,
     /// The oldest version of TLS to speak. Versions before TLS12 are never spoken.
-    #[attr(optional)]
-    pub min_version: String,
+    #[attr]
+    pub min_version: Option<TlsVersion>,
     /// The newest version of TLS to speak.
-    #[attr(optional)]
-    pub max_version: String,
+    #[attr]
+    pub max_version: Option<TlsVersion>,
     /// Certificates from the Windows certificate store.
     #[block]
     pub windows_certificate_filter: Option<WindowsCertificateFilter>,
@@ -133,6 +135,25 @@ pub struct Filter {
     pub authenticate_matching_paths: bool,
 }
 
+impl From<Tls> for ServerTlsConfig {
+    fn from(tls: Tls) -> ServerTlsConfig {
+        ServerTlsConfig {
+            cert_pem: tls.cert_pem,
+            cert_file: tls.cert_file,
+            key_pem: tls.key_pem,
+            key_file: tls.key_file,
+            client_ca_pem: tls.client_ca_pem,
+            client_ca_file: tls.client_ca_file,
+            client_auth: tls.client_auth_type,
+            min_version: tls.min_version,
+            max_version: tls.max_version,
+            cipher_suites: tls.cipher_suites,
+            curve_preferences: tls.curve_preferences,
+            http2: true,
+        }
+    }
+}
+
 impl Validate for Tls {
     fn validate(&self) -> Result<(), Invalid> {
         let both = |pem: bool, file: bool, what: &str| {
@@ -155,7 +176,7 @@ impl Validate for Tls {
             return Err(Invalid::block("must specify either key_pem or key_file"));
         }
         let client_ca = !self.client_ca_pem.is_empty() || !self.client_ca_file.is_empty();
-        if client_ca && self.client_auth_type == "NoClientCert" {
+        if client_ca && self.client_auth_type == ClientAuth::NoClientCert {
             return Err(Invalid::field(
                 "client_auth_type",
                 "cannot specify client_ca_pem or client_ca_file when client_auth_type is NoClientCert",

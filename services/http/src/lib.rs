@@ -8,13 +8,12 @@
 //! The same routes answer requests that never leave the process ([`sdk_component::MemoryHttp`]), which is how
 //! `prometheus.scrape` reads `prometheus.exporter.*`. Those need neither TLS nor a password.
 
+mod answer;
 mod arguments;
 mod auth;
 mod compress;
 mod routes;
-mod server;
 mod service;
-mod tls;
 
 pub use arguments::{Arguments, Auth, BasicAuth, Filter, Tls, WindowsCertificateFilter};
 pub use routes::{Mount, page_not_found, text};

@@ -1,20 +1,19 @@
 //! The server as a service of the process.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use base_sys::task::Scope;
 use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use sdk_component::host::Host;
 use sdk_component::{BoxFuture, MemoryHttp, Problem, Service, Stop, Stopped, Update};
+use sdk_net::server::{Limits, Listener, ServerTls, serve_switching};
 
+use crate::answer::answer;
 use crate::arguments::Arguments;
 use crate::auth::Gate;
 use crate::routes::{Mount, Router, readiness, text};
-use crate::server;
-use crate::tls::ServerTls;
 
 /// What the command line says.
 #[derive(Clone, Debug)]
@@ -29,7 +28,7 @@ pub struct Options {
 
 /// The HTTP server.
 pub struct Http {
-    listener: Mutex<Option<std::net::TcpListener>>,
+    listener: Mutex<Option<Listener>>,
     local_address: SocketAddr,
     memory_address: String,
     mounts: Vec<Mount>,
@@ -39,12 +38,10 @@ pub struct Http {
 
 /// The port cannot be had.
 #[derive(Debug)]
-pub struct BindError {
-    /// As given on the command line.
-    pub address: String,
-    /// Why.
-    pub error: std::io::Error,
-}
+pub struct BindError(sdk_net::server::BindError);
+
+/// More clients wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 512;
 
 /// What connections look at.
 pub(crate) struct State {
@@ -73,13 +70,11 @@ impl Default for Options {
 
 impl Http {
     /// Takes the port. Connections wait until the service runs.
-    pub fn bind(options: Options, mounts: Vec<Mount>) -> Result<Http, BindError> {
-        let failed = |error| BindError { address: options.listen_address.clone(), error };
-        let listener = listen(&options.listen_address).map_err(failed)?;
-        let local_address = listener.local_addr().map_err(failed)?;
+    pub async fn bind(options: Options, mounts: Vec<Mount>) -> Result<Http, BindError> {
+        let listener = Listener::bind(&options.listen_address).await.map_err(BindError)?;
         Ok(Http {
+            local_address: listener.address(),
             listener: Mutex::new(Some(listener)),
-            local_address,
             memory_address: options.memory_address,
             mounts,
             support_bundle: options.support_bundle,
@@ -93,22 +88,6 @@ impl Http {
     }
 }
 
-/// As Go does, a missing host is every address: `:12345`.
-fn listen(address: &str) -> std::io::Result<std::net::TcpListener> {
-    let address = if address.starts_with(':') { format!("[::]{address}") } else { address.to_owned() };
-    let mut last = std::io::Error::other("the name has no address");
-    for address in address.to_socket_addrs()? {
-        match std::net::TcpListener::bind(address) {
-            Ok(listener) => {
-                listener.set_nonblocking(true)?;
-                return Ok(listener);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
 impl Service for Http {
     const NAME: &'static str = "http";
 
@@ -116,7 +95,8 @@ impl Service for Http {
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
         let gate = Arc::new(Gate::new(arguments.auth.as_ref()));
-        let tls = arguments.tls.map(|tls| ServerTls::new(tls).map(Arc::new)).transpose()?;
+        let tls = arguments.tls.map(|tls| ServerTls::new(tls.into()).map(Arc::new)).transpose();
+        let tls = tls.map_err(|error| Problem { field: Some("tls".to_owned()), ..Problem::environment(error.0) })?;
         let state = self.state.clone();
         Ok(Update::then(move || {
             *state.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(Settings { tls, gate });
@@ -126,18 +106,13 @@ impl Service for Http {
     async fn run(self: Arc<Self>, host: Arc<dyn Host>, stop: Stop) -> Result<(), Stopped> {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listener = listener.ok_or_else(|| Stopped("the HTTP server runs already".to_owned()))?;
-        let listener = tokio::net::TcpListener::from_std(listener)
-            .map_err(|error| Stopped(format!("cannot use {}: {error}", self.local_address)))?;
         // Not set twice: whoever has the listener is the first.
         let _ = self.state.router.set(Router::new(host, &self.mounts, self.support_bundle));
         tracing::info!(addr = %self.local_address, "now listening for http traffic");
-        let tasks = Scope::new();
-        tokio::select! {
-            () = server::accept(&listener, self.state.clone(), tasks.clone()) => {}
-            () = stop.stopped() => {}
-        }
-        drop(listener);
-        tasks.close(stop.grace()).await;
+        let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
+        let (state, answering) = (self.state.clone(), self.state.clone());
+        let service = move |request, _| answer(request, answering.clone());
+        serve_switching(listener, move || state.tls(), limits, service, stop.stopped(), stop.grace()).await;
         Ok(())
     }
 }
@@ -187,15 +162,27 @@ impl State {
 
 // === impl BindError ===
 
+impl BindError {
+    /// As it was given on the command line.
+    pub fn address(&self) -> &str {
+        &self.0.address
+    }
+
+    /// Why, and what to do about it.
+    pub fn reason(&self) -> String {
+        format!("{}{}", self.0.error, self.0.cure)
+    }
+}
+
 impl std::fmt::Display for BindError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "failed to listen on {}: {}", self.address, self.error)
+        write!(f, "failed to listen on {}: {}", self.address(), self.reason())
     }
 }
 
 impl std::error::Error for BindError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
+        Some(&self.0.error)
     }
 }
 
