@@ -1,5 +1,6 @@
 //! Tokens by client credentials (RFC 6749, 4.4), kept until shortly before they expire.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,7 +12,7 @@ use url::form_urlencoded;
 
 use super::config::OAuth2;
 use super::credentials::secret_value;
-use super::{Client, SendError};
+use super::{Client, Response, SendError};
 use crate::secret_file::SecretFile;
 
 /// Fetches tokens when needed; one fetch at a time.
@@ -79,7 +80,7 @@ impl TokenSource {
         Ok(header)
     }
 
-    async fn fetch(&self, secret: &str, secret_in_body: bool) -> Result<Token, Refused> {
+    fn request(&self, secret: &str, secret_in_body: bool) -> Result<Request<Bytes>, Refused> {
         let config = &self.config;
         let mut form = form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "client_credentials");
@@ -101,10 +102,14 @@ impl TokenSource {
             let value = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
             request = request.header(header::AUTHORIZATION, secret_value(&value)?);
         }
-        let request = request
-            .body(Bytes::from(form.finish()))
-            .map_err(|error| SendError::Credentials(format!("oauth2 token_url {}: {error}", config.token_url)))?;
-        let response = Box::pin(self.client.send(request)).await?;
+        let body = Bytes::from(form.finish());
+        let named = |error| SendError::Credentials(format!("oauth2 token_url {}: {error}", config.token_url));
+        Ok(request.body(body).map_err(named)?)
+    }
+
+    async fn fetch(&self, secret: &str, secret_in_body: bool) -> Result<Token, Refused> {
+        let request = self.request(secret, secret_in_body)?;
+        let response = send(&self.client, request).await?;
         if !response.status.is_success() {
             return Err(Refused::ByServer(format!("it answered {}", response.status)));
         }
@@ -125,6 +130,14 @@ impl TokenSource {
             .and_then(|lifetime| Instant::now().checked_add(lifetime));
         Ok(Token { header: format!("{word} {token}"), secret: secret.to_owned(), expires_at })
     }
+}
+
+/// A client asks for a token by a client: the circle is cut by a type that tells nothing of its inside.
+fn send(
+    client: &Client,
+    request: Request<Bytes>,
+) -> Pin<Box<dyn Future<Output = Result<Response, SendError>> + Send + '_>> {
+    Box::pin(client.send(request))
 }
 
 enum Refused {

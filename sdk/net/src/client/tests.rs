@@ -257,6 +257,13 @@ async fn certificates_are_checked_against_the_given_authority_and_name() {
     assert!(missing.to_string().starts_with("cannot read ca_file /does/not/exist: "), "{missing}");
 }
 
+#[test]
+fn requests_can_be_sent_from_any_task() {
+    fn is_send<T: Send>(_: &T) {}
+    let client = client("");
+    is_send(&client.send(get("http://localhost/")));
+}
+
 #[tokio::test]
 async fn a_port_in_use_is_told_with_its_cure() {
     let listener = Listener::bind("127.0.0.1:0").await.unwrap();
