@@ -140,11 +140,12 @@ fn compare_absent(
         return;
     };
     for (name, value) in recorded {
-        let ours = match absent {
-            Some(Value::Object(object)) => object.get(name).cloned().or_else(|| own_default(block, name)),
-            // Not there at all: the same, as long as every field is zero.
+        // Where ours is not there at all, the component does what the block's own defaults say.
+        let given = match absent {
+            Some(Value::Object(object)) => object.get(name).cloned(),
             _ => None,
         };
+        let ours = given.or_else(|| own_default(block, name));
         let is_attribute =
             block.fields.iter().any(|field| field.name == name && matches!(field.kind, FieldKind::Attribute { .. }));
         if is_attribute && !same_default(ours.as_ref(), value) {
@@ -190,6 +191,10 @@ fn same_default(ours: Option<&Value>, recorded: &serde_json::Value) -> bool {
         }
         (Value::String(ours), serde_json::Value::String(recorded)) => same_text(&ours.to_string_lossy(), recorded),
         (Value::Secret(ours), serde_json::Value::String(recorded)) => ours.value.to_string_lossy() == *recorded,
+        // Some kinds of number were recorded as text.
+        (Value::Number(ours), serde_json::Value::String(recorded)) => {
+            recorded.parse().is_ok_and(|recorded| Number::Float(recorded) == *ours)
+        }
         (Value::Array(ours), serde_json::Value::Array(recorded)) => {
             ours.len() == recorded.len()
                 && ours.iter().zip(recorded).all(|(ours, recorded)| same_default(Some(ours), recorded))
