@@ -1,0 +1,178 @@
+//! A lane: open requests (one for each tenant) in front of a queue. One endpoint has one lane, or as many as the user
+//! wants requests at the same time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sdk_labels::Labels;
+use sdk_protocols_loki::{Add, Push, entry_size};
+use sdk_queue::{Queue, Record, Taken};
+use sdk_signals::{LogGroup, Outcome, Refused, Settle};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+
+use super::metrics::Reason;
+use super::sender::Endpoint;
+
+/// Entries on their way into requests.
+pub struct Lane {
+    pub endpoint: Arc<Endpoint>,
+    pub queue: Queue,
+    /// A request was begun: its time runs.
+    begun: Notify,
+    open: Mutex<Open>,
+}
+
+struct Open {
+    requests: Vec<Request>,
+    closed: bool,
+}
+
+/// A request that is being filled.
+struct Request {
+    tenant: Arc<str>,
+    push: Push,
+    settles: Vec<Settle>,
+    /// The call that the last of `settles` is of.
+    last_call: u64,
+    since: Instant,
+}
+
+// === impl Lane ===
+
+impl Lane {
+    pub fn new(endpoint: Arc<Endpoint>, queue: Queue) -> Lane {
+        let open = Mutex::new(Open { requests: Vec::new(), closed: false });
+        Lane { endpoint, queue, begun: Notify::new(), open }
+    }
+
+    /// Adds a group's entries to the tenant's request; full requests go to the queue, and that is where it waits.
+    /// `labels` are those that are sent, `settle` is told once what became of each request that `call` has a part in.
+    pub async fn add(
+        &self,
+        tenant: &str,
+        labels: &Labels,
+        group: &LogGroup,
+        settle: &Settle,
+        call: u64,
+    ) -> Result<(), Refused> {
+        let endpoint = &self.endpoint;
+        let mut open = self.open.lock().await;
+        if open.closed {
+            return Err(Refused::retryable("the endpoint is closing"));
+        }
+        let index = open.request_of(tenant);
+        let request = &mut open.requests[index];
+        if request.push.is_empty() {
+            request.since = Instant::now();
+            self.begun.notify_one();
+        }
+        let mut stream = request.push.stream(labels, endpoint.max_streams);
+        let mut limited = (0, 0);
+        for entry in &group.entries {
+            let size = entry_size(entry);
+            if !request.push.is_empty() && request.push.bytes() + size > endpoint.batch_bytes {
+                self.send(request).await?;
+                request.since = Instant::now();
+                stream = request.push.stream(labels, endpoint.max_streams);
+            }
+            match stream {
+                Add::Stream(id) => {
+                    if request.last_call != call {
+                        request.last_call = call;
+                        request.settles.push(settle.clone());
+                    }
+                    request.push.add(id, entry);
+                }
+                Add::TooMany => limited = (limited.0 + 1, limited.1 + size as u64),
+            }
+        }
+        if limited.0 > 0 {
+            endpoint.tenant(tenant).dropped(Reason::StreamLimited, limited.0, limited.1);
+            settle.clone().settle(Outcome::Dropped);
+        }
+        Ok(())
+    }
+
+    /// Hands a request to the queue and begins the next one.
+    async fn send(&self, request: &mut Request) -> Result<(), Refused> {
+        let (entries, bytes) = (request.push.entries(), request.push.bytes());
+        let body = request.push.finish();
+        let settle = Settle::all(std::mem::take(&mut request.settles));
+        request.last_call = 0;
+        let record = Record { meta: Bytes::copy_from_slice(request.tenant.as_bytes()), body, items: entries };
+        match self.queue.push(record, settle).await {
+            Ok(Taken::Queued) => Ok(()),
+            Ok(Taken::Dropped) => {
+                let metrics = self.endpoint.tenant(&request.tenant);
+                metrics.dropped(Reason::QueueIsFull, u64::from(entries), bytes as u64);
+                Ok(())
+            }
+            Err(_closed) => Err(Refused::retryable("the endpoint is closing")),
+        }
+    }
+
+    /// Sends each request whose time has come; runs until it is cut.
+    pub async fn keep_time(&self) {
+        loop {
+            // Waits for the lock only while a full queue makes the adders wait; then there is nothing to hurry.
+            let next = self.open.lock().await.next_due(self.endpoint.batch_wait);
+            match next {
+                None => self.begun.notified().await,
+                Some(due) => {
+                    // Many small ticks are worse than a little lateness: Alloy looks ten times per batch_wait.
+                    tokio::time::sleep_until(due.max(Instant::now() + Duration::from_millis(1))).await;
+                    self.send_due(false).await;
+                }
+            }
+        }
+    }
+
+    /// Sends what is open (all of it at a stop), in spite of a queue that has closed meanwhile.
+    async fn send_due(&self, all: bool) {
+        let mut open = self.open.lock().await;
+        open.closed |= all;
+        let now = Instant::now();
+        for request in &mut open.requests {
+            let due = all || now >= request.since + self.endpoint.batch_wait;
+            if due && !request.push.is_empty() && self.send(request).await.is_err() {
+                return;
+            }
+        }
+        // A tenant that has gone quiet needs no buffers.
+        let quiet = |request: &Request| now >= request.since + QUIET.max(self.endpoint.batch_wait * 2);
+        open.requests.retain(|request| !(request.push.is_empty() && quiet(request)));
+    }
+
+    /// Takes nothing more and hands everything to the queue.
+    pub async fn finish(&self) {
+        self.send_due(true).await;
+    }
+}
+
+/// After this long without entries a tenant's buffers are given back.
+const QUIET: Duration = Duration::from_secs(60);
+
+// === impl Open ===
+
+impl Open {
+    fn request_of(&mut self, tenant: &str) -> usize {
+        if let Some(index) = self.requests.iter().position(|request| *request.tenant == *tenant) {
+            return index;
+        }
+        self.requests.push(Request {
+            tenant: tenant.into(),
+            push: Push::new(),
+            settles: Vec::new(),
+            last_call: 0,
+            since: Instant::now(),
+        });
+        self.requests.len() - 1
+    }
+
+    fn next_due(&self, batch_wait: Duration) -> Option<Instant> {
+        let filling = self.requests.iter().filter(|request| !request.push.is_empty());
+        filling.map(|request| request.since + batch_wait).min()
+    }
+}

@@ -1,0 +1,195 @@
+//! All endpoints of one set of arguments.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use base_sys::task::Scope;
+use sdk_component::Context;
+use sdk_labels::Labels;
+use sdk_protocols_loki::stream_labels;
+use sdk_queue::{Config, Disk, Overflow, Queue};
+use sdk_signals::{Delivery, LogBatch, Outcome, Refused};
+use tokio::time::Instant;
+
+use super::arguments::{self, WriteArguments, duration};
+use super::lane::Lane;
+use super::metrics::Metrics;
+use super::sender::Endpoint;
+
+/// Lanes, and the tasks that empty them.
+pub struct Pipeline {
+    endpoints: Vec<Lanes>,
+    external: Labels,
+    calls: AtomicU64,
+    /// Cut last: what sends and what keeps the time.
+    tasks: Scope,
+}
+
+struct Lanes {
+    lanes: Vec<Arc<Lane>>,
+    /// Queues of lanes that a former configuration had; they are only emptied.
+    left_over: Vec<Queue>,
+    tenant_id: String,
+    drain: Duration,
+}
+
+/// The label that names the tenant.
+const TENANT: &str = "__tenant_id__";
+
+/// What one endpoint may keep on the disk.
+const MAX_DISK_BYTES: u64 = 1 << 30;
+
+// === impl Pipeline ===
+
+impl Pipeline {
+    /// Opens the queues and begins to send what they hold.
+    pub async fn open(context: &Context, metrics: &Metrics, arguments: &WriteArguments) -> Result<Pipeline, String> {
+        let mut pipeline = Pipeline {
+            endpoints: Vec::new(),
+            external: Labels::from_pairs(&arguments.external_labels),
+            calls: AtomicU64::new(1),
+            tasks: Scope::new(),
+        };
+        let mut directories: Vec<PathBuf> = Vec::new();
+        for endpoint in &arguments.endpoint {
+            let mut directory = context.data_path().join("queue").join(endpoint.directory());
+            // Two endpoints with one address but, say, other headers: the second has a directory of its own.
+            while directories.contains(&directory) {
+                directory.as_mut_os_string().push("-2");
+            }
+            directories.push(directory.clone());
+            let lanes = pipeline.open_endpoint(context, metrics, arguments, endpoint, &directory).await?;
+            pipeline.endpoints.push(lanes);
+        }
+        Ok(pipeline)
+    }
+
+    async fn open_endpoint(
+        &self,
+        context: &Context,
+        metrics: &Metrics,
+        arguments: &WriteArguments,
+        endpoint: &arguments::Endpoint,
+        directory: &Path,
+    ) -> Result<Lanes, String> {
+        let max_streams = usize::try_from(arguments.max_streams).unwrap_or_default();
+        let shared = Endpoint::new(context, metrics, endpoint, max_streams).map_err(|error| error.to_string())?;
+        let shared = Arc::new(shared);
+        shared.tenant(&endpoint.tenant_id);
+        let queue_config = &endpoint.queue_config;
+        let shards = usize::try_from(queue_config.min_shards).unwrap_or(1).max(1);
+        let memory_bytes = queue_config.capacity.to_usize().unwrap_or_default() / shards;
+        let mut lanes = Lanes {
+            lanes: Vec::new(),
+            left_over: Vec::new(),
+            tenant_id: endpoint.tenant_id.clone(),
+            drain: duration(queue_config.drain_timeout),
+        };
+        for shard in 0..shards.max(shards_on_disk(directory)) {
+            let config = Config {
+                name: format!("{} endpoint {}", context.id(), shared.name),
+                memory_bytes,
+                disk: Some(Disk::new(directory.join(shard.to_string()), MAX_DISK_BYTES / shards as u64)),
+                durable: arguments.is_durable(),
+                overflow: if queue_config.block_on_overflow { Overflow::Wait } else { Overflow::DropNewest },
+            };
+            let queue = Queue::open(config).await.map_err(|error| error.to_string())?;
+            self.tasks.spawn("loki.write sender", shared.clone().send_all(queue.clone()));
+            if shard >= shards {
+                lanes.left_over.push(queue);
+                continue;
+            }
+            let lane = Arc::new(Lane::new(shared.clone(), queue));
+            let keeper = lane.clone();
+            self.tasks.spawn("loki.write batch_wait", async move { keeper.keep_time().await });
+            lanes.lanes.push(lane);
+        }
+        Ok(lanes)
+    }
+
+    /// Taken when every endpoint's request or queue has it.
+    pub async fn consume(&self, batch: LogBatch) -> Result<Delivery, Refused> {
+        if self.endpoints.is_empty() {
+            return Ok(Delivery::dropped());
+        }
+        let call = self.calls.fetch_add(1, Relaxed);
+        let (delivery, settle) = Delivery::pending();
+        for group in &batch.groups {
+            let labels = stream_labels(&group.labels, &self.external);
+            for endpoint in &self.endpoints {
+                let tenant = group.labels.get(TENANT).filter(|tenant| !tenant.is_empty());
+                let tenant = tenant.unwrap_or(&endpoint.tenant_id);
+                endpoint.lane_of(&labels).add(tenant, &labels, group, &settle, call).await?;
+            }
+        }
+        // Our own part is done; those in requests and queues still count.
+        settle.settle(Outcome::Delivered);
+        Ok(delivery)
+    }
+
+    /// Sends what is open, waits for the queues to empty themselves, and writes the rest to the disk.
+    pub async fn close(&self, grace: Duration) {
+        let started = Instant::now();
+        let all = self.endpoints.iter().map(|endpoint| endpoint.close(grace));
+        let mut closing: Vec<_> = all.map(Box::pin).collect();
+        // Side by side: a dead endpoint takes nothing of another one's time.
+        let each = std::future::poll_fn(|context| {
+            closing.retain_mut(|closing| closing.as_mut().poll(context).is_pending());
+            if closing.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        });
+        each.await;
+        self.tasks.close(Duration::ZERO).await;
+        tracing::debug!(seconds = started.elapsed().as_secs_f64(), "endpoints are closed");
+    }
+}
+
+// === impl Lanes ===
+
+impl Lanes {
+    fn lane_of(&self, labels: &Labels) -> &Lane {
+        &self.lanes[(labels.hash() % self.lanes.len() as u64) as usize]
+    }
+
+    fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.lanes.iter().map(|lane| &lane.queue).chain(&self.left_over)
+    }
+
+    async fn close(&self, grace: Duration) {
+        // The disk needs some of the time.
+        let drain = self.drain.min(grace.mul_f64(0.8));
+        let emptied = async {
+            for lane in &self.lanes {
+                lane.finish().await;
+            }
+            // An endpoint that takes nothing now is not waited for: the disk keeps what it should get.
+            let in_trouble = || self.lanes.iter().any(|lane| lane.endpoint.is_in_trouble());
+            while !in_trouble() && self.queues().any(|queue| queue.stats().records > 0) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = tokio::time::timeout(drain, emptied).await;
+        for queue in self.queues() {
+            let left = queue.close(grace - drain).await;
+            if left != Default::default() {
+                tracing::info!(
+                    requests = left.saved,
+                    lost = left.lost,
+                    "requests are kept on the disk, to be sent after the next start"
+                );
+            }
+        }
+    }
+}
+
+/// How many lanes a former configuration left behind.
+fn shards_on_disk(directory: &Path) -> usize {
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    names
+        .filter_map(|name| name.to_str()?.parse::<usize>().ok())
+        .filter(|shard| *shard < 1024)
+        .map(|shard| shard + 1)
+        .max()
+        .unwrap_or(0)
+}

@@ -1,0 +1,255 @@
+//! Sending requests until they are accepted, or will never be.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use sdk_component::Context;
+use sdk_net::{Client, Response, SendError};
+use sdk_queue::{Lease, Queue};
+use tokio::time::Instant;
+
+use super::arguments::{self, duration};
+use super::lock;
+use super::metrics::{Metrics, Reason, TenantMetrics};
+
+/// What lanes and senders of one endpoint share.
+pub struct Endpoint {
+    pub name: String,
+    pub url: String,
+    pub batch_bytes: usize,
+    pub batch_wait: Duration,
+    pub max_streams: usize,
+    client: Client,
+    headers: HeaderMap,
+    host: String,
+    metrics: Metrics,
+    tenants: Mutex<HashMap<String, TenantMetrics>>,
+    attempts: Option<u32>,
+    attempts_on_refusal: Option<u32>,
+    retry_on_429: bool,
+    backoff: (Duration, Duration),
+    context: Context,
+    /// What the last attempt failed of; nothing when it succeeded.
+    trouble: Mutex<Option<String>>,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Accepted,
+    Final(Reason, String),
+    /// Worth another attempt; `own_fault` when the endpoint itself fails on this request.
+    Again {
+        why: String,
+        own_fault: bool,
+        retry_after: Option<Duration>,
+    },
+}
+
+const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
+
+/// A server that asks for more patience than this gets this much.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(600);
+
+/// As much of an answer's text as is told.
+const SHOWN_BYTES: usize = 1024;
+
+// === impl Endpoint ===
+
+impl Endpoint {
+    pub fn new(
+        context: &Context,
+        metrics: &Metrics,
+        arguments: &arguments::Endpoint,
+        max_streams: usize,
+    ) -> Result<Endpoint, SendError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &arguments.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.append(name, value);
+            }
+        }
+        Ok(Endpoint {
+            name: arguments.identity(),
+            url: arguments.url.clone(),
+            batch_bytes: arguments.batch_size.to_usize().unwrap_or_default(),
+            batch_wait: duration(arguments.batch_wait),
+            max_streams,
+            client: arguments.client()?,
+            headers,
+            host: arguments.host(),
+            metrics: metrics.clone(),
+            tenants: Mutex::default(),
+            attempts: arguments.attempts(),
+            attempts_on_refusal: arguments.attempts_on_refusal(),
+            retry_on_429: arguments.retry_on_http_429,
+            backoff: (duration(arguments.min_backoff_period), duration(arguments.max_backoff_period)),
+            context: context.clone(),
+            trouble: Mutex::default(),
+        })
+    }
+
+    /// The counters of a tenant.
+    pub fn tenant(&self, tenant: &str) -> TenantMetrics {
+        let mut tenants = lock(&self.tenants);
+        if let Some(metrics) = tenants.get(tenant) {
+            return metrics.clone();
+        }
+        let metrics = self.metrics.tenant(&self.host, tenant);
+        tenants.insert(tenant.to_owned(), metrics.clone());
+        metrics
+    }
+
+    /// Sends what the queue holds, one request at a time and in order; ends when the queue is closed.
+    pub async fn send_all(self: Arc<Self>, queue: Queue) {
+        while let Some(lease) = queue.next().await {
+            let tenant = String::from_utf8_lossy(&lease.record().meta).into_owned();
+            let metrics = self.tenant(&tenant);
+            let (entries, bytes) = (u64::from(lease.record().items), lease.record().body.len() as u64);
+            match self.deliver(&lease, &tenant, &metrics).await {
+                Ok(()) => {
+                    metrics.sent_bytes.add(bytes);
+                    metrics.sent_entries.add(entries);
+                    let age = base_sys::clock::now_ms().saturating_sub(lease.taken_at_ms());
+                    metrics.propagation_seconds.observe(age as f64 / 1000.0);
+                    lease.ack();
+                }
+                Err(reason) => {
+                    metrics.dropped(reason, entries, bytes);
+                    lease.refuse();
+                }
+            }
+        }
+    }
+
+    /// Tries until the request is accepted or given up.
+    async fn deliver(&self, lease: &Lease, tenant: &str, metrics: &TenantMetrics) -> Result<(), Reason> {
+        let mut attempts = 0u32;
+        let mut wait = self.backoff.0;
+        loop {
+            let started = Instant::now();
+            let answer = match self.request(&lease.record().body, tenant) {
+                Ok(request) => self.client.send(request).await,
+                Err(error) => Err(error),
+            };
+            let status = answer.as_ref().map_or(-1, |answer| i32::from(answer.status.as_u16()));
+            metrics.request(status, started.elapsed().as_secs_f64());
+            metrics.request_bytes.observe(lease.record().body.len() as f64);
+            match self.judge(answer) {
+                Attempt::Accepted => {
+                    self.well();
+                    return Ok(());
+                }
+                Attempt::Final(reason, why) => {
+                    tracing::error!(
+                        endpoint = self.url,
+                        tenant,
+                        entries = lease.record().items,
+                        why,
+                        "entries are dropped: the endpoint will not take them"
+                    );
+                    return Err(reason);
+                }
+                Attempt::Again { why, own_fault, retry_after } => {
+                    attempts += 1;
+                    metrics.retries.inc();
+                    self.troubled(&why);
+                    let limit = if own_fault { self.attempts_on_refusal } else { self.attempts };
+                    if limit.is_some_and(|limit| attempts >= limit) {
+                        tracing::error!(
+                            endpoint = self.url,
+                            tenant,
+                            entries = lease.record().items,
+                            attempts,
+                            why,
+                            "entries are dropped after the allowed attempts"
+                        );
+                        return Err(Reason::IngesterError);
+                    }
+                    let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
+                    tokio::time::sleep(jittered(wait, self.backoff.1).max(asked)).await;
+                    wait = (wait * 2).min(self.backoff.1);
+                }
+            }
+        }
+    }
+
+    fn request(&self, body: &Bytes, tenant: &str) -> Result<Request<Bytes>, SendError> {
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(&self.url)
+            .body(body.clone())
+            .map_err(|error| SendError::Config(format!("cannot request {}: {error}", self.host)))?;
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+        if !tenant.is_empty()
+            && let Ok(tenant) = HeaderValue::try_from(tenant)
+        {
+            headers.insert(TENANT, tenant);
+        }
+        // What the protocol needs is not the user's to change.
+        for (name, value) in &self.headers {
+            if !headers.contains_key(name) {
+                headers.append(name.clone(), value.clone());
+            }
+        }
+        Ok(request)
+    }
+
+    fn judge(&self, answer: Result<Response, SendError>) -> Attempt {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return Attempt::Again { why: error.to_string(), own_fault: false, retry_after: None },
+        };
+        let status = answer.status;
+        if status.is_success() {
+            return Attempt::Accepted;
+        }
+        let said = String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES)]).into_owned();
+        let why = format!("{status}: {}", said.lines().next().unwrap_or_default());
+        if status == StatusCode::TOO_MANY_REQUESTS && !self.retry_on_429 {
+            return Attempt::Final(Reason::RateLimited, why);
+        }
+        if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
+            return Attempt::Final(Reason::IngesterError, why);
+        }
+        // These come from a gateway, or from an endpoint that is busy: the request is not to blame.
+        let own_fault = !matches!(status.as_u16(), 429 | 502 | 503 | 504);
+        Attempt::Again { why, own_fault, retry_after: answer.retry_after() }
+    }
+
+    /// The last attempt failed.
+    pub fn is_in_trouble(&self) -> bool {
+        lock(&self.trouble).is_some()
+    }
+
+    fn troubled(&self, why: &str) {
+        let first = lock(&self.trouble).replace(why.to_owned()).is_none();
+        if first {
+            tracing::warn!(
+                endpoint = self.url,
+                why,
+                "cannot send; the queue keeps what arrives, and it is tried again"
+            );
+        }
+        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.name));
+    }
+
+    fn well(&self) {
+        if lock(&self.trouble).take().is_some() {
+            tracing::info!(endpoint = self.url, "the endpoint takes entries again");
+            self.context.healthy("sending");
+        }
+    }
+}
+
+/// Between `wait` and twice of it, and not above `most`: senders that failed together do not come back together.
+fn jittered(wait: Duration, most: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0u8);
+    let share = (random >> 11) as f64 / (1u64 << 53) as f64;
+    wait.mul_f64(1.0 + share).min(most.max(wait))
+}
