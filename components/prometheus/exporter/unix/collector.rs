@@ -76,19 +76,20 @@ impl Source {
         &self.path
     }
 
+    /// Closes the file; the next read opens it again.
+    pub fn close(&mut self) {
+        self.file = None;
+    }
+
     /// The whole text as it is now.
     pub fn read<'s>(&mut self, scratch: &'s mut Scratch) -> io::Result<&'s str> {
         let length = match self.fill(&mut scratch.bytes) {
-            Ok(length) => length,
-            Err(error) if self.file.is_some() => {
-                // What the file belonged to may be gone and back, such as a network device: look for it anew.
+            // What the file belonged to may be gone and back, such as a network device: look for it anew.
+            Err(error) if self.file.is_some() && may_be_stale(&error) => {
                 self.file = None;
-                if !may_be_stale(&error) {
-                    return Err(error);
-                }
                 self.fill(&mut scratch.bytes)?
             }
-            Err(error) => return Err(error),
+            filled => filled?,
         };
         scratch.text(length)
     }
