@@ -8,6 +8,7 @@ mod texts;
 use crate::schema::TypeSchema;
 use crate::value::Value;
 
+pub(crate) use numbers::number;
 pub use texts::parse_text;
 
 /// A type that an attribute can have.

@@ -5,6 +5,7 @@
 //! object, where a struct stands as an attribute.
 
 mod body;
+mod check;
 mod object;
 mod unknown;
 

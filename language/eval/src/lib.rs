@@ -15,6 +15,7 @@ pub mod convert;
 pub mod decode;
 pub mod encode;
 pub mod evaluate;
+pub mod fuzz;
 pub mod json;
 pub mod operators;
 pub mod references;

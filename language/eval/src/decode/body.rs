@@ -31,7 +31,10 @@ impl<'a> BodyInput<'a> {
         let evaluator = Evaluator { source, scope, unknown_names: check };
         let value = match evaluator.value(&attribute.value, 0) {
             Ok(value) => value,
-            Err(Failure::Unknown) => return Lookup::Failed,
+            Err(Failure::Unknown) => {
+                super::check::parts(&attribute.value, &T::schema(), self.context, self.diagnostics);
+                return Lookup::Failed;
+            }
             Err(Failure::Diagnostic(diagnostic)) => {
                 self.diagnostics.push(*diagnostic);
                 return Lookup::Failed;

@@ -242,6 +242,25 @@ fn names_of_the_running_graph_are_not_checked_before_it_runs() {
 }
 
 #[test]
+fn literals_beside_such_names_are_checked() {
+    let text = "url = \"x\"\nlabels = [loki.a.b, [1], true]\nheaders = {a = loki.a, b = {}}\nbatch_wait = [loki.a]";
+    let source = Source::new("test.alloy", text);
+    let (file, _) = parse(source.clone());
+    let scope = Scope::new();
+    let body = BodySource { body: &file.body, source: &source, header: Default::default(), label: None, scope: &scope };
+    let messages: Vec<String> = body.check::<Push>().0.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        messages,
+        [
+            "test.alloy:2:21: [1] should be string, got array",
+            "test.alloy:2:26: true should be string, got bool",
+            "test.alloy:3:28: {} should be string, got object",
+            "test.alloy:4:14: [loki.a] should be string, got array",
+        ]
+    );
+}
+
+#[test]
 fn encoding_leaves_out_what_is_default_and_hides_secrets() {
     let push = decode(
         "url = \"x\"\nbatch_wait = \"1s\"\npassword = \"p\"\nqueue { depth = 7 }\nstage.json { expressions = {a = \"\"} }",

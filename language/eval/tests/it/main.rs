@@ -3,4 +3,5 @@ mod anything;
 mod decoding;
 mod derive;
 mod expressions;
+mod mutations;
 mod surroundings;

@@ -1,0 +1,4 @@
+//! See `language_eval::fuzz::decoder`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| language_eval::fuzz::decoder(data));
