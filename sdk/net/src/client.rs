@@ -263,13 +263,18 @@ impl Response {
     /// How long the server asks to wait. Retry-After is seconds or a date (RFC 9110, 10.2.3), and servers in the wild
     /// send both; a date in the past means now.
     pub fn retry_after(&self) -> Option<Duration> {
-        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
-        }
-        let at = http_date(value)?;
-        Some(Duration::from_secs(at.saturating_sub(base_sys::clock::now_ms().max(0) as u64 / 1000)))
+        retry_after(&self.headers)
     }
+}
+
+/// What a `Retry-After` header asks for; see [`Response::retry_after`].
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = http_date(value)?;
+    Some(Duration::from_secs(at.saturating_sub(base_sys::clock::now_ms().max(0) as u64 / 1000)))
 }
 
 /// Seconds since 1970 of an HTTP date in its usual form, `Sun, 06 Nov 1994 08:49:37 GMT`.
