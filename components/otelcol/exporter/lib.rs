@@ -1,8 +1,12 @@
 //! otelcol.exporter.*.
 
 pub mod otlp;
+pub mod otlphttp;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<otlp::Otlp>()];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<otlp::Otlp>(), Definition::of::<otlphttp::OtlpHttp>()];
+
+/// How requests name their sender.
+const USER_AGENT: &str = concat!("Ferroalloy/", env!("CARGO_PKG_VERSION"));

@@ -98,7 +98,7 @@ impl Component for Otlp {
 fn settings(arguments: Arguments) -> Result<Settings, Problem> {
     let auth = arguments.client.auth.as_ref().map(|auth| auth.client()).transpose();
     let transport = Grpc {
-        channel: arguments.client.channel(&format!("Ferroalloy/{}", env!("CARGO_PKG_VERSION")))?,
+        channel: arguments.client.channel(crate::USER_AGENT)?,
         timeout: arguments.timeout.to_std().filter(|timeout| !timeout.is_zero()),
         auth: auth.map_err(|error| Problem::at("client", error))?,
     };

@@ -4,7 +4,7 @@ mod grpc;
 mod http;
 
 pub use self::grpc::{Balancer, GrpcClient, KeepaliveClient};
-pub use self::http::{CompressionParams, Cookies, HttpClient};
+pub use self::http::{CompressionParams, Cookies, HttpClient, HttpReply, HttpSender};
 
 use language_eval::Word;
 use sdk_protocols_compression::Coding;

@@ -266,6 +266,16 @@ impl TlsClient {
         Reloading::new(self.settings.reload_interval, move || this.make(alpn))
     }
 
+    /// For a client that is not to speak TLS at all, but whose library wants settings for it.
+    pub(crate) fn trusting_nobody() -> io::Result<Reloading<ClientConfig>> {
+        Reloading::new(GoDuration::ZERO, || {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let builder = builder.map_err(|error| invalid(error.to_string()))?;
+            Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+        })
+    }
+
     fn make(&self, alpn: &[&[u8]]) -> io::Result<ClientConfig> {
         let provider = self.settings.provider();
         let builder = ClientConfig::builder_with_provider(provider.clone())

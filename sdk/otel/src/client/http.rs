@@ -1,16 +1,20 @@
 //! The `client` block of HTTP exporters.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, HeaderValue, StatusCode, header};
 use base_stdx::{bytesize::ByteSize, duration::GoDuration};
+use bytes::{Bytes, BytesMut};
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
+use url::Url;
 
 use super::Compression;
 use crate::auth::AuthHandler;
 use crate::not_yet;
-use crate::tls::TlsClient;
+use crate::tls::{Reloading, TlsClient};
 
 /// Where to send over HTTP, and how.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -101,16 +105,169 @@ impl Validate for HttpClient {
         if self.max_conns_per_host != 0 {
             return Err(not_yet("max_conns_per_host"));
         }
+        if let Some(CompressionParams { level }) = self.compression_params {
+            let known = match self.compression {
+                Compression::Gzip | Compression::Zlib | Compression::Deflate => (-1..=9).contains(&level),
+                Compression::Zstd => (0..=22).contains(&level),
+                Compression::Snappy | Compression::None => level == 0,
+            };
+            if !known {
+                let message = format!("unsupported compression level {level} for \"{}\"", self.compression);
+                return Err(Invalid::field("compression_params", message));
+            }
+        }
         super::grpc::headers(&self.headers).map(|_| ()).map_err(|message| Invalid::field("headers", message))
     }
 }
 
-impl HttpClient {
-    /// What is sent with every request.
+/// Answers are small; a larger one is cut off.
+const ANSWER_LIMIT: usize = 4 << 20;
+
+/// Sends bodies as a `client` block says.
+pub struct HttpSender {
+    block: HttpClient,
+    tls: Reloading<rustls::ClientConfig>,
+    /// The client, and the TLS settings that it was made with.
+    built: Mutex<Option<(Arc<rustls::ClientConfig>, reqwest::Client)>>,
+    headers: HeaderMap,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct HttpReply {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+// === impl HttpSender ===
+
+impl HttpSender {
+    /// Reads the files of the `tls` block; connects to nothing. `secure` says whether any URL is https.
     ///
     /// # Errors
-    /// A name or value that HTTP does not allow.
-    pub fn sent_headers(&self) -> Result<HeaderMap, Problem> {
-        super::grpc::headers(&self.headers).map_err(|message| Problem::at("client", message))
+    /// A file, a header or a proxy cannot be used.
+    pub fn new(block: HttpClient, user_agent: &str, secure: bool) -> Result<HttpSender, Problem> {
+        let alpn: &'static [&'static [u8]] =
+            if block.force_attempt_http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+        // The system's certificates take a while to read and are of no use to http.
+        let tls = if secure { block.tls.config(alpn) } else { TlsClient::trusting_nobody() };
+        let tls = tls.map_err(|error| Problem::environment(format!("failed to load TLS config: {error}")))?;
+        let mut headers = super::grpc::headers(&block.headers).map_err(|message| Problem::at("client", message))?;
+        if let Ok(value) = HeaderValue::from_str(user_agent) {
+            headers.entry(header::USER_AGENT).or_insert(value);
+        }
+        let sender = HttpSender { block, tls, built: Mutex::new(None), headers };
+        sender.client().map_err(|message| Problem::at("client", message))?;
+        Ok(sender)
     }
+
+    /// Sends a body, compressed as the block says. `extra` headers go with this request only.
+    ///
+    /// # Errors
+    /// There is no answer; why, in words without the query of the URL.
+    pub async fn post(
+        &self,
+        url: &Url,
+        kind: &'static str,
+        body: Bytes,
+        extra: HeaderMap,
+    ) -> Result<HttpReply, String> {
+        let (coding, name) = self.block.compression.of_http();
+        let level = self.block.compression_params.as_ref().and_then(|params| i32::try_from(params.level).ok());
+        let mut headers = self.headers.clone();
+        headers.extend(extra);
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let body = match name {
+            None => body,
+            Some(name) => {
+                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+                coding.compress(&body, level).into()
+            }
+        };
+        let request = self.client()?.post(url.clone()).headers(headers).body(body);
+        let failed = |error: reqwest::Error| describe(&error.without_url());
+        let mut response = request.send().await.map_err(failed)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            let room = ANSWER_LIMIT - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == ANSWER_LIMIT {
+                break;
+            }
+        }
+        Ok(HttpReply {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+        })
+    }
+
+    fn client(&self) -> Result<reqwest::Client, String> {
+        let tls = self.tls.get();
+        let mut built = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_with, client)) = &*built
+            && Arc::ptr_eq(made_with, &tls)
+        {
+            return Ok(client.clone());
+        }
+        let client = self.build((*tls).clone())?;
+        *built = Some((tls, client.clone()));
+        Ok(client)
+    }
+
+    fn build(&self, tls: rustls::ClientConfig) -> Result<reqwest::Client, String> {
+        let block = &self.block;
+        let limit = |duration: GoDuration| duration.to_std().filter(|duration| !duration.is_zero());
+        let idle = if block.max_idle_conns_per_host > 0 { block.max_idle_conns_per_host } else { block.max_idle_conns };
+        let idle = match usize::try_from(idle) {
+            _ if block.disable_keep_alives => 0,
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(idle) => idle,
+        };
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .pool_max_idle_per_host(idle)
+            .pool_idle_timeout(limit(block.idle_conn_timeout))
+            .http2_keep_alive_interval(limit(block.http2_read_idle_timeout))
+            .http2_keep_alive_timeout(limit(block.http2_ping_timeout).unwrap_or(Duration::from_secs(15)))
+            .tcp_nodelay(true);
+        if let Some(timeout) = limit(block.timeout) {
+            builder = builder.timeout(timeout);
+        }
+        if !block.force_attempt_http2 {
+            builder = builder.http1_only();
+        }
+        if !block.proxy_url.is_empty() {
+            let proxy = reqwest::Proxy::all(&block.proxy_url);
+            builder = builder.proxy(proxy.map_err(|error| format!("cannot use proxy_url: {}", describe(&error)))?);
+        }
+        builder.build().map_err(|error| describe(&error))
+    }
+}
+
+impl HttpReply {
+    /// How long the server asks to wait: seconds or a date (RFC 9110, 10.2.3).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        sdk_net::client::retry_after(&self.headers)
+    }
+}
+
+/// An error with what caused it.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }

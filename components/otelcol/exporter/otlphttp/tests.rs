@@ -1,0 +1,226 @@
+//! Against a server that answers as told.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body_util::{BodyExt as _, Full};
+use language_eval::{FromValue as _, Scope};
+use sdk_protocols_compression::Coding;
+use sdk_protocols_otlp::json::from_json;
+use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_protocols_otlp::wire::{put_bytes, put_message};
+use sdk_signals::{Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Outcome};
+use sdk_testing::component::Alone;
+use tokio::time::Instant;
+
+use super::OtlpHttp;
+
+type Answer = (u16, &'static [(&'static str, &'static str)], Bytes);
+
+/// Answers with what is next in `answers`, then with 200; keeps what it got.
+#[derive(Default)]
+struct Server {
+    answers: Mutex<Vec<Answer>>,
+    got: Mutex<Vec<(String, HeaderMap, Bytes, Instant)>>,
+}
+
+impl Server {
+    async fn start(answers: Vec<Answer>) -> (Arc<Server>, String) {
+        let server = Arc::new(Server { answers: Mutex::new(answers), ..Server::default() });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shared = server.clone();
+        base_sys::task::spawn("server", async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let server = shared.clone();
+                let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                    let server = server.clone();
+                    async move {
+                        let (head, body) = request.into_parts();
+                        let body = body.collect().await.unwrap().to_bytes();
+                        server.got.lock().unwrap().push((
+                            head.uri.path().to_owned(),
+                            head.headers,
+                            body,
+                            Instant::now(),
+                        ));
+                        let mut answers = server.answers.lock().unwrap();
+                        let (status, headers, body) =
+                            if answers.is_empty() { (200, &[][..], Bytes::new()) } else { answers.remove(0) };
+                        let mut response = Response::builder().status(status);
+                        for (name, value) in headers {
+                            response = response.header(*name, *value);
+                        }
+                        Ok::<_, std::convert::Infallible>(response.body(Full::new(body)).unwrap())
+                    }
+                });
+                let io = hyper_util::rt::TokioIo::new(tcp);
+                base_sys::task::spawn(
+                    "connection",
+                    hyper::server::conn::http1::Builder::new().serve_connection(io, service),
+                );
+            }
+        });
+        (server, url)
+    }
+}
+
+fn payload() -> Bytes {
+    let mut payload = Vec::new();
+    put_message(&mut payload, 1, |out| {
+        put_message(out, 2, |out| put_message(out, 2, |out| put_bytes(out, 5, b"name")))
+    });
+    payload.into()
+}
+
+struct Bench {
+    alone: Alone<OtlpHttp>,
+    input: OtelConsumer,
+}
+
+const FAST: &str = "retry_on_failure {\n initial_interval = \"10ms\"\n max_interval = \"20ms\"\n}\n";
+
+impl Bench {
+    fn start(url: &str, client: &str, more: &str) -> Bench {
+        let config = format!("client {{\n endpoint = \"{url}\"\n {client}\n}}\n{FAST}{more}");
+        let alone = Alone::<OtlpHttp>::start(&config, &Scope::new()).unwrap();
+        let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
+        Bench { alone, input }
+    }
+
+    async fn send(&self) -> Delivery {
+        let batch = OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload()], items: 1, origin: None };
+        self.input.0.consume(batch).await.unwrap()
+    }
+
+    fn count(&self, what: &str) -> Option<f64> {
+        let name = format!("otelcol_exporter_{what}_spans_total");
+        self.alone.metric(&name, &[("exporter", "otlphttp/otelcol.exporter.otlphttp.test")])
+    }
+}
+
+#[tokio::test]
+async fn a_body_arrives_under_every_coding() {
+    for (name, coding) in [
+        ("gzip", Some("gzip")),
+        ("zstd", Some("zstd")),
+        ("snappy", Some("snappy")),
+        ("zlib", Some("zlib")),
+        ("deflate", Some("deflate")),
+        ("none", None),
+    ] {
+        let (server, url) = Server::start(vec![]).await;
+        let bench = Bench::start(
+            &format!("{url}/"),
+            &format!("compression = \"{name}\"\n headers = {{ \"X-Scope\" = \"a\" }}"),
+            "",
+        );
+        assert_eq!(bench.send().await.await, Outcome::Delivered);
+        let (path, headers, body, _) = server.got.lock().unwrap()[0].clone();
+        assert_eq!(
+            (&path[..], &headers["content-type"], &headers["x-scope"]),
+            (
+                "/v1/traces",
+                &http::HeaderValue::from_static("application/x-protobuf"),
+                &http::HeaderValue::from_static("a")
+            )
+        );
+        assert_eq!(headers.get("content-encoding").map(|value| value.to_str().unwrap()), coding);
+        assert!(headers["user-agent"].to_str().unwrap().starts_with("Ferroalloy/"));
+        assert_eq!(Coding::of_http(coding.unwrap_or("")).unwrap().expand(&body, 1000).unwrap(), payload());
+    }
+}
+
+#[tokio::test]
+async fn json_and_an_endpoint_of_its_own() {
+    let (server, url) = Server::start(vec![]).await;
+    let bench = Bench::start(
+        "http://unused:1",
+        "compression = \"none\"",
+        &format!("encoding = \"json\"\ntraces_endpoint = \"{url}/other\"\n"),
+    );
+    assert_eq!(bench.send().await.await, Outcome::Delivered);
+    let (path, headers, body, _) = server.got.lock().unwrap()[0].clone();
+    assert_eq!((&path[..], headers["content-type"].to_str().unwrap()), ("/other", "application/json"));
+    let again = from_json(OtlpSignal::Traces, &body).unwrap();
+    assert_eq!(
+        sdk_protocols_otlp::json::to_json(OtlpSignal::Traces, &again),
+        sdk_protocols_otlp::json::to_json(OtlpSignal::Traces, &payload())
+    );
+}
+
+#[tokio::test]
+async fn only_four_statuses_are_tried_again() {
+    for status in [400, 401, 404, 408, 413, 429, 500, 501, 502, 503, 504] {
+        let (server, url) = Server::start(vec![(status, &[], Bytes::new())]).await;
+        let bench = Bench::start(&url, "", "");
+        let outcome = bench.send().await.await;
+        let retried = [429, 502, 503, 504].contains(&status);
+        assert_eq!(
+            (outcome, server.got.lock().unwrap().len()),
+            if retried { (Outcome::Delivered, 2) } else { (Outcome::Dropped, 1) },
+            "{status}"
+        );
+        assert_eq!(
+            (bench.count("sent"), bench.count("send_failed")),
+            if retried { (Some(1.0), Some(0.0)) } else { (Some(0.0), Some(1.0)) }
+        );
+    }
+}
+
+#[tokio::test]
+async fn retry_after_beats_the_back_off() {
+    let (server, url) = Server::start(vec![(503, &[("retry-after", "1")], Bytes::new())]).await;
+    let bench = Bench::start(&url, "", "");
+    assert_eq!(bench.send().await.await, Outcome::Delivered);
+    let got = server.got.lock().unwrap();
+    assert!(got[1].3 - got[0].3 >= Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted() {
+    let partial = PartialSuccess { rejected: 1, message: "no".into() };
+    let (_server, url) =
+        Server::start(vec![(200, &[("content-type", "application/x-protobuf")], partial.to_proto().into())]).await;
+    let bench = Bench::start(&url, "", "");
+    assert_eq!(bench.send().await.await, Outcome::Delivered);
+    assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(0.0), Some(1.0)));
+}
+
+#[tokio::test]
+async fn the_words_of_the_server_are_shown_and_the_url_s_query_is_not() {
+    let body = Bytes::from_static(br#"{"code":3,"message":"too old"}"#);
+    let (_server, url) = Server::start(vec![(400, &[("content-type", "application/json")], body)]).await;
+    let bench = Bench::start(&url, "", "");
+    assert_eq!(bench.send().await.await, Outcome::Dropped);
+    assert_eq!(bench.alone.health().unwrap().1, "exporting failed: HTTP status 400 Bad Request: too old");
+
+    let bench = Bench::start("http://127.0.0.1:1", "", "traces_endpoint = \"http://127.0.0.1:1/?token=secret\"\n");
+    let _delivery = bench.send().await;
+    for _ in 0..100 {
+        if bench.alone.health().is_some_and(|(_, message)| message.contains("failed")) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let message = bench.alone.health().unwrap().1;
+    assert!(message.contains("refused") && !message.contains("secret"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_is_refused_by_name() {
+    for (config, word) in [
+        ("client {\n endpoint = \"\"\n}\n", "endpoint"),
+        ("client {\n endpoint = \"tempo:4318\"\n}\n", "http://"),
+        ("client {\n endpoint = \"http://t:1\"\n}\nencoding = \"xml\"\n", "proto"),
+        ("client {\n endpoint = \"http://t:1\"\n cookies { }\n}\n", "cookies"),
+        ("client {\n endpoint = \"http://t:1\"\n max_conns_per_host = 1\n}\n", "max_conns_per_host"),
+        ("client {\n endpoint = \"http://t:1\"\n compression_params {\n level = 10\n }\n}\n", "level"),
+    ] {
+        let error = Alone::<OtlpHttp>::build(config, &Scope::new()).err().unwrap_or_default();
+        assert!(error.contains(word), "{config}: {error}");
+    }
+}
