@@ -68,16 +68,17 @@ impl Lane {
             request.since = Instant::now();
             self.begun.notify_one();
         }
-        let mut stream = request.push.stream(labels, endpoint.max_streams);
+        // Made with its first entry, so that no request holds a stream without any.
+        let mut stream = None;
         let mut limited = (0, 0);
         for entry in &group.entries {
             let size = entry_size(entry);
             if !request.push.is_empty() && request.push.bytes() + size > endpoint.batch_bytes {
                 self.send(request).await?;
                 request.since = Instant::now();
-                stream = request.push.stream(labels, endpoint.max_streams);
+                stream = None;
             }
-            match stream {
+            match *stream.get_or_insert_with(|| request.push.stream(labels, endpoint.max_streams)) {
                 Add::Stream(id) => {
                     if request.last_call != call {
                         request.last_call = call;

@@ -48,7 +48,7 @@ impl Loki {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
                 let answer = answers.get(next.fetch_add(1, SeqCst)).and_then(Json::as_u64).unwrap_or(204) as u16;
-                let status = if head.method == "GET" { 200 } else { answer };
+                let status = answer;
                 let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default();
                 let headers = head.headers.iter();
                 let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
@@ -166,7 +166,7 @@ fn as_recorded(seen: &Seen) -> Json {
         ("authorization", "Authorization"),
         ("content-encoding", "Content-Encoding"),
         ("content-type", "Content-Type"),
-        ("x-scope-orgid", "X-Scope-OrgID"),
+        ("x-scope-orgid", "X-Scope-Orgid"),
         ("x-own", "X-Own"),
     ];
     let headers =
