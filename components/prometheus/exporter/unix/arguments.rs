@@ -61,8 +61,8 @@ pub struct Arguments {
     #[block(optional)]
     pub filesystem: FilesystemBlock,
     /// The hwmon collector.
-    #[block]
-    pub hwmon: Option<HwmonBlock>,
+    #[block(optional)]
+    pub hwmon: HwmonBlock,
     /// The ipvs collector.
     #[block]
     pub ipvs: Option<IpvsBlock>,
@@ -193,6 +193,7 @@ pub struct FilesystemBlock {
 
 /// The hwmon collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct HwmonBlock {
     /// Chips to leave out.
     #[attr(optional)]
@@ -414,6 +415,7 @@ impl Arguments {
                 fs_types_exclude: pattern("filesystem", "fs_types_exclude", &self.filesystem.fs_types_exclude)?,
                 mount_timeout: self.filesystem.mount_timeout.to_std().unwrap_or(Duration::ZERO),
             },
+            hwmon_chips: devices("hwmon", &self.hwmon.chip_exclude, &self.hwmon.chip_include)?,
             netclass: NetclassSettings {
                 ignored_devices: pattern("netclass", "ignored_devices", &self.netclass.ignored_devices)?,
                 ignore_invalid_speed: self.netclass.ignore_invalid_speed_device,
@@ -457,7 +459,6 @@ impl Arguments {
         match collector {
             "bcache" => self.bcache.is_some(),
             "ethtool" => self.ethtool.is_some(),
-            "hwmon" => self.hwmon.is_some(),
             "ipvs" => self.ipvs.is_some(),
             "ntp" => self.ntp.is_some(),
             "perf" => self.perf.is_some(),

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
-    arp, conntrack, cpu, diskstats, entropy, filefd, filesystem, loadavg, meminfo, netclass, netdev, netstat, os,
-    pressure, processes, schedstat, selinux, sockstat, softnet, stat, textfile, time, udp_queues, uname, vmstat,
+    arp, conntrack, cpu, cpufreq, diskstats, dmi, edac, entropy, filefd, filesystem, hwmon, loadavg, meminfo, netclass,
+    netdev, netstat, os, pressure, processes, schedstat, selinux, sockstat, softnet, stat, textfile, thermal_zone,
+    time, udp_queues, uname, vmstat,
 };
 
 /// All that runs for one page.
@@ -33,6 +34,7 @@ pub(crate) struct Settings {
     pub cpu: cpu::CpuSettings,
     pub disk_devices: DeviceFilter,
     pub filesystem: filesystem::FilesystemSettings,
+    pub hwmon_chips: DeviceFilter,
     pub netclass: netclass::NetclassSettings,
     pub netdev: netdev::NetdevSettings,
     pub netstat_fields: Pattern,
@@ -78,15 +80,15 @@ pub(crate) const KNOWN: &[Known] = &[
     missing("btrfs"),
     here("conntrack"),
     here("cpu"),
-    missing("cpufreq"),
+    here("cpufreq"),
     here("diskstats"),
-    missing("dmi"),
-    missing("edac"),
+    here("dmi"),
+    here("edac"),
     here("entropy"),
     missing("fibrechannel"),
     here("filefd"),
     here("filesystem"),
-    missing("hwmon"),
+    here("hwmon"),
     missing("infiniband"),
     missing("ipvs"),
     here("loadavg"),
@@ -109,7 +111,7 @@ pub(crate) const KNOWN: &[Known] = &[
     here("stat"),
     missing("tapestats"),
     here("textfile"),
-    missing("thermal_zone"),
+    here("thermal_zone"),
     here("time"),
     missing("timex"),
     here("udp_queues"),
@@ -161,10 +163,14 @@ impl Node {
         add("arp", Box::new(arp::Arp::new(&paths, settings.arp_devices)));
         add("conntrack", Box::new(conntrack::Conntrack::new(&paths)));
         add("cpu", Box::new(cpu::Cpu::new(&paths, settings.cpu)));
+        add("cpufreq", Box::new(cpufreq::Cpufreq::new(&paths)));
         add("diskstats", Box::new(diskstats::Diskstats::new(&paths, settings.disk_devices)));
+        add("dmi", Box::new(dmi::Dmi::new(&paths)));
+        add("edac", Box::new(edac::Edac::new(&paths)));
         add("entropy", Box::new(entropy::Entropy::new(&paths)));
         add("filefd", Box::new(filefd::Filefd::new(&paths)));
         add("filesystem", Box::new(filesystem::Filesystem::new(&paths, settings.filesystem)));
+        add("hwmon", Box::new(hwmon::Hwmon::new(&paths, settings.hwmon_chips)));
         add("loadavg", Box::new(loadavg::Loadavg::new(&paths)));
         add("meminfo", Box::new(meminfo::Meminfo::new(&paths)));
         add("netclass", Box::new(netclass::Netclass::new(&paths, settings.netclass)));
@@ -179,6 +185,7 @@ impl Node {
         add("softnet", Box::new(softnet::Softnet::new(&paths)));
         add("stat", Box::new(stat::Stat::new(&paths)));
         add("textfile", Box::new(textfile::Textfile::new(settings.textfile_directory)));
+        add("thermal_zone", Box::new(thermal_zone::ThermalZone::new(&paths)));
         add("time", Box::new(time::Time::new(&paths)));
         add("udp_queues", Box::new(udp_queues::UdpQueues::new(&paths)));
         add("uname", Box::new(uname::Uname));

@@ -58,6 +58,7 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
             fs_types_exclude: pattern("^overlay$"),
             mount_timeout: Duration::from_secs(600),
         },
+        hwmon_chips: DeviceFilter::default(),
         netclass: NetclassSettings { ignored_devices: pattern("^$"), ignore_invalid_speed: false },
         netdev: NetdevSettings { devices: DeviceFilter::new(Some(pattern("^veth")), None), address_info: false },
         netstat_fields: pattern(
@@ -84,10 +85,14 @@ const READ_FROM_FILES: &[&str] = &[
     "arp",
     "conntrack",
     "cpu",
+    "cpufreq",
     "diskstats",
+    "dmi",
+    "edac",
     "entropy",
     "filefd",
     "filesystem",
+    "hwmon",
     "loadavg",
     "meminfo",
     "netclass",
@@ -101,6 +106,7 @@ const READ_FROM_FILES: &[&str] = &[
     "sockstat",
     "softnet",
     "stat",
+    "thermal_zone",
     "udp_queues",
     "vmstat",
 ];
@@ -364,7 +370,7 @@ fn which_collectors_run() {
     assert_eq!(collectors("set_collectors = [\"cpu\", \"os\"]\ndisable_collectors = [\"os\"]"), ["cpu"]);
     assert!(collectors("enable_collectors = [\"processes\"]").contains(&"processes"));
     assert!(collectors("disable_collectors = [\"cpu\"]\nenable_collectors = [\"cpu\"]").contains(&"cpu"));
-    assert!(collectors("hwmon {\n}").contains(&"hwmon"), "asked for by its block");
+    assert!(collectors("bcache {\n}").contains(&"bcache"), "asked for by its block");
     assert!(!collectors("systemd {\n}").contains(&"systemd"), "a block does not turn on what is off");
 }
 
