@@ -1,12 +1,14 @@
 //! otelcol.exporter.*.
 
+pub mod debug;
 pub mod otlp;
 pub mod otlphttp;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<otlp::Otlp>(), Definition::of::<otlphttp::OtlpHttp>()];
+pub const COMPONENTS: &[Definition] =
+    &[Definition::of::<debug::Debug>(), Definition::of::<otlp::Otlp>(), Definition::of::<otlphttp::OtlpHttp>()];
 
 /// How requests name their sender.
 const USER_AGENT: &str = concat!("Ferroalloy/", env!("CARGO_PKG_VERSION"));
