@@ -3,8 +3,16 @@
 mod echo;
 mod forward;
 mod relabel;
+mod remote_write;
+mod rewrite;
+#[cfg(test)]
+mod testing;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<echo::Echo>(), Definition::of::<relabel::Relabel>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<echo::Echo>(),
+    Definition::of::<relabel::Relabel>(),
+    Definition::of::<remote_write::RemoteWrite>(),
+];

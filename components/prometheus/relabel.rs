@@ -1,7 +1,5 @@
 //! `prometheus.relabel`: rewrites the labels of samples, and drops samples.
 
-mod cache;
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +11,7 @@ use sdk_relabel::{NameRule, Rule, Rules};
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 
 use crate::forward::Forward;
-use cache::Cache;
+use crate::rewrite::{Cache, Rewrite};
 
 const LEAST_TTL: GoDuration = GoDuration::from_secs(60);
 
@@ -33,7 +31,7 @@ pub struct RelabelArguments {
     #[attr(default = 100_000)]
     max_cache_size: i64,
     /// How long a series that is not seen is remembered, instead of a number of them; at least a minute.
-    #[attr(optional)]
+    #[attr(default = GoDuration::ZERO)]
     cache_ttl: GoDuration,
 }
 
@@ -130,8 +128,8 @@ impl RelabelArguments {
 
     fn cache(&self) -> Cache {
         match self.cache_ttl.to_std() {
-            Some(ttl) if !ttl.is_zero() => Cache::for_time(self.rules(), ttl),
-            _ => Cache::of_size(self.rules(), usize::try_from(self.max_cache_size).unwrap_or(0)),
+            Some(ttl) if !ttl.is_zero() => Cache::for_time(Rewrite::by(self.rules()), ttl),
+            _ => Cache::of_size(Rewrite::by(self.rules()), usize::try_from(self.max_cache_size).unwrap_or(0)),
         }
     }
 }
@@ -189,5 +187,61 @@ impl Relabeller {
     fn lock(&self) -> MutexGuard<'_, Cache> {
         // The cache may have forgotten something if its holder panicked, and that is all.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use language_eval::{Scope, Value};
+    use sdk_labels::Labels;
+    use sdk_series::Series;
+    use sdk_signals::Sample;
+    use sdk_testing::collector::Collector;
+    use sdk_testing::component::{Alone, scope};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn samples_are_relabelled_counted_and_handed_on() {
+        let (collector, receiver) = Collector::<SampleBatch>::new();
+        let next = language_eval::ToValue::to_value(&MetricsReceiver(receiver));
+        let config = |to: &str| {
+            format!(
+                "forward_to = [next]\nrule {{\ntarget_label = \"to\"\nreplacement = {to:?}\n}}\nrule {{\nsource_labels = [\"__name__\"]\nregex = \"b\"\naction = \"drop\"\n}}"
+            )
+        };
+        let scope = scope([("next", next)]);
+        let mut alone = Alone::<Relabel>::start(&config("x"), &scope).expect("it starts");
+        let Some(Value::Capsule(capsule)) = alone.export("receiver") else { panic!("no receiver") };
+        let receiver = capsule.downcast_ref::<MetricsReceiver>().expect("it").clone();
+        let batch = || -> SampleBatch {
+            let series = |name: &str| Series::of(&Labels::from_pairs([("__name__", name)]));
+            ["a", "b"].iter().map(|name| Sample { series: series(name), timestamp: 1, value: 2.0 }).collect()
+        };
+        receiver.0.consume(batch()).await.expect("taken").detach();
+        alone.update(&config("y"), &scope).expect("good arguments");
+        receiver.0.consume(batch()).await.expect("taken").detach();
+        let shown: Vec<String> = collector.batches().iter().map(|batch| format!("{:?}", batch.series)).collect();
+        assert_eq!(shown, [r#"[{__name__="a", to="x"}]"#, r#"[{__name__="a", to="y"}]"#]);
+        let metric = |name: &str| alone.metric(&format!("alloy_prometheus_relabel_{name}"), &[]);
+        assert_eq!((metric("metrics_processed"), metric("metrics_written")), (Some(4.0), Some(2.0)));
+        alone.stop().await.expect("it stops");
+        assert!(receiver.0.consume(batch()).await.is_err(), "it is gone");
+    }
+
+    #[test]
+    fn the_cache_is_bounded_in_one_way() {
+        for (arguments, expect) in [
+            ("max_cache_size = 0", "one of max_cache_size or cache_ttl must be set"),
+            ("max_cache_size = -1", "max_cache_size must be >= 0; got -1"),
+            ("cache_ttl = \"5m\"", "mutually exclusive"),
+            ("max_cache_size = 0\ncache_ttl = \"5s\"", "cache_ttl must be at least 1m0s when set; got 5s"),
+        ] {
+            let error = Alone::<Relabel>::build(&format!("forward_to = []\n{arguments}"), &Scope::new()).err();
+            assert!(error.as_ref().is_some_and(|error| error.contains(expect)), "{arguments}: {error:?}");
+        }
+        assert!(
+            Alone::<Relabel>::build("forward_to = []\nmax_cache_size = 0\ncache_ttl = \"5m\"", &Scope::new()).is_ok()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the rules make of each series, remembered.
+//! Rewriting the labels of samples, with what was made of each series remembered. `prometheus.relabel` and
+//! `prometheus.remote_write` stand on it.
 //!
 //! Two memories. A page that is scraped again has the very same list of series (see `sdk_signals::Samples`), so what was
 //! made of a whole list is known by the list's address, and a sample costs nothing but the copy of its value. A series in
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sdk_labels::LabelsBuilder;
+use sdk_labels::{Labels, LabelsBuilder};
 use sdk_relabel::Rules;
 use sdk_series::Series;
 use sdk_signals::{SampleBatch, Samples, Times, is_stale};
@@ -21,8 +22,16 @@ use tokio::time::Instant;
 /// Lists are looked through for such that nobody uses any more when their number has doubled, from this number on.
 const FEW_LISTS: usize = 16;
 
+/// What is done to the labels of a series.
+pub(crate) struct Rewrite {
+    /// Set where the series has no such label, before the rules.
+    pub(crate) external_labels: Labels,
+    /// Applied from the first to the last.
+    pub(crate) rules: Rules,
+}
+
 pub(crate) struct Cache {
-    rules: Rules,
+    rewrite: Rewrite,
     bound: Bound,
     young: HashMap<Series, Option<Series>>,
     old: HashMap<Series, Option<Series>>,
@@ -59,20 +68,44 @@ pub(crate) struct Looked {
     pub(crate) expired: u64,
 }
 
+impl Rewrite {
+    /// Rules alone.
+    pub(crate) fn by(rules: Rules) -> Rewrite {
+        Rewrite { external_labels: Labels::empty(), rules }
+    }
+
+    /// Whether it changes nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.external_labels.is_empty() && self.rules.is_empty()
+    }
+
+    /// False if the series is dropped, as one without any label is, or with a label that has no name: a rule can make
+    /// them, and no storage takes them.
+    fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
+        builder.reset(labels);
+        for (name, value) in &self.external_labels {
+            if builder.get(name).is_empty() {
+                builder.set(name, value);
+            }
+        }
+        self.rules.apply(builder) && !builder.is_empty() && builder.get("").is_empty()
+    }
+}
+
 impl Cache {
     /// Remembers so many series.
-    pub(crate) fn of_size(rules: Rules, size: usize) -> Cache {
-        Cache::new(rules, Bound::Size((size / 2).max(1)))
+    pub(crate) fn of_size(rewrite: Rewrite, size: usize) -> Cache {
+        Cache::new(rewrite, Bound::Size((size / 2).max(1)))
     }
 
     /// Remembers a series for so long after it was seen last, and at most twice as long.
-    pub(crate) fn for_time(rules: Rules, ttl: Duration) -> Cache {
-        Cache::new(rules, Bound::Age(ttl))
+    pub(crate) fn for_time(rewrite: Rewrite, ttl: Duration) -> Cache {
+        Cache::new(rewrite, Bound::Age(ttl))
     }
 
-    fn new(rules: Rules, bound: Bound) -> Cache {
+    fn new(rewrite: Rewrite, bound: Bound) -> Cache {
         Cache {
-            rules,
+            rewrite,
             bound,
             young: HashMap::new(),
             old: HashMap::new(),
@@ -150,8 +183,7 @@ impl Cache {
             }
             None => {
                 looked.misses += 1;
-                self.builder.reset(series.labels());
-                let kept = self.rules.apply(&mut self.builder) && !self.builder.is_empty();
+                let kept = self.rewrite.apply(series.labels(), &mut self.builder);
                 kept.then(|| Series::of(&self.builder.labels()))
             }
         };
@@ -197,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn rules() -> Rules {
+    fn rules() -> Rewrite {
         let drop = Rule {
             source_labels: vec!["__name__".into()],
             regex: RuleRegex::new("dropped_.*").expect("a good expression"),
@@ -205,7 +237,7 @@ mod tests {
             ..Rule::default()
         };
         let constant = Rule { target_label: "team".into(), replacement: "core".into(), ..Rule::default() };
-        Rules::new([drop, constant], NameRule::Legacy)
+        Rewrite::by(Rules::new([drop, constant], NameRule::Legacy))
     }
 
     fn page(names: &[&str]) -> Arc<[Series]> {
@@ -233,6 +265,16 @@ mod tests {
         let (third, _) = cache.relabel(&batch(&page, &[4.0, 5.0, 6.0]));
         assert!(Arc::ptr_eq(&again.series, &third.series), "who comes after us may know our list again, too");
         assert_eq!(third.values, [4.0, 6.0]);
+    }
+
+    #[test]
+    fn external_labels_stand_back_behind_the_series_own() {
+        let external_labels = Labels::from_pairs([("zone", "eu"), ("job", "external")]);
+        let rewrite = Rewrite { external_labels, rules: Rules::new([], NameRule::Legacy) };
+        let mut builder = LabelsBuilder::default();
+        assert!(rewrite.apply(&Labels::from_pairs([("job", "own")]), &mut builder));
+        assert_eq!(builder.labels().to_string(), r#"{job="own", zone="eu"}"#);
+        assert!(!rewrite.apply(&Labels::from_pairs([("", "nameless")]), &mut builder));
     }
 
     #[test]

@@ -1,0 +1,341 @@
+//! What a `prometheus.remote_write` block says.
+
+use std::collections::BTreeMap;
+
+use base_stdx::GoDuration;
+use base_stdx::quote::quote;
+use language_eval::block::{BodyDecoder, Failed};
+use language_eval::schema::FieldKind;
+use language_eval::{Arguments, Block, BlockSchema, BodyNode, Invalid, SecretString, Validate, Value};
+use sdk_net::ClientConfig;
+use sdk_relabel::Rule;
+
+/// Sends metrics by Prometheus' remote write protocol.
+///
+/// Samples wait in a queue for each endpoint: in memory first, on the disk when the endpoint is slow or down. What is on
+/// the disk is sent after a restart.
+#[derive(Arguments, Clone, Debug)]
+pub struct RemoteWriteArguments {
+    /// Labels for each series that does not have them.
+    #[attr(optional)]
+    pub external_labels: BTreeMap<String, String>,
+    /// Where to send.
+    #[block]
+    pub endpoint: Vec<Endpoint>,
+    /// How long unsent data is kept.
+    #[block(default = Wal::default())]
+    pub wal: Wal,
+}
+
+/// Where to send.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(validate)]
+pub struct Endpoint {
+    /// Its name in metrics and logs; made from the rest when left out.
+    #[attr(optional)]
+    pub name: String,
+    /// Address of the remote write API.
+    #[attr]
+    pub url: String,
+    /// How long one request may take.
+    #[attr(default = GoDuration::from_secs(30))]
+    pub remote_timeout: GoDuration,
+    /// Headers for each request; they win over those of the protocol.
+    #[attr(optional)]
+    pub headers: BTreeMap<String, String>,
+    /// Send exemplars.
+    #[attr(default = true)]
+    pub send_exemplars: bool,
+    /// Send native histograms; no component makes any yet.
+    #[attr(optional)]
+    pub send_native_histograms: bool,
+    /// The version of the protocol.
+    #[attr(default = PROTOBUF_V1.to_owned())]
+    pub protobuf_message: String,
+    /// How to reach the endpoint and who to be there.
+    #[squash]
+    pub client: Client,
+    /// How samples wait and are sent.
+    #[block]
+    pub queue_config: Option<QueueConfig>,
+    /// When metadata is sent; version 1 of the protocol sends none.
+    #[block]
+    pub metadata_config: Option<MetadataConfig>,
+    /// What to do with each series before it is sent.
+    #[block]
+    pub write_relabel_config: Vec<Rule>,
+    /// Not supported yet.
+    #[block]
+    pub sigv4: Option<SigV4>,
+    /// Not supported yet.
+    #[block]
+    pub azuread: Option<AzureAd>,
+    /// Not supported yet.
+    #[block]
+    pub google_iam: Option<GoogleIam>,
+    /// Not supported yet.
+    #[attr(optional)]
+    pub round_robin_dns: bool,
+}
+
+const PROTOBUF_V1: &str = "prometheus.WriteRequest";
+const PROTOBUF_V2: &str = "io.prometheus.write.v2.Request";
+
+/// The shared HTTP client arguments; alone of all components remote write does not offer HTTP/2 by default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Client(pub ClientConfig);
+
+/// How samples wait and are sent.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default, validate)]
+pub struct QueueConfig {
+    /// Samples that a shard holds in memory.
+    #[attr(default = 10_000)]
+    pub capacity: i64,
+    /// The most requests at a time.
+    #[attr(default = 50)]
+    pub max_shards: i64,
+    /// The least number of shards.
+    #[attr(default = 1)]
+    pub min_shards: i64,
+    /// Samples in a request.
+    #[attr(default = 2000)]
+    pub max_samples_per_send: i64,
+    /// How long a sample waits for its request to fill.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub batch_send_deadline: GoDuration,
+    /// Wait before the first retry; doubles from there.
+    #[attr(default = GoDuration::from_millis(30))]
+    pub min_backoff: GoDuration,
+    /// The longest wait before a retry.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub max_backoff: GoDuration,
+    /// Try again when the endpoint answers 429.
+    #[attr(default = true)]
+    pub retry_on_http_429: bool,
+    /// Samples older than this are not sent; 0 sends all.
+    #[attr(default = GoDuration::ZERO)]
+    pub sample_age_limit: GoDuration,
+}
+
+/// When metadata is sent. Version 1 of the protocol sends none, as in Alloy.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct MetadataConfig {
+    /// Send metadata.
+    #[attr(default = true)]
+    pub send: bool,
+    /// How often.
+    #[attr(default = GoDuration::from_secs(60))]
+    pub send_interval: GoDuration,
+    /// Families in a request.
+    #[attr(default = 2000)]
+    pub max_samples_per_send: i64,
+}
+
+/// How long unsent data is kept. Data that was sent leaves the disk by itself, so the first two have no effect.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default, validate)]
+pub struct Wal {
+    /// Of no effect: the queue gives space back as data is sent.
+    #[attr(default = GoDuration::from_secs(2 * 60 * 60))]
+    pub truncate_frequency: GoDuration,
+    /// Of no effect: the queue keeps what is not sent.
+    #[attr(default = GoDuration::from_secs(5 * 60))]
+    pub min_keepalive_time: GoDuration,
+    /// Data that could not be sent for so long is dropped.
+    #[attr(default = GoDuration::from_secs(8 * 60 * 60))]
+    pub max_keepalive_time: GoDuration,
+}
+
+/// Amazon's signatures; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct SigV4 {
+    #[attr(optional)]
+    pub region: String,
+    #[attr(optional)]
+    pub access_key: String,
+    #[attr(optional)]
+    pub secret_key: SecretString,
+    #[attr(optional)]
+    pub profile: String,
+    #[attr(optional)]
+    pub role_arn: String,
+    #[attr(optional)]
+    pub external_id: String,
+    #[attr(optional)]
+    pub use_fips_sts_endpoint: bool,
+    #[attr(optional)]
+    pub service_name: String,
+}
+
+/// Microsoft's identities; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AzureAd {
+    #[block]
+    pub managed_identity: Option<AzureIdentity>,
+    #[block]
+    pub workload_identity: Option<AzureIdentity>,
+    #[block]
+    pub oauth: Option<AzureIdentity>,
+    #[block]
+    pub sdk: Option<AzureIdentity>,
+    #[attr(optional)]
+    pub cloud: String,
+    #[attr(optional)]
+    pub scope: String,
+}
+
+/// One of Microsoft's identities; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AzureIdentity {
+    #[attr(optional)]
+    pub client_id: String,
+    #[attr(optional)]
+    pub client_secret: SecretString,
+    #[attr(optional)]
+    pub tenant_id: String,
+    #[attr(optional)]
+    pub token_file_path: String,
+}
+
+/// Google's identities; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct GoogleIam {
+    #[attr(optional)]
+    pub credentials_file: String,
+}
+
+// === impl Client ===
+
+/// The argument whose default differs.
+const ENABLE_HTTP2: &str = "enable_http2";
+
+impl Block for Client {
+    fn decode(body: &mut BodyDecoder<'_>) -> Result<Client, Failed> {
+        let enable_http2 = body.attribute_or(ENABLE_HTTP2, || false);
+        let mut config = ClientConfig::decode(body)?;
+        config.enable_http2 = enable_http2.unwrap_or(false);
+        Ok(Client(config))
+    }
+
+    fn schema() -> BlockSchema {
+        let mut schema = ClientConfig::schema();
+        for field in &mut schema.fields {
+            if let (ENABLE_HTTP2, FieldKind::Attribute { default, .. }) = (field.name, &mut field.kind) {
+                *default = Some(Value::Bool(false));
+            }
+        }
+        schema
+    }
+
+    fn encode(&self) -> Vec<BodyNode> {
+        let mut body = self.0.encode();
+        body.retain(|node| !matches!(node, BodyNode::Attribute { name, .. } if name == ENABLE_HTTP2));
+        if self.0.enable_http2 {
+            body.push(BodyNode::Attribute { name: ENABLE_HTTP2.to_owned(), value: Value::Bool(true) });
+        }
+        body
+    }
+}
+
+// === impl Validate ===
+
+impl Validate for Endpoint {
+    fn validate(&self) -> Result<(), Invalid> {
+        let client = &self.client.0;
+        let has_client_auth = client.basic_auth.is_some()
+            || client.oauth2.is_some()
+            || client.authorization.is_some()
+            || !client.bearer_token.is_empty()
+            || !client.bearer_token_file.is_empty();
+        let ways = [has_client_auth, self.sigv4.is_some(), self.azuread.is_some(), self.google_iam.is_some()];
+        if ways.into_iter().filter(|way| *way).count() > 1 {
+            return Err(Invalid::block(
+                "at most one of sigv4, azuread, google_iam, basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
+            ));
+        }
+        match self.protobuf_message.as_str() {
+            PROTOBUF_V1 => {}
+            PROTOBUF_V2 => return Err(not_yet("protobuf_message", "version 2 of the remote write protocol")),
+            other => {
+                let message = format!(
+                    "invalid protobuf_message {} for endpoint {}: unknown type for remote write protobuf message",
+                    quote(other.as_bytes()),
+                    quote(self.name.as_bytes())
+                );
+                let hint = format!("use {PROTOBUF_V1:?}");
+                return Err(Invalid::field("protobuf_message", message).with_hint(hint));
+            }
+        }
+        for (is_set, block, what) in [
+            (self.sigv4.is_some(), "sigv4", "signing with AWS Signature Version 4 (sigv4)"),
+            (self.azuread.is_some(), "azuread", "authentication by Azure AD (azuread)"),
+            (self.google_iam.is_some(), "google_iam", "authentication by Google IAM (google_iam)"),
+            (self.round_robin_dns, "round_robin_dns", "choosing among addresses by round_robin_dns"),
+        ] {
+            if is_set {
+                return Err(not_yet(block, what));
+            }
+        }
+        for (name, value) in &self.headers {
+            if http::HeaderName::try_from(name.as_str()).is_err() {
+                return Err(Invalid::field("headers", format!("{name:?} is not the name of a header")));
+            }
+            if http::HeaderValue::try_from(value.as_str()).is_err() {
+                return Err(Invalid::field("headers", format!("the value of header {name:?} cannot be sent")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn not_yet(field: &'static str, what: &str) -> Invalid {
+    Invalid::field(field, format!("{what} is not supported yet by this version of Ferroalloy"))
+        .with_hint("remove it, or run this component in Alloy until it is")
+}
+
+impl Validate for QueueConfig {
+    fn validate(&self) -> Result<(), Invalid> {
+        for (name, number) in [
+            ("capacity", self.capacity),
+            ("max_shards", self.max_shards),
+            ("min_shards", self.min_shards),
+            ("max_samples_per_send", self.max_samples_per_send),
+        ] {
+            if number < 1 {
+                return Err(Invalid::field(name, format!("{name} must be at least 1; got {number}")));
+            }
+        }
+        for (name, duration) in [
+            ("batch_send_deadline", self.batch_send_deadline),
+            ("min_backoff", self.min_backoff),
+            ("max_backoff", self.max_backoff),
+            ("sample_age_limit", self.sample_age_limit),
+        ] {
+            if duration < GoDuration::ZERO {
+                return Err(Invalid::field(name, format!("{name} must not be negative; got {duration}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Wal {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.truncate_frequency == GoDuration::ZERO {
+            return Err(Invalid::field("truncate_frequency", "truncate_frequency must not be 0"));
+        }
+        if self.max_keepalive_time <= self.min_keepalive_time {
+            return Err(Invalid::field(
+                "min_keepalive_time",
+                "min_keepalive_time must be smaller than max_keepalive_time",
+            ));
+        }
+        Ok(())
+    }
+}

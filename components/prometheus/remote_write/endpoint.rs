@@ -1,0 +1,382 @@
+//! One endpoint: samples become requests, and requests wait in its queue.
+//!
+//! A sample is written straight into the body of the next request, from labels that are encoded already. A body that is
+//! full, or has waited long enough, is compressed and goes to the queue as it will be sent. So what waits is small, and
+//! what is on the disk needs no other form.
+//!
+//! When there is more than one shard, a series always goes to the same one, and a shard sends one request at a time: that
+//! keeps each series in order. The number of shards changes between two generations of requests; the sender lets one
+//! generation finish before it begins the next.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base_sys::clock;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use sdk_component::Problem;
+use sdk_labels::Labels;
+use sdk_net::{Client, Options};
+use sdk_protocols_remote_write::RequestBuilder;
+use sdk_queue::{Config, Disk, Overflow, Queue, Record};
+use sdk_relabel::{NameRule, Rules};
+use sdk_series::Series;
+use sdk_signals::{Refused, SampleBatch, Settle};
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+use xxhash_rust::xxh64::xxh64;
+
+use super::arguments::{self, QueueConfig, Wal};
+use super::metrics::{Limits, Metrics};
+use crate::rewrite::{Cache, Rewrite};
+
+/// The disk part of a queue: at some 20 bytes a sample, 50 million samples.
+const DISK_BYTES: u64 = 1 << 30;
+/// What a sample takes in a compressed request, for turning a `capacity` in samples into bytes. Generous: a sample of
+/// twelve labels takes 68.
+const BYTES_PER_SAMPLE: usize = 70;
+/// A queue holds at least so much in memory, whatever `capacity` says.
+const LEAST_MEMORY_BYTES: usize = 1 << 20;
+/// And at most so much.
+const MOST_MEMORY_BYTES: usize = 64 << 20;
+/// Series for which the outcome of external labels and rules is remembered.
+const REMEMBERED_SERIES: usize = 200_000;
+/// An answer's body beyond this is not read; what is logged is less.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// An endpoint's configuration, checked; starting it cannot fail but for the disk.
+pub(crate) struct Setup {
+    pub(crate) name: String,
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) headers: HeaderMap,
+    pub(crate) queue: QueueConfig,
+    pub(crate) max_age: Option<Duration>,
+    send_exemplars: bool,
+    rewrite: Option<Rewrite>,
+    /// Equal for equal configurations: an endpoint that an update does not change goes on.
+    pub(crate) fingerprint: u64,
+}
+
+/// An endpoint at work.
+pub(crate) struct Endpoint {
+    pub(crate) setup: Setup,
+    pub(crate) queue: Queue,
+    pub(crate) metrics: Metrics,
+    pending: Mutex<Pending>,
+    /// A request has begun to fill.
+    pub(crate) begun: Notify,
+    /// How many shards there should be.
+    pub(crate) shards: AtomicUsize,
+    highest_timestamp: AtomicI64,
+}
+
+struct Pending {
+    shards: Vec<Shard>,
+    generation: u32,
+    cache: Option<Cache>,
+}
+
+/// The request that is being filled.
+struct Shard {
+    request: RequestBuilder,
+    exemplars: u32,
+    highest_timestamp: i64,
+    settles: Vec<Settle>,
+    begun: Instant,
+}
+
+/// What a record says beside its body.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Meta {
+    pub(crate) generation: u32,
+    pub(crate) shard: u32,
+    pub(crate) exemplars: u32,
+    pub(crate) highest_timestamp: i64,
+}
+
+impl Setup {
+    /// Checks what the decoder could not. `external_labels` are the same for all endpoints.
+    pub(crate) fn new(config: &arguments::Endpoint, external_labels: &Labels, wal: &Wal) -> Result<Setup, Problem> {
+        let rules = Rules::new(config.write_relabel_config.clone(), NameRule::Legacy);
+        let rewrite = Rewrite { external_labels: external_labels.clone(), rules };
+        let options = Options {
+            timeout: config.remote_timeout.to_std().unwrap_or(Duration::ZERO),
+            max_response_bytes: MAX_ANSWER_BYTES,
+            ..Options::default()
+        };
+        let client = Client::new(config.client.0.clone(), options);
+        let client = client.map_err(|error| Problem::at("endpoint", error.to_string()))?;
+        // The debug form of an encoded body names every argument; secrets are in it as such.
+        let shape = format!("{:?} {external_labels} {wal:?}", language_eval::Block::encode(config));
+        let fingerprint = xxh64(shape.as_bytes(), 0);
+        let name = match config.name.as_str() {
+            "" => format!("{:06x}", fingerprint & 0xff_ffff),
+            name => name.to_owned(),
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &config.headers {
+            // The decoder has seen that they are good.
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name.as_str()), HeaderValue::try_from(value.as_str()))
+            {
+                headers.insert(name, value);
+            }
+        }
+        Ok(Setup {
+            name,
+            url: config.url.clone(),
+            client,
+            headers,
+            queue: config.queue_config.clone().unwrap_or_default(),
+            max_age: wal.max_keepalive_time.to_std(),
+            send_exemplars: config.send_exemplars,
+            rewrite: (!rewrite.is_empty()).then_some(rewrite),
+            fingerprint,
+        })
+    }
+
+    pub(crate) fn min_shards(&self) -> usize {
+        usize::try_from(self.queue.min_shards).unwrap_or(1).max(1)
+    }
+
+    pub(crate) fn max_shards(&self) -> usize {
+        usize::try_from(self.queue.max_shards).unwrap_or(1).max(self.min_shards())
+    }
+
+    fn samples_per_request(&self) -> usize {
+        usize::try_from(self.queue.max_samples_per_send).unwrap_or(1).max(1)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let capacity = usize::try_from(self.queue.capacity).unwrap_or(usize::MAX);
+        let bytes = capacity.saturating_mul(BYTES_PER_SAMPLE).saturating_mul(self.min_shards());
+        bytes.clamp(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)
+    }
+}
+
+impl Endpoint {
+    /// Opens the queue in `directory`, with what an earlier run left there.
+    pub(crate) async fn open(
+        mut setup: Setup,
+        component: &str,
+        directory: PathBuf,
+        metrics: &base_metrics::Scope,
+    ) -> Result<Arc<Endpoint>, sdk_queue::OpenError> {
+        let config = Config {
+            name: format!("{component} endpoint {}", setup.name),
+            memory_bytes: setup.memory_bytes(),
+            disk: Some(Disk::new(directory, DISK_BYTES)),
+            durable: false,
+            overflow: Overflow::DropOldest,
+        };
+        let queue = Queue::open(config).await?;
+        let limits = Limits {
+            min_shards: setup.min_shards(),
+            max_shards: setup.max_shards(),
+            shard_capacity: usize::try_from(setup.queue.capacity).unwrap_or(0),
+            max_samples_per_send: setup.samples_per_request(),
+        };
+        let metrics = Metrics::new(metrics, &setup.name, &setup.url, &limits);
+        let cache = setup.rewrite.take().map(|rewrite| Cache::of_size(rewrite, REMEMBERED_SERIES));
+        // Requests of an earlier run may still be there; ours are another generation.
+        let generation = clock::now_ms() as u32;
+        Ok(Arc::new(Endpoint {
+            shards: AtomicUsize::new(limits.min_shards),
+            pending: Mutex::new(Pending { shards: Vec::new(), generation, cache }),
+            begun: Notify::new(),
+            highest_timestamp: AtomicI64::new(0),
+            setup,
+            queue,
+            metrics,
+        }))
+    }
+
+    /// Takes a batch; waits while the queue has no room.
+    pub(crate) async fn take(&self, batch: &SampleBatch, settle: &Settle) -> Result<(), Refused> {
+        let mut pending = self.pending.lock().await;
+        let rewritten;
+        let batch = match &mut pending.cache {
+            None => batch,
+            Some(cache) => {
+                rewritten = cache.relabel(batch).0;
+                self.metrics.samples_dropped_series.add((batch.len() - rewritten.len()) as u64);
+                self.metrics.exemplars_dropped_series.add((batch.exemplars.len() - rewritten.exemplars.len()) as u64);
+                &rewritten
+            }
+        };
+        let wanted = self.shards.load(Ordering::Relaxed);
+        if pending.shards.len() != wanted {
+            self.flush(&mut pending, |_| true).await?;
+            pending.generation = pending.generation.wrapping_add(1);
+            pending.shards.clear();
+            pending.shards.resize_with(wanted, Shard::new);
+        }
+
+        let oldest = self.oldest_timestamp();
+        let full = self.setup.samples_per_request();
+        let mut too_old = 0;
+        let mut highest = i64::MIN;
+        let mut first = vec![true; pending.shards.len()];
+        for (series, timestamp, value) in batch.rows() {
+            if timestamp < oldest {
+                too_old += 1;
+                continue;
+            }
+            let labels = series.as_remote_write();
+            if labels.is_empty() {
+                self.metrics.samples_dropped_series.inc();
+                continue;
+            }
+            let at = shard_of(series, wanted);
+            let shard = &mut pending.shards[at];
+            shard.begin(&mut first[at], settle, &self.begun);
+            shard.request.push_sample(labels, value, timestamp);
+            shard.highest_timestamp = shard.highest_timestamp.max(timestamp);
+            highest = highest.max(timestamp);
+            if shard.request.len() >= full {
+                first[at] = true;
+                self.send(&mut pending, at).await?;
+            }
+        }
+        if self.setup.send_exemplars {
+            for exemplar in &batch.exemplars {
+                let at = shard_of(&exemplar.series, wanted);
+                let shard = &mut pending.shards[at];
+                shard.begin(&mut first[at], settle, &self.begun);
+                let (labels, own) = (exemplar.series.as_remote_write(), exemplar.labels.as_remote_write());
+                shard.request.push_exemplar(labels, own, exemplar.value, exemplar.timestamp);
+                shard.exemplars += 1;
+                if shard.request.len() >= full {
+                    first[at] = true;
+                    self.send(&mut pending, at).await?;
+                }
+            }
+        }
+        drop(pending);
+
+        self.metrics.samples_too_old.add(too_old);
+        let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
+        self.metrics.highest_timestamp.set((highest / 1000).max(0) as f64);
+        Ok(())
+    }
+
+    /// Samples from before this are too old, in milliseconds since 1970.
+    fn oldest_timestamp(&self) -> i64 {
+        match self.setup.queue.sample_age_limit.as_nanos() {
+            0 => i64::MIN,
+            limit => clock::now_ms() - limit / 1_000_000,
+        }
+    }
+
+    /// Sends what has waited for the deadline; says when to look again, if something still waits.
+    pub(crate) async fn flush_due(&self) -> Option<Instant> {
+        let deadline = self.setup.queue.batch_send_deadline.to_std().unwrap_or(Duration::ZERO);
+        let now = Instant::now();
+        let mut pending = self.pending.lock().await;
+        // The queue is closed only after this has stopped.
+        let _ = self.flush(&mut pending, |shard| shard.begun + deadline <= now).await;
+        let waiting = pending.shards.iter().filter(|shard| !shard.request.is_empty());
+        waiting.map(|shard| shard.begun + deadline).min()
+    }
+
+    /// Sends whatever there is.
+    pub(crate) async fn flush_all(&self) {
+        let _ = self.flush(&mut *self.pending.lock().await, |_| true).await;
+    }
+
+    async fn flush(&self, pending: &mut Pending, which: impl Fn(&Shard) -> bool) -> Result<(), Refused> {
+        for at in 0..pending.shards.len() {
+            if !pending.shards[at].request.is_empty() && which(&pending.shards[at]) {
+                self.send(pending, at).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a shard's request to the queue.
+    async fn send(&self, pending: &mut Pending, at: usize) -> Result<(), Refused> {
+        let shard = &mut pending.shards[at];
+        let items = shard.request.len() as u32;
+        let exemplars = std::mem::take(&mut shard.exemplars);
+        let highest_timestamp = std::mem::replace(&mut shard.highest_timestamp, i64::MIN);
+        let settle = Settle::all(std::mem::take(&mut shard.settles));
+        let Some(body) = shard.request.finish() else {
+            return Err(Refused::permanent("a request grew beyond what snappy can hold"));
+        };
+        let meta = Meta { generation: pending.generation, shard: at as u32, exemplars, highest_timestamp };
+        self.metrics.samples.pending.add(f64::from(items - exemplars));
+        self.metrics.exemplars.pending.add(f64::from(exemplars));
+        let record = Record { meta: meta.to_bytes(), body: Bytes::from(body), items };
+        let pushed = self.queue.push(record, settle).await;
+        pushed.map(drop).map_err(|_| Refused::retryable("the queue is closed"))
+    }
+}
+
+/// By labels: a series that was forgotten and comes back is another entry of the table, but goes the same way.
+fn shard_of(series: &Series, shards: usize) -> usize {
+    if shards == 1 { 0 } else { (series.labels().hash() % shards as u64) as usize }
+}
+
+impl Shard {
+    fn new() -> Shard {
+        Shard {
+            request: RequestBuilder::new(),
+            exemplars: 0,
+            highest_timestamp: i64::MIN,
+            settles: Vec::new(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Before the first sample of a batch goes into a request.
+    fn begin(&mut self, first: &mut bool, settle: &Settle, begun: &Notify) {
+        if !std::mem::take(first) {
+            return;
+        }
+        if self.request.is_empty() {
+            self.begun = Instant::now();
+            begun.notify_one();
+        }
+        self.settles.push(settle.clone());
+    }
+}
+
+impl Meta {
+    const LENGTH: usize = 20;
+
+    pub(crate) fn to_bytes(self) -> Bytes {
+        let mut bytes = Vec::with_capacity(Meta::LENGTH);
+        bytes.extend_from_slice(&self.generation.to_le_bytes());
+        bytes.extend_from_slice(&self.shard.to_le_bytes());
+        bytes.extend_from_slice(&self.exemplars.to_le_bytes());
+        bytes.extend_from_slice(&self.highest_timestamp.to_le_bytes());
+        bytes.into()
+    }
+
+    /// None for a record that another version has written.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Meta> {
+        let bytes: &[u8; Meta::LENGTH] = bytes.try_into().ok()?;
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let high = u64::from(word(16)) << 32;
+        Some(Meta {
+            generation: word(0),
+            shard: word(4),
+            exemplars: word(8),
+            highest_timestamp: (high | u64::from(word(12))) as i64,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meta_comes_back_from_its_bytes() {
+        let meta = Meta { generation: 7, shard: 3, exemplars: 2, highest_timestamp: -1_700_000_000_123 };
+        assert_eq!(Meta::from_bytes(&meta.to_bytes()), Some(meta));
+        assert_eq!(Meta::from_bytes(b"short"), None);
+    }
+}

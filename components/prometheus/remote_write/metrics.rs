@@ -1,0 +1,126 @@
+//! What Alloy's dashboards know of a remote write queue, under the same names.
+
+use base_metrics::{Counter, Gauge, Histogram, Scope};
+
+/// Counts of one endpoint; they vanish with it.
+pub(crate) struct Metrics {
+    scope: Scope,
+    pub(crate) samples: Kind,
+    pub(crate) exemplars: Kind,
+    pub(crate) samples_too_old: Counter,
+    pub(crate) samples_dropped_series: Counter,
+    pub(crate) exemplars_dropped_series: Counter,
+    pub(crate) samples_overflow: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) sent_batch_duration: Histogram,
+    pub(crate) highest_timestamp: Gauge,
+    pub(crate) highest_sent_timestamp: Gauge,
+    pub(crate) shards: Gauge,
+    pub(crate) shards_desired: Gauge,
+}
+
+/// Samples, exemplars or histograms.
+pub(crate) struct Kind {
+    pub(crate) total: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) retried: Counter,
+    pub(crate) pending: Gauge,
+}
+
+/// What does not change.
+pub(crate) struct Limits {
+    pub(crate) min_shards: usize,
+    pub(crate) max_shards: usize,
+    pub(crate) shard_capacity: usize,
+    pub(crate) max_samples_per_send: usize,
+}
+
+const PREFIX: &str = "prometheus_remote_storage_";
+
+impl Metrics {
+    pub(crate) fn new(metrics: &Scope, name: &str, url: &str, limits: &Limits) -> Metrics {
+        let scope = metrics.child(&[("remote_name", name), ("url", url)]);
+        let counter = |name: &str, help: &str| scope.counter(&format!("{PREFIX}{name}"), help);
+        let gauge = |name: &str, help: &str| scope.gauge(&format!("{PREFIX}{name}"), help);
+        let kind = |what: &str| Kind {
+            total: counter(&format!("{what}_total"), &format!("Total number of {what} sent to remote storage.")),
+            failed: counter(
+                &format!("{what}_failed_total"),
+                &format!("Total number of {what} which failed on send to remote storage, non-recoverable errors."),
+            ),
+            retried: counter(
+                &format!("{what}_retried_total"),
+                &format!(
+                    "Total number of {what} which failed on send to remote storage but were retried because the send error was recoverable."
+                ),
+            ),
+            pending: gauge(
+                &format!("{what}_pending"),
+                &format!("The number of {what} pending in the queues shards to be sent to the remote storage."),
+            ),
+        };
+        let dropped = |what: &str| {
+            let help = format!(
+                "Total number of {what} which were dropped after being read from the WAL before being sent via remote write, either via relabelling, due to being too old or unintentionally because of an unknown reference ID."
+            );
+            scope.counter_vec(&format!("{PREFIX}{what}_dropped_total"), &help, &["reason"])
+        };
+        let (samples_dropped, exemplars_dropped) = (dropped("samples"), dropped("exemplars"));
+        let (samples, exemplars) = (kind("samples"), kind("exemplars"));
+        // Nothing makes native histograms yet, and version 1 of the protocol sends no metadata: these stay zero.
+        kind("histograms");
+        for name in ["metadata_total", "metadata_failed_total", "metadata_retried_total", "metadata_bytes_total"] {
+            counter(name, "Metadata is not sent by version 1 of the remote write protocol.");
+        }
+        // The queue takes what comes, to memory or to the disk, so nobody has to try twice.
+        counter("enqueue_retries_total", "Total number of times enqueue has failed because a shards queue was full.");
+        gauge("shards_min", "The minimum number of shards that the queue is allowed to run.")
+            .set_u64(limits.min_shards as u64);
+        gauge("shards_max", "The maximum number of shards that the queue is allowed to run.")
+            .set_u64(limits.max_shards as u64);
+        gauge(
+            "shard_capacity",
+            "The capacity of each shard of the queue used for parallel sending to the remote storage.",
+        )
+        .set_u64(limits.shard_capacity as u64);
+        gauge("max_samples_per_send", "The maximum number of samples to be sent, in a single request, to the remote storage. Note that, when sending of exemplars over remote write is enabled, exemplars count towards this limt.")
+            .set_u64(limits.max_samples_per_send as u64);
+        Metrics {
+            samples,
+            exemplars,
+            samples_too_old: samples_dropped.with(&["too_old"]),
+            samples_dropped_series: samples_dropped.with(&["dropped_series"]),
+            exemplars_dropped_series: exemplars_dropped.with(&["dropped_series"]),
+            samples_overflow: samples_dropped.with(&["queue_full"]),
+            bytes: counter(
+                "bytes_total",
+                "The total number of bytes of data (not metadata) sent by the queue after compression. Note that when exemplars over remote write is enabled the exemplars are included in this metric.",
+            ),
+            sent_batch_duration: scope.histogram(
+                &format!("{PREFIX}sent_batch_duration_seconds"),
+                "Duration of send calls to the remote storage.",
+                &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 60.0, 120.0, 300.0],
+            ),
+            highest_timestamp: gauge(
+                "queue_highest_timestamp_seconds",
+                "Highest timestamp that was enqueued, in seconds since epoch. Initialized to 0 when no data has been received yet.",
+            ),
+            highest_sent_timestamp: gauge(
+                "queue_highest_sent_timestamp_seconds",
+                "Timestamp from a WAL sample, the highest timestamp successfully sent by this queue, in seconds since epoch. Initialized to 0 when no data has been sent yet.",
+            ),
+            shards: gauge("shards", "The number of shards used for parallel sending to the remote storage."),
+            shards_desired: gauge(
+                "shards_desired",
+                "The number of shards that the queues shard calculation wants to run based on the rate of samples in vs. samples out.",
+            ),
+            scope,
+        }
+    }
+}
+
+impl Drop for Metrics {
+    fn drop(&mut self) {
+        self.scope.unregister();
+    }
+}
