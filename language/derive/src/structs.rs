@@ -163,7 +163,7 @@ fn schema_field(field: &BlockField) -> TokenStream {
             let default = match presence {
                 Presence::Required | Presence::Absent => quote! { ::core::option::Option::None },
                 Presence::Zero => quote! {
-                    <#value as ::language_eval::FromValue>::zero().map(|zero| ::language_eval::ToValue::to_value(&zero))
+                    <#value as ::language_eval::FromValue>::absent().map(|absent| ::language_eval::ToValue::to_value(&absent))
                 },
                 Presence::Default(default) => {
                     let default = default_value(default, value);
@@ -244,7 +244,7 @@ fn encode_field(field: &BlockField) -> TokenStream {
                 Presence::Required => quote! { ::core::option::Option::None },
                 Presence::Absent => quote! { ::core::option::Option::Some(::language_eval::Value::Null) },
                 Presence::Zero => quote! {
-                    <#value as ::language_eval::FromValue>::zero().map(|zero| ::language_eval::ToValue::to_value(&zero))
+                    <#value as ::language_eval::FromValue>::absent().map(|absent| ::language_eval::ToValue::to_value(&absent))
                 },
                 Presence::Default(default) => {
                     let default = default_value(default, value);
@@ -304,7 +304,7 @@ fn default_impl(input: &DeriveInput, fields: &[BlockField]) -> syn::Result<Token
         let value = match role {
             Role::Attribute { value, presence: Presence::Default(default) } => default_value(default, value),
             Role::Attribute { value, presence: Presence::Zero } => quote! {
-                <#value as ::language_eval::FromValue>::zero().unwrap_or_default()
+                <#value as ::language_eval::FromValue>::absent().unwrap_or_default()
             },
             Role::Block { presence: Presence::Default(default), .. } => quote! { #default },
             Role::Attribute { presence: Presence::Absent, .. } | Role::Block { presence: Presence::Absent, .. } => {

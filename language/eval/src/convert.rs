@@ -22,6 +22,11 @@ pub trait FromValue: Sized {
     /// What `null` means for this type: its zero (Alloy's rule), or `None` when `null` makes no sense and is refused.
     fn zero() -> Option<Self>;
 
+    /// What leaving out an optional attribute of this type means; the same as `null` where that is allowed.
+    fn absent() -> Option<Self> {
+        Self::zero()
+    }
+
     /// For docs, `validate`, completion and the UI.
     fn schema() -> TypeSchema;
 

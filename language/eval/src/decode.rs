@@ -143,7 +143,7 @@ impl BodyDecoder<'_> {
         match self.attribute(name) {
             Lookup::Found(value) => Some(value),
             Lookup::Failed => None,
-            Lookup::Absent => T::zero().or_else(|| {
+            Lookup::Absent => T::absent().or_else(|| {
                 // The type has no zero, so the attribute cannot be left out after all.
                 if let Input::Body(input) = &mut self.input {
                     input.report_missing("attribute", name);

@@ -105,6 +105,10 @@ macro_rules! parsed {
                 None
             }
 
+            fn absent() -> Option<$type> {
+                Some(<$type>::default())
+            }
+
             fn schema() -> TypeSchema {
                 $schema
             }

@@ -21,6 +21,8 @@ struct Push {
     #[attr(default = ByteSize::mib(1))]
     batch_size: ByteSize,
     #[attr(optional)]
+    grace: GoDuration,
+    #[attr(optional)]
     tenant_id: String,
     #[attr(optional)]
     password: SecretString,
@@ -133,6 +135,7 @@ fn messages(text: &str) -> Vec<String> {
 fn what_is_left_out_has_its_default() {
     let push = decode("url = \"http://x\"").unwrap();
     assert_eq!(push.batch_wait, GoDuration::from_secs(1));
+    assert_eq!(push.grace, GoDuration(0));
     assert_eq!(push.queue, Queue { depth: 7, name: String::new() });
     assert_eq!((push.labels, push.wal, push.kind.as_str(), push.mode), (None, None, "plain", Mode::Fast));
     assert!(push.client.follow_redirects && push.endpoint.is_empty());
