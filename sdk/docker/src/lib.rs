@@ -1,1 +1,14 @@
-//! A client for the Docker engine, one connection pool per host.
+//! A client for the Docker engine (and podman's compatible socket): the four calls that discovery and log collection need.
+//!
+//! Written on hyper instead of taken from bollard because following logs is the hot path of most of our users: the stream
+//! is handed on as the chunks that came from the socket, and [`frames`] cuts them without copying; and because four GET
+//! requests need none of the models of the whole API.
+
+mod engine;
+pub mod frames;
+mod host;
+mod model;
+
+pub use engine::{Engine, Error, Logs};
+pub use host::{Host, HostError};
+pub use model::{Container, ContainerState, Network, NetworkEndpoint, Port};

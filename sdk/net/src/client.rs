@@ -5,6 +5,7 @@
 
 mod config;
 mod credentials;
+mod identity;
 mod oauth2;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
+pub use identity::Identity;
 use credentials::{Credentials, secret_value};
 
 use crate::secret_file::Stamp;

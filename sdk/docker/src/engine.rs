@@ -1,0 +1,265 @@
+//! The engine's API over one short connection per call, and one long one per followed log.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use sdk_net::client::Identity;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::host::Host;
+use crate::model::{Container, ContainerState, Inspected, Network};
+
+/// A list of thousands of containers fits; what does not is no list of containers.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// A Docker engine. Clones are the same one.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    host: Host,
+    identity: Option<Identity>,
+    timeout: Duration,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum Error {
+    #[error("cannot reach the Docker engine at {host}: {error}{cure}")]
+    Unreachable { host: String, error: String, cure: &'static str },
+    #[error("the Docker engine at {host} did not answer {path} within {timeout:?}")]
+    TimedOut { host: String, path: String, timeout: Duration },
+    #[error("the Docker engine at {host} answers {path} with {status}: {message}")]
+    Refused { host: String, path: String, status: StatusCode, message: String },
+    #[error("the Docker engine at {host} answers {path} with what is no such answer: {why}")]
+    Nonsense { host: String, path: String, why: String },
+}
+
+/// The log of a container as it grows.
+pub struct Logs {
+    body: Incoming,
+    /// The container's output is one raw stream instead of frames.
+    pub tty: bool,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// The engine at `host`; a call that is not a stream takes at most `timeout`.
+    pub fn new(host: Host, identity: Option<Identity>, timeout: Duration) -> Engine {
+        Engine(Arc::new(Shared { host, identity, timeout }))
+    }
+
+    /// Where it is.
+    pub fn host(&self) -> &Host {
+        &self.0.host
+    }
+
+    /// The running containers that pass the filters (name → values, as `docker ps --filter`).
+    pub async fn containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Container>, Error> {
+        let query = match filters.is_empty() {
+            true => String::new(),
+            false => {
+                let json = serde_json::to_string(filters).unwrap_or_default();
+                let encoded: String = url::form_urlencoded::byte_serialize(json.as_bytes()).collect();
+                format!("?filters={encoded}")
+            }
+        };
+        self.json(&format!("/containers/json{query}")).await
+    }
+
+    /// All networks.
+    pub async fn networks(&self) -> Result<Vec<Network>, Error> {
+        self.json("/networks").await
+    }
+
+    /// How a container is; none if there is no such container.
+    pub async fn inspect(&self, id: &str) -> Result<Option<ContainerState>, Error> {
+        match self.json::<Inspected>(&format!("/containers/{id}/json")).await {
+            Ok(inspected) => Ok(Some(inspected.into())),
+            Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Follows both outputs of a container from a moment on (`seconds.nanoseconds`, inclusive), each line with its time.
+    pub async fn logs(&self, id: &str, since: &str, tty: bool) -> Result<Logs, Error> {
+        let path = format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={since}");
+        let body = self.timed(&path, self.get(&path)).await?;
+        Ok(Logs { body, tty })
+    }
+
+    async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        let nonsense =
+            |why: String| Error::Nonsense { host: self.0.host.to_string(), path: path.to_owned(), why };
+        let body = async {
+            let body = self.get(path).await?;
+            collect(body, MAX_ANSWER).await.map_err(nonsense)
+        };
+        let body = self.timed(path, body).await?;
+        serde_json::from_slice(&body).map_err(|error| nonsense(error.to_string()))
+    }
+
+    async fn timed<T>(&self, path: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let timed_out = || Error::TimedOut {
+            host: self.0.host.to_string(),
+            path: path.to_owned(),
+            timeout: self.0.timeout,
+        };
+        tokio::time::timeout(self.0.timeout, call).await.map_err(|_| timed_out())?
+    }
+
+    /// The body of a good answer.
+    async fn get(&self, path: &str) -> Result<Incoming, Error> {
+        let unreachable = |error: String, cure| Error::Unreachable { host: self.0.host.to_string(), error, cure };
+        let broken = |error: hyper::Error| unreachable(error.to_string(), "");
+        let mut sender = match &self.0.host {
+            Host::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                handshake(stream.map_err(|error| unreachable(words(&error), socket_cure(&error)))?).await
+            }
+            Host::Tcp { host, port } => handshake(self.tcp(host, *port).await?).await,
+            Host::Tls { host, port } => {
+                let stream = self.tcp(host, *port).await?;
+                let tls = self.0.identity.as_ref().map(Identity::tls).unwrap_or_default();
+                let config = tls.client().map_err(|error| unreachable(error.to_string(), ""))?;
+                let name = if tls.server_name.is_empty() { host.as_str() } else { tls.server_name.as_str() };
+                let name = rustls::pki_types::ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
+                    .map_err(|error| unreachable(error.to_string(), ""))?;
+                let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+                let stream = connector.connect(name, stream).await;
+                handshake(stream.map_err(|error| unreachable(words(&error), ""))?).await
+            }
+        }
+        .map_err(broken)?;
+
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = Uri::try_from(path).map_err(|error| unreachable(error.to_string(), ""))?;
+        let authority = HeaderValue::from_str(&self.0.host.authority());
+        request.headers_mut().insert(http::header::HOST, authority.map_err(|error| unreachable(error.to_string(), ""))?);
+        request.headers_mut().insert(http::header::USER_AGENT, HeaderValue::from_static(sdk_net::USER_AGENT));
+        if let Some(identity) = &self.0.identity
+            && let Some(header) = identity.header().await.map_err(|error| unreachable(error.to_string(), ""))?
+        {
+            request.headers_mut().insert(http::header::AUTHORIZATION, header);
+        }
+        let response = sender.send_request(request).await.map_err(broken)?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response.into_body());
+        }
+        let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
+        Err(Error::Refused { host: self.0.host.to_string(), path: path.to_owned(), status, message: message(&body) })
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
+        TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| Error::Unreachable {
+            host: self.0.host.to_string(),
+            error: words(&error),
+            cure: "",
+        })
+    }
+}
+
+// === impl Logs ===
+
+impl Logs {
+    /// The next bytes; none at the end of the log, which a stopped container has.
+    pub async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
+        loop {
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data()
+                        && !data.is_empty()
+                    {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+}
+
+async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+) -> hyper::Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>> {
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    // Ends when the answer's body is dropped or read to its end.
+    let _ = base_sys::task::spawn("docker connection", connection);
+    Ok(sender)
+}
+
+async fn collect(mut body: Incoming, limit: usize) -> Result<Bytes, String> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| error.to_string())?;
+        if let Ok(data) = frame.into_data() {
+            if whole.len() + data.len() > limit {
+                return Err(format!("it has more than {limit} bytes"));
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok(whole.freeze())
+}
+
+/// The engine's own words out of `{"message": "…"}`.
+fn message(body: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Message {
+        message: String,
+    }
+    match serde_json::from_slice::<Message>(body) {
+        Ok(known) => known.message,
+        Err(_) => String::from_utf8_lossy(body).trim().chars().take(300).collect(),
+    }
+}
+
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+fn socket_cure(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            "; is Docker installed, and, if this runs in a container, is the socket mounted into it \
+             (-v /var/run/docker.sock:/var/run/docker.sock)?"
+        }
+        io::ErrorKind::PermissionDenied => "; may this user read the socket? add it to the group docker",
+        io::ErrorKind::ConnectionRefused => "; the socket is there, but no engine listens: start Docker",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_missing_socket_is_explained_with_its_cure() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("docker.sock");
+        let engine = Engine::new(Host::Unix(path), None, Duration::from_secs(1));
+        let error = engine.networks().await.expect_err("there is no socket").to_string();
+        assert!(error.contains("no such file or directory; is Docker installed"), "{error}");
+    }
+
+    #[test]
+    fn the_engines_own_words_are_shown() {
+        assert_eq!(message(br#"{"message":"no such container"}"#), "no such container");
+        assert_eq!(message(b"page not found\n"), "page not found");
+    }
+}

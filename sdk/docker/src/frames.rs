@@ -1,0 +1,275 @@
+//! Log lines out of the engine's stream.
+//!
+//! Without a terminal the two outputs come as frames: one byte that says which, three zeros, four bytes of length, the
+//! text. With one, the text comes raw. Either way every line begins with its time. A line longer than 16 KiB comes in
+//! pieces, each in a frame of its own and each with the time in front; only the last piece ends in a line feed.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+/// Longer lines are skipped and counted, as in Alloy.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// A frame never needs to be larger than what the engine writes at once; a length beyond is damage.
+const MAX_FRAME: usize = 16 << 20;
+
+/// Which of a container's two outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Output {
+    Stdout,
+    Stderr,
+}
+
+/// One line with the engine's time in front: see [`split_time`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where it was printed.
+    pub output: Output,
+    /// Time, blank, text; without the line end.
+    pub bytes: Bytes,
+}
+
+/// Cuts a stream into lines. Chunks may break anywhere.
+#[derive(Debug)]
+pub struct Splitter {
+    tty: bool,
+    buffer: BytesMut,
+    /// The pieces so far of a long line, by output.
+    partial: [BytesMut; 2],
+    /// Of such a line that has grown too long the rest is skipped.
+    skipping: [bool; 2],
+    too_long: u64,
+}
+
+/// The stream is not what it says it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the engine's log stream is damaged: a frame of {0} bytes")]
+pub struct Damaged(usize);
+
+// === impl Splitter ===
+
+impl Splitter {
+    /// For a raw stream (`tty`) or a framed one.
+    pub fn new(tty: bool) -> Splitter {
+        Splitter { tty, buffer: BytesMut::new(), partial: Default::default(), skipping: [false; 2], too_long: 0 }
+    }
+
+    /// How many lines were too long so far.
+    pub fn too_long(&self) -> u64 {
+        self.too_long
+    }
+
+    /// Takes a chunk and appends the lines that are now complete.
+    pub fn push(&mut self, chunk: &[u8], lines: &mut Vec<Line>) -> Result<(), Damaged> {
+        self.buffer.extend_from_slice(chunk);
+        if self.tty { self.raw(lines) } else { self.framed(lines)? }
+        Ok(())
+    }
+
+    fn raw(&mut self, lines: &mut Vec<Line>) {
+        while let Some(end) = memchr::memchr(b'\n', &self.buffer) {
+            let line = self.buffer.split_to(end + 1);
+            if std::mem::take(&mut self.skipping[0]) {
+                continue;
+            }
+            self.finish(Output::Stdout, line.freeze(), lines);
+        }
+        if self.buffer.len() > MAX_LINE {
+            self.buffer.clear();
+            self.skip(0);
+        }
+    }
+
+    fn framed(&mut self, lines: &mut Vec<Line>) -> Result<(), Damaged> {
+        while let Some(header) = self.buffer.first_chunk::<8>() {
+            let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            if length > MAX_FRAME {
+                return Err(Damaged(length));
+            }
+            let output = if header[0] == 2 { Output::Stderr } else { Output::Stdout };
+            if self.buffer.len() < 8 + length {
+                self.buffer.reserve(8 + length - self.buffer.len());
+                break;
+            }
+            self.buffer.advance(8);
+            let text = self.buffer.split_to(length).freeze();
+            self.frame(output, text, lines);
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, output: Output, text: Bytes, lines: &mut Vec<Line>) {
+        let index = output as usize;
+        let complete = text.last() == Some(&b'\n');
+        if self.skipping[index] {
+            self.skipping[index] = !complete;
+            return;
+        }
+        if complete && self.partial[index].is_empty() {
+            return self.finish(output, text, lines);
+        }
+        let piece = match self.partial[index].is_empty() {
+            true => &text[..],
+            false => split_time(&text).map_or(&text[..], |(_, rest)| rest),
+        };
+        self.partial[index].extend_from_slice(piece);
+        if complete {
+            let whole = self.partial[index].split().freeze();
+            self.finish(output, whole, lines);
+        } else if self.partial[index].len() > MAX_LINE + 64 {
+            self.partial[index].clear();
+            self.skip(index);
+        }
+    }
+
+    fn skip(&mut self, index: usize) {
+        self.skipping[index] = true;
+        self.too_long += 1;
+    }
+
+    fn finish(&mut self, output: Output, line: Bytes, lines: &mut Vec<Line>) {
+        let end = line.len() - usize::from(line.ends_with(b"\n"));
+        let end = end - usize::from(line[..end].ends_with(b"\r"));
+        if end > MAX_LINE + 64 {
+            self.too_long += 1;
+            return;
+        }
+        lines.push(Line { output, bytes: line.slice(..end) });
+    }
+}
+
+/// The time and the text of a line.
+pub fn split_time(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let blank = line.iter().take(40).position(|byte| *byte == b' ')?;
+    Some((&line[..blank], &line[blank + 1..]))
+}
+
+/// Nanoseconds since 1970 of the engine's times, `2025-11-21T15:04:05.123456789Z`: always in UTC or with an offset.
+pub fn parse_time(text: &[u8]) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        text.get(range)?.iter().try_fold(0i64, |value, digit| {
+            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+        })
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if !separators.iter().all(|(at, byte)| text.get(*at) == Some(byte)) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    let mut nanos = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        for place in 0..9 {
+            let digit = if place < digits { fraction[place] - b'0' } else { 0 };
+            nanos = nanos * 10 + i64::from(digit);
+        }
+        rest = &fraction[digits..];
+    }
+    let offset = match rest {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+            let minutes = (digit(h1)? * 10 + digit(h2)?) * 60 + digit(m1)? * 10 + digit(m2)?;
+            if *sign == b'-' { -minutes * 60 } else { minutes * 60 }
+        }
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+/// Days by the civil calendar, counted in eras of 400 years that begin in March (so that a leap day comes last).
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(output: u8, text: &str) -> Vec<u8> {
+        [&[output, 0, 0, 0][..], &(text.len() as u32).to_be_bytes(), text.as_bytes()].concat()
+    }
+
+    fn lines(tty: bool, stream: &[u8], chunk: usize) -> Vec<(Output, String)> {
+        let mut splitter = Splitter::new(tty);
+        let mut lines = Vec::new();
+        for chunk in stream.chunks(chunk) {
+            splitter.push(chunk, &mut lines).expect("a good stream");
+        }
+        lines.into_iter().map(|line| (line.output, String::from_utf8_lossy(&line.bytes).into_owned())).collect()
+    }
+
+    #[test]
+    fn lines_are_the_same_wherever_chunks_break() {
+        let long = "L".repeat(20_000);
+        let stream = [
+            frame(1, "2025-01-01T00:00:00Z out one\n"),
+            frame(2, "2025-01-01T00:00:01Z err one\r\n"),
+            frame(1, &format!("2025-01-01T00:00:02Z {}", &long[..16_384])),
+            frame(2, "2025-01-01T00:00:02Z between\n"),
+            frame(1, &format!("2025-01-01T00:00:02Z {}\n", &long[16_384..])),
+        ]
+        .concat();
+        let expected = [
+            (Output::Stdout, "2025-01-01T00:00:00Z out one".to_owned()),
+            (Output::Stderr, "2025-01-01T00:00:01Z err one".to_owned()),
+            (Output::Stderr, "2025-01-01T00:00:02Z between".to_owned()),
+            (Output::Stdout, format!("2025-01-01T00:00:02Z {long}")),
+        ];
+        for chunk in [1, 7, 1000, stream.len()] {
+            assert_eq!(lines(false, &stream, chunk), expected, "chunks of {chunk}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_is_one_raw_stream() {
+        let stream = b"2025-01-01T00:00:00Z tty line\r\n2025-01-01T00:00:00Z second\r\nunfinished";
+        let expected =
+            ["2025-01-01T00:00:00Z tty line", "2025-01-01T00:00:00Z second"].map(|line| (Output::Stdout, line.to_owned()));
+        assert_eq!(lines(true, stream, 5), expected);
+    }
+
+    #[test]
+    fn a_line_without_end_costs_itself_only() {
+        let mut splitter = Splitter::new(false);
+        let mut found = Vec::new();
+        let piece = frame(1, &"x".repeat(16_384));
+        for _ in 0..100 {
+            splitter.push(&piece, &mut found).expect("a good stream");
+        }
+        splitter.push(&frame(1, "the end\n"), &mut found).expect("a good stream");
+        splitter.push(&frame(1, "2025-01-01T00:00:00Z next\n"), &mut found).expect("a good stream");
+        assert_eq!((splitter.too_long(), found.len()), (1, 1));
+        assert!(splitter.partial[0].capacity() <= 4 * MAX_LINE);
+    }
+
+    #[test]
+    fn a_frame_that_cannot_be_is_refused() {
+        let mut splitter = Splitter::new(false);
+        assert!(splitter.push(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn times_are_nanoseconds() {
+        assert_eq!(parse_time(b"1970-01-01T00:00:00Z"), Some(0));
+        assert_eq!(parse_time(b"2025-10-09T08:53:20.000000001Z"), Some(1_760_000_000_000_000_001));
+        assert_eq!(parse_time(b"2025-10-09T10:53:20.5+02:00"), Some(1_760_000_000_500_000_000));
+        assert_eq!(parse_time(b"2024-02-29T00:00:00Z"), Some(1_709_164_800_000_000_000));
+        for nonsense in ["", "2025-10-09", "2025-13-09T08:53:20Z", "2025-10-09T08:53:20.Z", "2025-10-09T08:53:20", "9999-12-31T00:00:00Z"] {
+            assert_eq!(parse_time(nonsense.as_bytes()), None, "{nonsense}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What the engine tells of containers and networks, as far as anybody here asks.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+
+/// One entry of `GET /containers/json`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct Container {
+    pub id: String,
+    /// With a slash in front.
+    #[serde(deserialize_with = "or_default")]
+    pub names: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    #[serde(deserialize_with = "or_default")]
+    pub ports: Vec<Port>,
+    #[serde(deserialize_with = "or_default")]
+    host_config: HostConfig,
+    #[serde(deserialize_with = "or_default")]
+    network_settings: NetworkSettings,
+}
+
+/// A port of a container.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct Port {
+    /// The address it is published on.
+    #[serde(rename = "IP")]
+    pub ip: String,
+    pub private_port: u16,
+    /// 0: not published.
+    pub public_port: u16,
+    /// `tcp`, `udp`, `sctp`
+    #[serde(rename = "Type")]
+    pub protocol: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+struct HostConfig {
+    network_mode: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+struct NetworkSettings {
+    #[serde(deserialize_with = "or_default")]
+    networks: BTreeMap<String, NetworkEndpoint>,
+}
+
+/// A container's place in a network.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+#[allow(missing_docs)]
+pub struct NetworkEndpoint {
+    #[serde(rename = "NetworkID")]
+    pub network_id: String,
+    #[serde(rename = "IPAddress")]
+    pub ip_address: String,
+}
+
+/// One entry of `GET /networks`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    pub scope: String,
+    pub internal: bool,
+    pub ingress: bool,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The part of `GET /containers/{id}/json` that following its log needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerState {
+    /// It runs now.
+    pub running: bool,
+    /// Its output is one raw stream.
+    pub tty: bool,
+    /// When it ended last, as the engine writes times; empty or year 1 if it never did.
+    pub finished_at: String,
+    /// `json-file`, `journald`, `none`, …
+    pub log_driver: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[derive(Default)]
+pub(crate) struct Inspected {
+    #[serde(deserialize_with = "or_default")]
+    state: InspectedState,
+    #[serde(deserialize_with = "or_default")]
+    config: InspectedConfig,
+    #[serde(deserialize_with = "or_default")]
+    host_config: InspectedHostConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedState {
+    running: bool,
+    finished_at: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedConfig {
+    tty: bool,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct InspectedHostConfig {
+    #[serde(deserialize_with = "or_default")]
+    log_config: LogConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct LogConfig {
+    #[serde(rename = "Type")]
+    driver: String,
+}
+
+impl Container {
+    /// `bridge`, `host`, `none`, `container:<id>`, or a network's name.
+    pub fn network_mode(&self) -> &str {
+        &self.host_config.network_mode
+    }
+
+    /// By network name.
+    pub fn networks(&self) -> &BTreeMap<String, NetworkEndpoint> {
+        &self.network_settings.networks
+    }
+}
+
+impl From<Inspected> for ContainerState {
+    fn from(inspected: Inspected) -> ContainerState {
+        ContainerState {
+            running: inspected.state.running,
+            tty: inspected.config.tty,
+            finished_at: inspected.state.finished_at,
+            log_driver: inspected.host_config.log_config.driver,
+        }
+    }
+}
+
+/// The engine writes `null` where it has nothing to list.
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(value: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(value)?.unwrap_or_default())
+}
