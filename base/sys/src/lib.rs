@@ -5,4 +5,5 @@
 
 pub mod clock;
 pub mod fs;
+pub mod glob;
 pub mod task;
