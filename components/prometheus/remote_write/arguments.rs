@@ -175,31 +175,57 @@ pub struct SigV4 {
 #[allow(missing_docs)]
 pub struct AzureAd {
     #[block]
-    pub managed_identity: Option<AzureIdentity>,
+    pub managed_identity: Option<AzureManagedIdentity>,
     #[block]
-    pub workload_identity: Option<AzureIdentity>,
+    pub workload_identity: Option<AzureWorkloadIdentity>,
     #[block]
-    pub oauth: Option<AzureIdentity>,
+    pub oauth: Option<AzureOauth>,
     #[block]
-    pub sdk: Option<AzureIdentity>,
-    #[attr(optional)]
+    pub sdk: Option<AzureSdk>,
+    #[attr(default = "AzurePublic")]
     pub cloud: String,
     #[attr(optional)]
     pub scope: String,
 }
 
-/// One of Microsoft's identities; not supported yet.
+/// The identity of a virtual machine; not supported yet.
 #[derive(Block, Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
-pub struct AzureIdentity {
-    #[attr(optional)]
+pub struct AzureManagedIdentity {
+    #[attr]
     pub client_id: String,
-    #[attr(optional)]
-    pub client_secret: SecretString,
-    #[attr(optional)]
+}
+
+/// The identity of a workload; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AzureWorkloadIdentity {
+    #[attr]
+    pub client_id: String,
+    #[attr]
     pub tenant_id: String,
     #[attr(optional)]
     pub token_file_path: String,
+}
+
+/// The identity of an application; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AzureOauth {
+    #[attr]
+    pub client_id: String,
+    #[attr]
+    pub client_secret: SecretString,
+    #[attr]
+    pub tenant_id: String,
+}
+
+/// Whatever identity Microsoft's libraries find; not supported yet.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AzureSdk {
+    #[attr]
+    pub tenant_id: String,
 }
 
 /// Google's identities; not supported yet.
