@@ -17,6 +17,15 @@ use crate::oracle;
 #[derive(Deserialize)]
 struct Recorded {
     arguments: Vec<Field>,
+    #[serde(default)]
+    exports: Option<Vec<Export>>,
+}
+
+#[derive(Deserialize)]
+struct Export {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
 }
 
 /// An attribute, block, enum of blocks or label; or the word `(recursive)`.
@@ -53,6 +62,30 @@ pub fn compare_schema(ours: &BlockSchema, component: &str) -> Option<Vec<String>
     let recorded: Recorded = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{component}.json: {error}"));
     let mut differences = Vec::new();
     compare_body(ours, &recorded.arguments, "", &mut differences);
+    Some(differences)
+}
+
+/// The same for what a component exports.
+pub fn compare_exports(ours: &BlockSchema, component: &str) -> Option<Vec<String>> {
+    let text = oracle::text(&format!("pipelines/defaults/schema/{component}.json"))?;
+    let recorded: Recorded = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{component}.json: {error}"));
+    let recorded = recorded.exports.unwrap_or_default();
+    let mut differences = Vec::new();
+    for export in &recorded {
+        let name = &export.name;
+        match ours.fields.iter().find(|field| field.name == name) {
+            None => differences.push(format!("export {name}: missing ({} in Alloy)", export.type_name)),
+            Some(FieldSchema { kind: FieldKind::Attribute { value, .. }, .. })
+                if !same_type(value, &export.type_name) =>
+            {
+                differences.push(format!("export {name}: is of type {value:?}, in Alloy {}", export.type_name));
+            }
+            Some(_) => {}
+        }
+    }
+    for field in ours.fields.iter().filter(|field| !recorded.iter().any(|export| export.name == field.name)) {
+        differences.push(format!("export {}: Alloy has no such export", field.name));
+    }
     Some(differences)
 }
 
@@ -140,9 +173,10 @@ fn compare_absent(
         return;
     };
     for (name, value) in recorded {
-        // Where ours is not there at all, the component does what the block's own defaults say.
         let given = match absent {
             Some(Value::Object(object)) => object.get(name).cloned(),
+            // Ours is not there at all. Then the component does nothing, or what the block's own defaults say.
+            _ if is_zero(value) => continue,
             _ => None,
         };
         let ours = given.or_else(|| own_default(block, name));
@@ -177,7 +211,8 @@ fn same_type(ours: &TypeSchema, recorded: &str) -> bool {
         TypeSchema::Map(value) => inner("map(").is_some_and(|recorded| same_type(value, recorded)),
         TypeSchema::Struct(_) => recorded == "object",
         TypeSchema::Target => matches!(recorded, "target" | "capsule"),
-        TypeSchema::Capsule(_) => recorded == "capsule",
+        // Rules are a list of objects to Alloy, and something of their own to us.
+        TypeSchema::Capsule(_) => matches!(recorded, "capsule" | "list(object)"),
     }
 }
 
@@ -205,6 +240,8 @@ fn same_default(ours: Option<&Value>, recorded: &serde_json::Value) -> bool {
                     .iter()
                     .all(|(name, ours)| recorded.get(name).is_some_and(|recorded| same_default(Some(ours), recorded)))
         }
+        (Value::Bool(ours), serde_json::Value::Null) => !ours,
+        (Value::Number(ours), serde_json::Value::Null) => *ours == Number::Int(0),
         (Value::Array(ours), serde_json::Value::Null) => ours.is_empty(),
         (Value::Object(ours), serde_json::Value::Null) => ours.is_empty(),
         (Value::Secret(ours), serde_json::Value::Null) => ours.value.as_bytes().is_empty(),
