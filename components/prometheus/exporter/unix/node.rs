@@ -6,9 +6,9 @@ use tokio::time::Instant;
 use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
-    arp, conntrack, cpu, cpufreq, diskstats, dmi, edac, entropy, filefd, filesystem, hwmon, loadavg, meminfo, netclass,
-    netdev, netstat, os, pressure, processes, schedstat, selinux, sockstat, softnet, stat, textfile, thermal_zone,
-    time, udp_queues, uname, vmstat,
+    arp, bonding, conntrack, cpu, cpufreq, diskstats, dmi, edac, entropy, filefd, filesystem, hwmon, loadavg, mdadm,
+    meminfo, netclass, netdev, netstat, nvme, os, pressure, processes, schedstat, selinux, sockstat, softnet, stat,
+    textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
 };
 
 /// All that runs for one page.
@@ -76,7 +76,7 @@ const fn missing_and_off(name: &'static str) -> Known {
 pub(crate) const KNOWN: &[Known] = &[
     here("arp"),
     missing("bcache"),
-    missing("bonding"),
+    here("bonding"),
     missing("btrfs"),
     here("conntrack"),
     here("cpu"),
@@ -92,14 +92,14 @@ pub(crate) const KNOWN: &[Known] = &[
     missing("infiniband"),
     missing("ipvs"),
     here("loadavg"),
-    missing("mdadm"),
+    here("mdadm"),
     here("meminfo"),
     here("netclass"),
     here("netdev"),
     here("netstat"),
     missing("nfs"),
     missing("nfsd"),
-    missing("nvme"),
+    here("nvme"),
     here("os"),
     missing("powersupplyclass"),
     here("pressure"),
@@ -113,7 +113,7 @@ pub(crate) const KNOWN: &[Known] = &[
     here("textfile"),
     here("thermal_zone"),
     here("time"),
-    missing("timex"),
+    here("timex"),
     here("udp_queues"),
     here("uname"),
     here("vmstat"),
@@ -161,6 +161,7 @@ impl Node {
             }
         };
         add("arp", Box::new(arp::Arp::new(&paths, settings.arp_devices)));
+        add("bonding", Box::new(bonding::Bonding::new(&paths)));
         add("conntrack", Box::new(conntrack::Conntrack::new(&paths)));
         add("cpu", Box::new(cpu::Cpu::new(&paths, settings.cpu)));
         add("cpufreq", Box::new(cpufreq::Cpufreq::new(&paths)));
@@ -172,10 +173,12 @@ impl Node {
         add("filesystem", Box::new(filesystem::Filesystem::new(&paths, settings.filesystem)));
         add("hwmon", Box::new(hwmon::Hwmon::new(&paths, settings.hwmon_chips)));
         add("loadavg", Box::new(loadavg::Loadavg::new(&paths)));
+        add("mdadm", Box::new(mdadm::Mdadm::new(&paths)));
         add("meminfo", Box::new(meminfo::Meminfo::new(&paths)));
         add("netclass", Box::new(netclass::Netclass::new(&paths, settings.netclass)));
         add("netdev", Box::new(netdev::Netdev::new(&paths, settings.netdev)));
         add("netstat", Box::new(netstat::Netstat::new(&paths, settings.netstat_fields)));
+        add("nvme", Box::new(nvme::Nvme::new(&paths)));
         add("os", Box::new(os::Os::new(&paths)));
         add("pressure", Box::new(pressure::Pressure::new(&paths)));
         add("processes", Box::new(processes::Processes::new(&paths)));
@@ -187,6 +190,7 @@ impl Node {
         add("textfile", Box::new(textfile::Textfile::new(settings.textfile_directory)));
         add("thermal_zone", Box::new(thermal_zone::ThermalZone::new(&paths)));
         add("time", Box::new(time::Time::new(&paths)));
+        add("timex", Box::new(timex::Timex));
         add("udp_queues", Box::new(udp_queues::UdpQueues::new(&paths)));
         add("uname", Box::new(uname::Uname));
         add("vmstat", Box::new(vmstat::Vmstat::new(&paths, settings.vmstat_fields)));

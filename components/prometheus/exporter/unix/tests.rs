@@ -83,6 +83,7 @@ fn page(root: &Path, collectors: &[&str]) -> String {
 
 const READ_FROM_FILES: &[&str] = &[
     "arp",
+    "bonding",
     "conntrack",
     "cpu",
     "cpufreq",
@@ -94,10 +95,12 @@ const READ_FROM_FILES: &[&str] = &[
     "filesystem",
     "hwmon",
     "loadavg",
+    "mdadm",
     "meminfo",
     "netclass",
     "netdev",
     "netstat",
+    "nvme",
     "os",
     "pressure",
     "processes",
