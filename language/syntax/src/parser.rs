@@ -115,6 +115,17 @@ impl<'s> Parser<'s> {
         (token, found)
     }
 
+    /// [`Parser::expect`] for a closer; at the end of the file it names what was left open.
+    fn expect_closer(&mut self, kind: TokenKind, open: Span) -> (Token, bool) {
+        if !self.at(TokenKind::EndOfFile) {
+            return self.expect(kind);
+        }
+        let line = self.source.position(open.start).line;
+        let hint = format!("the {} on line {line} is not closed", self.text(open));
+        self.error_here(format!("expected {}, got EOF", kind.as_str()), Some(hint));
+        (self.token, false)
+    }
+
     fn skip_to(&mut self, kinds: &[TokenKind]) {
         while !self.at(TokenKind::EndOfFile) && !kinds.contains(&self.token.kind) {
             self.next();

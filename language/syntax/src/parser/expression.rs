@@ -105,9 +105,10 @@ impl Parser<'_> {
                     if self.too_deep(depth) {
                         return value;
                     }
+                    let open = self.token.span;
                     self.next();
                     let index = self.tree(depth + 1);
-                    let (close, _) = self.expect(TokenKind::CloseBracket);
+                    let (close, _) = self.expect_closer(TokenKind::CloseBracket, open);
                     let height = value.height.max(index.height);
                     let kind = ExprKind::Index { value: Box::new(value.expression), index: Box::new(index.expression) };
                     self.grown(kind, start.to(close.span), height)
@@ -116,9 +117,10 @@ impl Parser<'_> {
                     if self.too_deep(depth) {
                         return value;
                     }
+                    let open = self.token.span;
                     self.next();
                     let (arguments, height) = self.list(TokenKind::CloseParen, depth + 1);
-                    let (close, _) = self.expect(TokenKind::CloseParen);
+                    let (close, _) = self.expect_closer(TokenKind::CloseParen, open);
                     let height = value.height.max(height);
                     let callee = Box::new(value.expression);
                     self.grown(ExprKind::Call { callee, arguments, close: close.span }, start.to(close.span), height)
@@ -192,17 +194,17 @@ impl Parser<'_> {
         match open.kind {
             TokenKind::OpenParen => {
                 let inner = self.tree(depth + 1);
-                let (close, _) = self.expect(TokenKind::CloseParen);
+                let (close, _) = self.expect_closer(TokenKind::CloseParen, open.span);
                 self.grown(ExprKind::Paren(Box::new(inner.expression)), open.span.to(close.span), inner.height)
             }
             TokenKind::OpenBracket => {
                 let (elements, height) = self.list(TokenKind::CloseBracket, depth + 1);
-                let (close, _) = self.expect(TokenKind::CloseBracket);
+                let (close, _) = self.expect_closer(TokenKind::CloseBracket, open.span);
                 self.grown(ExprKind::Array(elements), open.span.to(close.span), height)
             }
             _ => {
                 let (fields, height) = self.fields(depth + 1);
-                let (close, _) = self.expect(TokenKind::CloseBrace);
+                let (close, _) = self.expect_closer(TokenKind::CloseBrace, open.span);
                 self.grown(ExprKind::Object(fields), open.span.to(close.span), height)
             }
         }

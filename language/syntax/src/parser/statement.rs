@@ -91,7 +91,7 @@ impl Parser<'_> {
         let open = self.token.span;
         self.next();
         let body = self.body(TokenKind::CloseBrace, depth + 1);
-        let (close, found) = self.expect(TokenKind::CloseBrace);
+        let (close, found) = self.expect_closer(TokenKind::CloseBrace, open);
         let close = if found { close.span } else { Span::new(self.end(), self.end()) };
         Block { name: header.name, label: header.label, body, open, close }
     }

@@ -89,6 +89,18 @@ fn comments_are_kept_in_order_without_their_line_end() {
 }
 
 #[test]
+fn what_is_left_open_is_named() {
+    for (text, hint) in [
+        ("a \"x\" {\n b = 1\n", "the { on line 1 is not closed"),
+        ("\na = [1,\n", "the [ on line 2 is not closed"),
+        ("a = f(1,", "the ( on line 1 is not closed"),
+    ] {
+        let (_, diagnostics) = parse(Source::new("test", text));
+        assert_eq!(diagnostics.0.last().unwrap().hints, [hint]);
+    }
+}
+
+#[test]
 fn hostile_nesting_is_an_error_and_not_a_crash() {
     let deep = |opener: &str| errors(&format!("a = {}", opener.repeat(50_000)));
     for opener in ["[", "(", "{a=", "f(", "a[", "-", "!", "b {a=", "b \"\" {a ="] {
