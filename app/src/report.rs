@@ -1,9 +1,7 @@
 //! How a command ends that could not do its work: what goes to stderr, in what form.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
-
-use language_syntax::{Diagnostics, Style, render};
+use std::io::{self, Write};
 
 /// Why a command failed. Printed as `Error: …`; the process then ends with code 1.
 #[derive(Debug)]
@@ -38,13 +36,6 @@ impl Failure {
         Failure::new(format!("{what} {path}: {}", io_words(error)))
     }
 
-    /// Diagnostics drawn, and what could not be done because of them.
-    pub fn diagnostics(diagnostics: &Diagnostics, message: impl Into<String>) -> Failure {
-        // An empty line on standard output, as Alloy prints it.
-        let _ = io::stdout().write_all(b"\n");
-        Failure::new(message).after(drawn(diagnostics))
-    }
-
     /// To stderr.
     pub fn print(&self) {
         // If stderr is gone, there is nobody to tell.
@@ -56,18 +47,6 @@ impl<E: Display> From<E> for Failure {
     fn from(error: E) -> Failure {
         Failure::new(error.to_string())
     }
-}
-
-/// Warnings, drawn on stderr.
-pub fn print_warnings(diagnostics: &Diagnostics) {
-    // If stderr is gone, there is nobody to tell.
-    let _ = io::stderr().write_all(drawn(diagnostics).as_bytes());
-}
-
-/// With colours if a terminal shows them.
-fn drawn(diagnostics: &Diagnostics) -> String {
-    let colors = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    render(diagnostics, Style { colors, hints: true })
 }
 
 /// The error as the operating system says it, without Rust's `(os error 2)`, and beginning small as Go has it.

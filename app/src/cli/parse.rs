@@ -81,6 +81,7 @@ impl Invocation {
     }
 
     /// A flag's value as a duration.
+    #[cfg_attr(not(test), expect(dead_code, reason = "run takes it once the runtime is part of the binary"))]
     pub fn duration(&self, name: &str) -> GoDuration {
         self.text(name).parse().expect("checked when it was read")
     }
@@ -88,11 +89,6 @@ impl Invocation {
     /// A flag's value as a stability level.
     pub fn stability(&self, name: &str) -> Stability {
         self.text(name).parse().expect("checked when it was read")
-    }
-
-    /// Whether the command has such a flag.
-    pub fn has(&self, name: &str) -> bool {
-        self.command.flags.iter().any(|flag| flag.name == name)
     }
 
     fn flag(&self, name: &str) -> &'static Flag {

@@ -181,7 +181,6 @@ const VALIDATE: Command = Command {
         CONFIG_FORMAT,
         BYPASS_CONVERSION_ERRORS,
         EXTRA_ARGS,
-        flag("strict", Bool, "false", "Fail on warnings too"),
         flag("json", Bool, "false", "Print diagnostics as JSON on standard output"),
     ],
     ..command("validate", "PATH", (1, 1), "Check a configuration", Action::Validate)

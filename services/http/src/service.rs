@@ -82,18 +82,6 @@ impl Http {
         })
     }
 
-    /// Takes no port and never runs: for checking a configuration.
-    pub fn without_port(options: Options) -> Http {
-        Http {
-            listener: Mutex::new(None),
-            local_address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            memory_address: options.memory_address,
-            mounts: Vec::new(),
-            support_bundle: false,
-            state: Arc::new(State { router: OnceLock::new(), settings: RwLock::new(None) }),
-        }
-    }
-
     /// Where it listens; the port is the real one.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
