@@ -29,6 +29,12 @@ fn a_line_comment_never_swallows_what_follows() {
 }
 
 #[test]
+fn a_comment_may_stand_inside_a_name() {
+    check("a .// c\n b \"d\" {\n}\n", "a. // c\nb \"d\" { }\n");
+    check("a /* c */ . b {\n}\n", "a.b /* c */ { }\n");
+}
+
+#[test]
 fn a_file_with_errors_is_refused() {
     let (file, diagnostics) = parse(Source::new("test", "a = )\n"));
     assert!(diagnostics.has_errors());

@@ -40,7 +40,7 @@ impl Writer<'_> {
     }
 
     fn block(&mut self, block: &Block) -> usize {
-        let first_line = self.token_at(&block.full_name(), block.span().start);
+        let first_line = self.block_name(block);
         if let Some(label) = block.label.as_ref().filter(|label| !label.name.is_empty()) {
             self.space(Space::Blank);
             self.token_at(&format!("\"{}\"", label.name), label.span.start);
@@ -56,6 +56,20 @@ impl Writer<'_> {
         }
         self.space(Space::Unindent);
         self.token_at("}", block.close.start);
+        first_line
+    }
+
+    /// The name in one word, if no comment has to stay inside it.
+    fn block_name(&mut self, block: &Block) -> usize {
+        let (first, rest) = block.name.split_first().expect("a block has a name");
+        if !self.keeps_comments() {
+            return self.token_at(&block.full_name(), first.span.start);
+        }
+        let first_line = self.token_at(&first.name, first.span.start);
+        for part in rest {
+            self.token(".");
+            self.token_at(&part.name, part.span.start);
+        }
         first_line
     }
 

@@ -86,6 +86,11 @@ impl<'f> Writer<'f> {
         }
     }
 
+    /// Whether every comment stays between the tokens where it stood.
+    pub fn keeps_comments(&self) -> bool {
+        self.placement == Placement::Exact
+    }
+
     /// The original line of an offset.
     pub fn line_of(&self, offset: u32) -> u32 {
         self.file.source.position(offset).line
