@@ -155,3 +155,109 @@ async fn stopping_finishes_what_was_asked_and_closes_the_port() {
     drop(idle);
     assert!(tokio::net::TcpStream::connect(running.http.local_address()).await.is_err());
 }
+
+// === recorded scenarios ===
+
+use language_eval::{BodySource, Scope};
+use language_syntax::ast::Statement;
+
+/// The arguments of the `http` block of a configuration, or those of an absent one.
+fn http_block(configuration: &str) -> Arguments {
+    let source = language_syntax::Source::new("config.alloy", configuration);
+    let (file, diagnostics) = language_syntax::parse(source.clone());
+    assert!(diagnostics.is_empty(), "{diagnostics}");
+    let scope = Scope::new();
+    let block = file.body.statements.iter().find_map(|statement| match statement {
+        Statement::Block(block) if block.full_name() == "http" => Some(block),
+        _ => None,
+    });
+    let Some(block) = block else { return Arguments::default() };
+    let body =
+        BodySource { body: &block.body, source: &source, header: Default::default(), label: None, scope: &scope };
+    body.decode().map_err(|diagnostics| diagnostics.to_string()).unwrap()
+}
+
+/// Of what the web API would answer only that it is there.
+fn web(prefix: &str) -> Mount {
+    Mount {
+        prefix: prefix.to_owned(),
+        handler: Box::new(|_| {
+            Arc::new(|request| {
+                Box::pin(async move {
+                    match request.uri().path() {
+                        "/api/v0/web/components" | "/api/v0/web/peers" => text(StatusCode::OK, ""),
+                        _ => crate::page_not_found(),
+                    }
+                })
+            })
+        }),
+    }
+}
+
+/// Status, the recorded ones of the headers, and the body if it is text that was recorded.
+async fn replay(http: &Http, step: &serde_json::Value) -> (String, String) {
+    let field = |name: &str| step[name].as_str().unwrap_or_default().to_owned();
+    let mut request = Request::builder().method(field("method").as_str()).uri(field("path"));
+    for (name, value) in step["request_headers"].as_object().into_iter().flatten() {
+        request = request.header(name, value.as_str().unwrap());
+    }
+    let request = request.body(Bytes::new()).unwrap();
+    let (path, method) = (request.uri().path().to_owned(), request.method().clone());
+    let response = match http.state.refuse(&path, request.headers()) {
+        Some(refused) => refused,
+        None => http.state.answer(request).await,
+    };
+    let of_the_web = path.contains("/api/v0/web/");
+    let mut expected = step["status"].to_string();
+    let mut actual = response.status().as_u16().to_string();
+    for (name, value) in step["headers"].as_object().into_iter().flatten() {
+        // What is short is not worth compressing, and what the web API answers is tested where it is made.
+        if name == "content-encoding" || (of_the_web && response.status().is_success()) {
+            continue;
+        }
+        let ours = response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        expected += &format!("\n{name}: {}", value.as_str().unwrap());
+        actual += &format!("\n{name}: {ours}");
+    }
+    if let Some(body) = step["body"].as_str().filter(|_| !of_the_web && method != http::Method::HEAD) {
+        expected += &format!("\n\n{body}");
+        actual += &format!("\n\n{}", String::from_utf8_lossy(response.body()));
+    }
+    (expected, actual)
+}
+
+#[tokio::test]
+async fn the_recorded_scenarios_of_the_server() {
+    let mut group = sdk_testing::oracle::Group::new("http");
+    for (name, prefix, support_bundle) in
+        [("lifecycle", "/", true), ("http-auth", "/", true), ("ui-prefix", "/alloy/", true), ("switches", "/", false)]
+    {
+        let Some(text) = sdk_testing::oracle::text(&format!("language/runtime/{name}.json")) else { return };
+        let scenario: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let options = Options { listen_address: "127.0.0.1:0".to_owned(), support_bundle, ..Options::default() };
+        let http = Arc::new(Http::bind(options, vec![web(prefix)]).await.unwrap());
+        let token = tokio_util::sync::CancellationToken::new();
+        let host = Arc::new(FakeHost::with(&[("loki.echo.e", sdk_component::HealthState::Healthy)]));
+        let running = base_sys::task::spawn("http", http.clone().run(host, Stop::new(token, Duration::from_secs(5))));
+        while http.state.answer(Request::get("/-/ready").body(Bytes::new()).unwrap()).await.status() != StatusCode::OK {
+            tokio::task::yield_now().await;
+        }
+        let mut configuration = scenario["files"]["config.alloy"].as_str().unwrap().to_owned();
+        (http.update(http_block(&configuration)).unwrap().commit)();
+        for (number, step) in scenario["steps"].as_array().unwrap().iter().enumerate() {
+            match step["do"].as_str().unwrap() {
+                "write" => configuration = step["text"].as_str().unwrap().to_owned(),
+                "http" => {
+                    let (expected, actual) = replay(&http, step).await;
+                    group.compare(&format!("{name} {number} {}", step["path"].as_str().unwrap()), &expected, &actual);
+                    if step["path"] == "/-/reload" {
+                        (http.update(http_block(&configuration)).unwrap().commit)();
+                    }
+                }
+                _ => {}
+            }
+        }
+        running.cut();
+    }
+    group.finish();
+}
