@@ -82,8 +82,8 @@ pub struct Arguments {
     #[block]
     pub perf: Option<PerfBlock>,
     /// The powersupplyclass collector.
-    #[block]
-    pub powersupply: Option<PowersupplyBlock>,
+    #[block(optional)]
+    pub powersupply: PowersupplyBlock,
     /// The runit collector.
     #[block]
     pub runit: Option<RunitBlock>,
@@ -303,6 +303,7 @@ pub struct PerfBlock {
 
 /// The powersupplyclass collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct PowersupplyBlock {
     /// Supplies to leave out.
     #[attr(default = "^$")]
@@ -425,6 +426,7 @@ impl Arguments {
                 address_info: self.netdev.address_info,
             },
             netstat_fields: pattern("netstat", "fields", &self.netstat.fields)?,
+            power_supplies_ignored: pattern("powersupply", "ignored_supplies", &self.powersupply.ignored_supplies)?,
             textfile_directory: self.textfile.directory.clone(),
             vmstat_fields: pattern("vmstat", "fields", &self.vmstat.fields)?,
         })
@@ -462,7 +464,6 @@ impl Arguments {
             "ipvs" => self.ipvs.is_some(),
             "ntp" => self.ntp.is_some(),
             "perf" => self.perf.is_some(),
-            "powersupplyclass" => self.powersupply.is_some(),
             "runit" => self.runit.is_some(),
             "supervisord" => self.supervisord.is_some(),
             "sysctl" => self.sysctl.is_some(),

@@ -7,8 +7,8 @@ use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
     arp, bonding, conntrack, cpu, cpufreq, diskstats, dmi, edac, entropy, filefd, filesystem, hwmon, loadavg, mdadm,
-    meminfo, netclass, netdev, netstat, nvme, os, pressure, processes, schedstat, selinux, sockstat, softnet, stat,
-    textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
+    meminfo, netclass, netdev, netstat, nvme, os, powersupplyclass, pressure, processes, rapl, schedstat, selinux,
+    sockstat, softnet, stat, textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
 };
 
 /// All that runs for one page.
@@ -38,6 +38,7 @@ pub(crate) struct Settings {
     pub netclass: netclass::NetclassSettings,
     pub netdev: netdev::NetdevSettings,
     pub netstat_fields: Pattern,
+    pub power_supplies_ignored: Pattern,
     pub textfile_directory: String,
     pub vmstat_fields: Pattern,
 }
@@ -101,9 +102,9 @@ pub(crate) const KNOWN: &[Known] = &[
     missing("nfsd"),
     here("nvme"),
     here("os"),
-    missing("powersupplyclass"),
+    here("powersupplyclass"),
     here("pressure"),
-    missing("rapl"),
+    here("rapl"),
     here("schedstat"),
     here("selinux"),
     here("sockstat"),
@@ -180,8 +181,11 @@ impl Node {
         add("netstat", Box::new(netstat::Netstat::new(&paths, settings.netstat_fields)));
         add("nvme", Box::new(nvme::Nvme::new(&paths)));
         add("os", Box::new(os::Os::new(&paths)));
+        let supplies = powersupplyclass::PowerSupplyClass::new(&paths, settings.power_supplies_ignored);
+        add("powersupplyclass", Box::new(supplies));
         add("pressure", Box::new(pressure::Pressure::new(&paths)));
         add("processes", Box::new(processes::Processes::new(&paths)));
+        add("rapl", Box::new(rapl::Rapl::new(&paths)));
         add("schedstat", Box::new(schedstat::Schedstat::new(&paths)));
         add("selinux", Box::new(selinux::Selinux::new(&paths)));
         add("sockstat", Box::new(sockstat::Sockstat::new(&paths)));

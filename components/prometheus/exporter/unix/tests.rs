@@ -64,6 +64,7 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
         netstat_fields: pattern(
             "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPTimeouts)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
         ),
+        power_supplies_ignored: pattern("^$"),
         textfile_directory: String::new(),
         vmstat_fields: pattern("^(oom_kill|pgpg|pswp|pg.*fault).*"),
     }
@@ -78,7 +79,8 @@ fn page(root: &Path, collectors: &[&str]) -> String {
         line.contains("collector_duration_seconds")
             || (line.contains("fstype=\"rootfs\"") && !line.contains("_error{") && !line.contains("_readonly{"))
     };
-    text.split_inclusive('\n').filter(|line| !varies(line)).collect()
+    let lines: String = text.split_inclusive('\n').filter(|line| !varies(line)).collect();
+    lines.replace(root.to_str().unwrap(), "ROOT")
 }
 
 const READ_FROM_FILES: &[&str] = &[
@@ -102,8 +104,10 @@ const READ_FROM_FILES: &[&str] = &[
     "netstat",
     "nvme",
     "os",
+    "powersupplyclass",
     "pressure",
     "processes",
+    "rapl",
     "schedstat",
     "selinux",
     "sockstat",
