@@ -8,6 +8,8 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use language_eval::{Scope, ToValue as _};
 use sdk_component::HealthState;
+use sdk_otel::auth::{AuthHandler, ServerAuth};
+use sdk_otel::client::GrpcClient;
 use sdk_protocols_compression::Coding;
 use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Status, Stream};
 use sdk_protocols_otlp::json::to_json;
@@ -347,4 +349,137 @@ async fn nothing_listens_when_nobody_takes_the_data() {
     let alone = Alone::<Otlp>::start("grpc { }\nhttp { }\noutput { }\n", &scope).unwrap();
     listening(&alone).await;
     assert_eq!(alone.health().unwrap().1, "nothing to listen for");
+}
+
+const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../sdk/net/src/client/fixtures");
+
+fn tls() -> String {
+    format!("tls {{\n cert_file = \"{FIXTURES}/server.pem\"\n key_file = \"{FIXTURES}/server.key\"\n}}")
+}
+
+fn client(address: &str, tls: &str) -> Channel {
+    let config = format!("endpoint = \"{address}\"\ntls {{\n{tls}\n}}\n");
+    sdk_testing::component::decode::<GrpcClient>(&config, &Scope::new()).unwrap().channel("test").unwrap()
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_checked_unless_told_otherwise() {
+    let bench = Bench::start("grpc", &tls()).await;
+    let ca = format!("ca_file = \"{FIXTURES}/ca.pem\"\nserver_name = \"server.example\"");
+    for (settings, works) in [
+        (&ca[..], true),
+        ("insecure_skip_verify = true", true),
+        ("server_name = \"server.example\"", false),
+        (&format!("ca_file = \"{FIXTURES}/ca.pem\"\nserver_name = \"another.example\""), false),
+        (&format!("{ca}\nmin_version = \"1.3\""), true),
+        (&format!("{ca}\nmax_version = \"1.2\""), true),
+        ("insecure = true", false),
+    ] {
+        let channel = client(&bench.address, settings);
+        let call = channel.unary(OtlpSignal::Traces.grpc_path(), vec![spans(1)], HeaderMap::new());
+        let answer = tokio::time::timeout(Duration::from_secs(5), call).await;
+        let worked = matches!(answer, Ok(Ok(_)));
+        assert_eq!(worked, works, "{settings}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_without_a_certificate_is_turned_away_when_one_is_asked_for() {
+    let with_ca = tls().replace("key_file", &format!("client_ca_file = \"{FIXTURES}/ca.pem\"\n key_file"));
+    let bench = Bench::start("grpc", &with_ca).await;
+    let own = format!(
+        "cert_file = \"{FIXTURES}/server.pem\"\nkey_file = \"{FIXTURES}/server.key\"\ninsecure_skip_verify = true"
+    );
+    for (settings, works) in [("insecure_skip_verify = true", false), (&own[..], true)] {
+        let channel = client(&bench.address, settings);
+        let answer = channel.unary(OtlpSignal::Traces.grpc_path(), vec![spans(1)], HeaderMap::new()).await;
+        assert_eq!(answer.is_ok(), works, "{settings}: {answer:?}");
+    }
+}
+
+#[test]
+fn a_tls_block_without_a_certificate_is_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    let (_next, receiver) = Collector::<OtlpBatch>::new();
+    let scope = scope([("next", OtelConsumer(receiver).to_value())]);
+    for (tls, word) in [
+        ("", "certificate"),
+        ("cert_file = \"/nowhere\"\nkey_file = \"/nowhere\"", "/nowhere"),
+        ("cert_file = \"a\"", "key_file"),
+        ("cert_pem = \"a\"\ncert_file = \"a\"", "at most one"),
+        ("min_version = \"1.4\"", "1.4"),
+    ] {
+        let config = format!("grpc {{\n tls {{\n{tls}\n}}\n}}\n{OUTPUT}");
+        let error = Alone::<Otlp>::build(&config, &scope).err().unwrap_or_default();
+        assert!(error.contains(word), "{tls}: {error}");
+    }
+}
+
+/// Lets in who says so.
+struct Door;
+
+impl ServerAuth for Door {
+    fn authenticate(&self, headers: &HeaderMap) -> Result<Vec<(String, String)>, String> {
+        match headers.get("authorization") {
+            Some(value) if value == "please" => Ok(vec![("username".into(), "ann".into())]),
+            _ => Err("no basic auth provided".into()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_send_is_told_so_by_both() {
+    for server in ["grpc", "http"] {
+        let (next, receiver) = Collector::<OtlpBatch>::new();
+        let handler = AuthHandler::new("auth", None, Some(Arc::new(Door)));
+        let scope = scope([("next", OtelConsumer(receiver).to_value()), ("door", handler.to_value())]);
+        let config = format!("{server} {{\n endpoint = \"127.0.0.1:0\"\n auth = door\n}}\n{OUTPUT}");
+        let alone = Alone::<Otlp>::start(&config, &scope).unwrap();
+        let bench = Bench { address: listening(&alone).await, alone, next, scope };
+        let please = HeaderMap::from_iter([(http::header::AUTHORIZATION, http::HeaderValue::from_static("please"))]);
+        if server == "grpc" {
+            let send = |headers| async {
+                bench.channel(Coding::Identity).unary(OtlpSignal::Traces.grpc_path(), vec![spans(1)], headers).await
+            };
+            assert_eq!(send(HeaderMap::new()).await.unwrap_err().code, Code::Unauthenticated);
+            assert!(send(please).await.is_ok());
+        } else {
+            assert_eq!(bench.post("/v1/traces", "application/x-protobuf", spans(1)).await.status, 401);
+            let request = Request::post("/v1/traces")
+                .header("authorization", "please")
+                .header("content-type", "application/x-protobuf");
+            assert_eq!(ask(&bench.address, request.body(Full::new(spans(1))).unwrap()).await.status, 200);
+        }
+        let batches = bench.next.batches();
+        assert_eq!(batches.len(), 1);
+        assert_eq!(batches[0].origin.as_ref().unwrap().auth, [("username".to_owned(), "ann".to_owned())]);
+    }
+    let wrong = AuthHandler::new("auth", None, None);
+    let scope = scope([("door", wrong.to_value()), ("next", OtelConsumer(Collector::new().1).to_value())]);
+    let error = Alone::<Otlp>::build(&format!("grpc {{\n auth = door\n}}\n{OUTPUT}"), &scope).err().unwrap();
+    assert!(error.contains("does not support server authentication"), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_or_old_is_closed_without_an_error_for_its_client() {
+    for limit in ["max_connection_idle", "max_connection_age"] {
+        let bench =
+            Bench::start("grpc", &format!("keepalive {{\n server_parameters {{\n {limit} = \"200ms\"\n }}\n}}")).await;
+        let stream = tokio::net::TcpStream::connect(&bench.address).await.unwrap();
+        let (mut sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<Bytes>>(
+            hyper_util::rt::TokioExecutor::new(),
+            hyper_util::rt::TokioIo::new(stream),
+        )
+        .await
+        .unwrap();
+        let connection = base_sys::task::spawn("client", connection);
+        let request = Request::post(OtlpSignal::Traces.grpc_path()).header("content-type", "application/grpc");
+        let response =
+            sender.send_request(request.body(Full::new(Bytes::from_static(&[0; 5]))).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        drop(response);
+        let ended = tokio::time::timeout(Duration::from_secs(5), connection).await.unwrap();
+        assert!(matches!(ended, base_sys::task::Ended::Returned(Ok(()))), "{limit}: {ended:?}");
+    }
 }
