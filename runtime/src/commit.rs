@@ -23,7 +23,8 @@ pub(crate) struct Transition {
 impl StagedModule {
     /// Whether any of its nodes could not be evaluated.
     pub fn has_failed(&self) -> bool {
-        self.changes.iter().any(|change| matches!(change, Change::Failed)) || self.changes.len() != self.module.plan.nodes.len()
+        self.changes.iter().any(|change| matches!(change, Change::Failed))
+            || self.changes.len() != self.module.plan.nodes.len()
     }
 
     /// Makes it live.
@@ -42,9 +43,10 @@ impl StagedModule {
         }
         if let Some(old) = old {
             for rank in old.plan.ranks().into_iter().rev() {
-                let gone = rank.into_iter().map(|index| &old.nodes[index]).filter(|node| {
-                    !module.node(&node.id).is_some_and(|stays| Arc::ptr_eq(stays, node))
-                });
+                let gone = rank
+                    .into_iter()
+                    .map(|index| &old.nodes[index])
+                    .filter(|node| !module.node(&node.id).is_some_and(|stays| Arc::ptr_eq(stays, node)));
                 let gone: Vec<Arc<Node>> = gone.cloned().collect();
                 stop_all(&gone, transition);
             }

@@ -88,7 +88,8 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         _ => Vec::new(),
     };
     let exports = node.exports();
-    let exported = exports.iter().map(|(name, value)| BodyNode::Attribute { name: name.to_owned(), value: value.clone() });
+    let exported =
+        exports.iter().map(|(name, value)| BodyNode::Attribute { name: name.to_owned(), value: value.clone() });
     ComponentInfo {
         name: node.name.clone(),
         local_id: node.id.clone(),

@@ -177,7 +177,8 @@ impl Arguments {
             let ast::Statement::Block(block) = statement else { continue };
             let name = block.full_name();
             if not_yet(kind).contains(&name.as_str()) {
-                let message = format!("{name:?} of {} is not supported yet by this version of Ferroalloy", kind.block_name());
+                let message =
+                    format!("{name:?} of {} is not supported yet by this version of Ferroalloy", kind.block_name());
                 return Err(Diagnostic::error(block.header_span().in_source(body.source), message).into());
             }
         }
@@ -275,7 +276,9 @@ impl Arguments {
             Arguments::File { path, .. } => {
                 let path = path.clone();
                 let read = base_sys::task::blocking("import.file", move || read_path(&path)).await;
-                read.returned().unwrap_or_else(|| Err("reading was cut off".to_owned())).map_err(FetchError::Unreachable)
+                read.returned()
+                    .unwrap_or_else(|| Err("reading was cut off".to_owned()))
+                    .map_err(FetchError::Unreachable)
             }
             Arguments::String { content } => Ok(Texts {
                 files: vec![Source::new(id, content.expose_bytes().to_vec())],

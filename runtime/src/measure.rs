@@ -60,12 +60,12 @@ impl Measures {
                 "Tracks if the controller is currently in the middle of a graph evaluation",
                 labels,
             ),
-            config_hash: scope.gauge_vec("alloy_config_hash", "Hash of the currently active config file.", &[
-                "sha256",
-                "cluster_name",
-            ]),
-            load_successful: scope
-                .gauge("alloy_config_last_load_successful", "Config loaded successfully."),
+            config_hash: scope.gauge_vec(
+                "alloy_config_hash",
+                "Hash of the currently active config file.",
+                &["sha256", "cluster_name"],
+            ),
+            load_successful: scope.gauge("alloy_config_last_load_successful", "Config loaded successfully."),
             load_time: scope.gauge(
                 "alloy_config_last_load_success_timestamp_seconds",
                 "Timestamp of the last successful configuration load.",
@@ -109,8 +109,7 @@ impl Measures {
             for module in &modules {
                 let (path, id) = controller(&module.id);
                 for node in &module.nodes {
-                    let mut targets: Vec<String> =
-                        node.data_edges().into_iter().map(|edge| edge.component).collect();
+                    let mut targets: Vec<String> = node.data_edges().into_iter().map(|edge| edge.component).collect();
                     targets.sort();
                     targets.dedup();
                     for to in targets {

@@ -112,7 +112,9 @@ impl Node {
     pub fn exports(&self) -> Object {
         match &self.kind {
             Kind::Component(component) => component.exports(),
-            Kind::Custom(module) => lock(module).as_ref().map(|module| lock(&module.exports).clone()).unwrap_or_default(),
+            Kind::Custom(module) => {
+                lock(module).as_ref().map(|module| lock(&module.exports).clone()).unwrap_or_default()
+            }
             Kind::Plain => lock(&self.seen).clone(),
             Kind::Foreach(_) | Kind::Import(_) | Kind::Service => Object::default(),
         }
@@ -139,7 +141,8 @@ impl Node {
             let nodes = module.nodes.iter().filter(|node| node.is_listed() || matches!(node.kind, Kind::Import(_)));
             nodes.map(|node| (node.global_id(), node.health())).collect::<Vec<_>>()
         });
-        let worst_inside = inner.filter(|(_, health)| health.state < HealthState::Unknown).min_by_key(|(_, health)| health.state);
+        let worst_inside =
+            inner.filter(|(_, health)| health.state < HealthState::Unknown).min_by_key(|(_, health)| health.state);
         match worst_inside {
             // What is inside has exited, this one has not: it is unhealthy.
             Some((id, inside)) if own.state > HealthState::Unhealthy => Health {

@@ -144,7 +144,7 @@ impl Plan {
         let mut nodes = blocks::nodes(catalogue, &body, sorted, &mut diagnostics);
         let by_id = nodes.iter().enumerate().map(|(index, node)| (node.id.clone(), index)).collect();
         let outer_references =
-            references::connect(&mut nodes, &by_id, &names, &body.outer, &mut diagnostics);
+            references::connect(catalogue, &mut nodes, &by_id, &names, &body.outer, &mut diagnostics);
         let order = cycles::order(&mut nodes, &mut diagnostics);
         Plan { nodes, order, names, outer_references, diagnostics, by_id }
     }

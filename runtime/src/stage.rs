@@ -85,10 +85,22 @@ pub(crate) enum Change {
     Nothing,
     /// The node could not be evaluated; there will be no commit.
     Failed,
-    Build { body: Vec<BodyNode>, instance: Arc<dyn Instance> },
-    Update { body: Vec<BodyNode>, update: Update },
-    Custom { body: Vec<BodyNode>, module: Box<StagedModule> },
-    Foreach { body: Vec<BodyNode>, modules: Vec<StagedModule> },
+    Build {
+        body: Vec<BodyNode>,
+        instance: Arc<dyn Instance>,
+    },
+    Update {
+        body: Vec<BodyNode>,
+        update: Update,
+    },
+    Custom {
+        body: Vec<BodyNode>,
+        module: Box<StagedModule>,
+    },
+    Foreach {
+        body: Vec<BodyNode>,
+        modules: Vec<StagedModule>,
+    },
     Import(Box<StagedImport>),
 }
 
@@ -241,7 +253,13 @@ impl<'a> Stager<'a> {
     }
 
     /// The live node of the same id and kind, or a new one.
-    fn node_for(&self, planned: &PlannedNode, module: &Arc<str>, inputs: &Inputs, old: Option<&Arc<Module>>) -> Arc<Node> {
+    fn node_for(
+        &self,
+        planned: &PlannedNode,
+        module: &Arc<str>,
+        inputs: &Inputs,
+        old: Option<&Arc<Module>>,
+    ) -> Arc<Node> {
         if let Some(node) = old.and_then(|old| old.node(&planned.id))
             && same_kind(&planned.kind, &node.kind)
         {

@@ -66,10 +66,15 @@ impl Declare {
     /// The plan of its body; `names` are those of the module that holds the declare.
     pub fn plan(&self, catalogue: &Catalogue, names: &Arc<Names>) -> &Arc<Plan> {
         self.plan.get_or_init(|| {
-            let statements =
-                self.block.block.body.statements.iter().map(|statement| (self.block.source.clone(), statement)).collect();
-            let body =
-                Body { statements, place: Place::Declare, parent: Some(names.clone()), outer: Outer::default() };
+            let statements = self
+                .block
+                .block
+                .body
+                .statements
+                .iter()
+                .map(|statement| (self.block.source.clone(), statement))
+                .collect();
+            let body = Body { statements, place: Place::Declare, parent: Some(names.clone()), outer: Outer::default() };
             Arc::new(Plan::new(catalogue, body))
         })
     }

@@ -4,10 +4,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use base_stdx::nearest;
-use language_eval::Scope;
+use language_eval::{Scope, stdlib};
 use language_syntax::{Diagnostic, Diagnostics, Span, ast};
+use sdk_component::Stability;
 
-use super::{Names, NodeKind, Outer, PlannedNode};
+use super::{Catalogue, Names, NodeKind, Outer, PlannedNode};
 
 /// `a.b.c` as written, up to the first index or call.
 pub(super) struct Traversal<'a> {
@@ -17,6 +18,7 @@ pub(super) struct Traversal<'a> {
 
 /// Fills `references`, `requires` and `outer_references` of all nodes; returns all outer references together.
 pub(super) fn connect(
+    catalogue: &Catalogue,
     nodes: &mut [PlannedNode],
     by_id: &HashMap<String, usize>,
     names: &Arc<Names>,
@@ -27,7 +29,8 @@ pub(super) fn connect(
     for index in 0..nodes.len() {
         let mut found = Found::default();
         if !nodes[index].faulty {
-            let resolver = Resolver { nodes, by_id, outer, library: &library };
+            let minimum_stability = catalogue.minimum_stability;
+            let resolver = Resolver { nodes, by_id, outer, library: &library, minimum_stability };
             resolver.node(&nodes[index], names, &mut found, diagnostics);
         }
         let node = &mut nodes[index];
@@ -54,16 +57,11 @@ struct Resolver<'a> {
     outer: &'a Outer,
     /// Knows the names of the standard library.
     library: &'a Scope,
+    minimum_stability: Stability,
 }
 
 impl Resolver<'_> {
-    fn node(
-        &self,
-        node: &PlannedNode,
-        names: &Arc<Names>,
-        found: &mut Found,
-        diagnostics: &mut Diagnostics,
-    ) {
+    fn node(&self, node: &PlannedNode, names: &Arc<Names>, found: &mut Found, diagnostics: &mut Diagnostics) {
         match &node.kind {
             // Its body is a module of its own: it sees nothing of this one but names.
             NodeKind::Declare => {
@@ -126,24 +124,45 @@ impl Resolver<'_> {
                     None => found.outer.insert(id),
                 };
             } else if !self.known(first) {
-                let message =
-                    format!("component \"{}\" does not exist or is out of scope", traversal.parts.join("."));
+                let message = format!("component \"{}\" does not exist or is out of scope", traversal.parts.join("."));
                 let diagnostic = Diagnostic::error(traversal.span.in_source(&node.block.source), message);
                 diagnostics.push(match self.similar(&traversal) {
                     Some(near) => diagnostic.with_hint(format!("did you mean \"{near}\"?")),
                     None => diagnostic,
                 });
                 found.missing = true;
+            } else if !self.variable(first) {
+                found.missing |= self.function(node, &traversal, diagnostics);
             }
         }
     }
 
+    /// Says so when a function of the standard library has a newer name, or may not be used; true if it may not.
+    fn function(&self, node: &PlannedNode, traversal: &Traversal<'_>, diagnostics: &mut Diagnostics) -> bool {
+        let name = &traversal.parts[..traversal.parts.len().min(2)].join(".");
+        let Some(function) = stdlib::info(name).or_else(|| stdlib::info(traversal.parts[0])) else { return false };
+        let location = traversal.span.in_source(&node.block.source);
+        if let Some(new) = function.replaced_by {
+            diagnostics.push(Diagnostic::warning(location.clone(), stdlib::DEPRECATED).with_hint(format!("use {new}")));
+        }
+        let stability = if function.experimental { Stability::Experimental } else { Stability::GenerallyAvailable };
+        match stability.check(self.minimum_stability, function.name) {
+            Ok(()) => false,
+            Err(message) => {
+                diagnostics.push(Diagnostic::error(location, message));
+                true
+            }
+        }
+    }
+
+    /// Whether a name is a variable here, and so hides what the standard library has under it.
+    fn variable(&self, first: &str) -> bool {
+        first == "module_path" || self.outer.variables.contains(first)
+    }
+
     /// Whether a name means something without any node.
     fn known(&self, first: &str) -> bool {
-        first == "module_path"
-            || self.outer.any_variable
-            || self.outer.variables.contains(first)
-            || self.library.knows(first)
+        self.variable(first) || self.outer.any_variable || self.library.knows(first)
     }
 
     /// The traversal with the id in it put right.

@@ -78,9 +78,7 @@ impl Stager<'_> {
         }
         if let Some(broken) = missing.broken {
             diagnostic = diagnostic.with_hint(format!("what was imported could not be used: {broken}"));
-        } else if self.mode == super::Mode::Validate
-            && subject.module.environment.is_unfetched(namespace)
-        {
+        } else if self.mode == super::Mode::Validate && subject.module.environment.is_unfetched(namespace) {
             // The import could not be read here; on the machine that runs this it may be.
             diagnostic.severity = language_syntax::Severity::Warning;
         }

@@ -119,7 +119,11 @@ impl Stager<'_> {
             match (field, item) {
                 (Some(field), _) => value = field,
                 (None, Value::Object(_) | Value::Target(_)) => {
-                    tracing::warn!(node = subject.node().id, id = block.id, "specified id not found in collection item");
+                    tracing::warn!(
+                        node = subject.node().id,
+                        id = block.id,
+                        "specified id not found in collection item"
+                    );
                 }
                 (None, _) => {}
             }

@@ -35,7 +35,10 @@ impl Stager<'_> {
             Some(texts) if same => texts,
             _ => {
                 let directory = self.engine.options.storage_path.join(node.global_id());
-                match arguments.fetch(&self.engine.options, directory, &node.id, &subject.module.environment.module_path).await {
+                match arguments
+                    .fetch(&self.engine.options, directory, &node.id, &subject.module.environment.module_path)
+                    .await
+                {
                     Ok(texts) => texts,
                     Err(error) => return self.unfetched(subject, live, arguments, error),
                 }
@@ -64,7 +67,13 @@ impl Stager<'_> {
             && current.broken.is_none()
         {
             self.provide(subject, current.clone());
-            let kept = StagedImport { body: arguments.encode(), arguments, imported: None, module: None, problem: Some(broken.clone()) };
+            let kept = StagedImport {
+                body: arguments.encode(),
+                arguments,
+                imported: None,
+                module: None,
+                problem: Some(broken.clone()),
+            };
             return Ok((Change::Import(Box::new(kept)), Object::default()));
         }
         let imported = Arc::new(Imported {

@@ -13,8 +13,8 @@ use language_eval::{Arguments, Exports, Invalid, Validate, Value};
 use runtime::{LoadError, Options, Runtime, Sources, Texts};
 use sdk_component::host::Host;
 use sdk_component::{
-    BoxFuture, Component, Context, Definition, MemoryHttp, Problem, Service, ServiceDefinition, Stability, Stop, Stopped,
-    Update,
+    BoxFuture, Component, Context, Definition, MemoryHttp, Problem, Service, ServiceDefinition, Stability, Stop,
+    Stopped, Update,
 };
 
 thread_local! {

@@ -48,10 +48,7 @@ async fn what_a_component_says_of_itself_counts() {
 
 #[tokio::test(start_paused = true)]
 async fn a_module_is_as_healthy_as_what_is_in_it() {
-    let running = Running::new(
-        "declare \"m\" {\n  test.pass \"p\" { input = 1 }\n}\nm \"x\" { }",
-    )
-    .await;
+    let running = Running::new("declare \"m\" {\n  test.pass \"p\" { input = 1 }\n}\nm \"x\" { }").await;
     assert_eq!(running.health("m.x"), "healthy started custom component");
     context("m.x/test.pass.p").unhealthy("no luck");
     assert_eq!(running.health("m.x"), "unhealthy m.x/test.pass.p is unhealthy: no luck");

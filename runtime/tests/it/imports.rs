@@ -60,7 +60,11 @@ async fn a_file_is_followed() {
     std::fs::write(&path, TWICE.replace("* 2", "* 3")).unwrap();
     wait_for(|| running.exports("test.pass.out").contains("12")).await;
     std::fs::write(&path, "declare").unwrap();
-    wait_for(|| running.metrics.value("alloy_component_controller_running_components", &[("health_type", "unhealthy")]) == Some(1.0)).await;
+    wait_for(|| {
+        running.metrics.value("alloy_component_controller_running_components", &[("health_type", "unhealthy")])
+            == Some(1.0)
+    })
+    .await;
     assert!(running.exports("test.pass.out").contains("12"));
     std::fs::write(&path, TWICE).unwrap();
     wait_for(|| running.exports("test.pass.out").contains("value: 8")).await;

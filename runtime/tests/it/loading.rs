@@ -159,3 +159,16 @@ test.pass "a" { input = string.x.v }
     running.reload("").await.unwrap();
     assert_eq!(journal(), ["logging info", "stop test.pass.a"], "without its block the service has its defaults again");
 }
+
+#[tokio::test(start_paused = true)]
+async fn functions_of_the_library_have_gates_and_old_names() {
+    let text = "test.pass \"a\" { input = coalesce(concat([1], [2])[1], array.group_by([], \"k\", false)) }";
+    assert_eq!(
+        refused(text).await,
+        "config.alloy:1:34: this stdlib function is deprecated; please refer to the documentation for updated usage and \
+         alternatives (use array.concat)\n\
+         config.alloy:1:55: array.group_by is at stability level \"experimental\", which is below the minimum allowed \
+         stability level \"generally-available\". Use --stability.level command-line flag to enable \"experimental\" features"
+    );
+    Running::with(experimental(), text).await;
+}

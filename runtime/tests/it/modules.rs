@@ -44,7 +44,10 @@ async fn a_custom_component_is_a_module_with_arguments_and_exports() {
 #[tokio::test(start_paused = true)]
 async fn arguments_are_checked_where_the_component_is_used() {
     for (text, told) in [
-        ("math \"one\" { }", "config.alloy:19:1: missing required argument \"n\" to module (it is declared at config.alloy:3:3)"),
+        (
+            "math \"one\" { }",
+            "config.alloy:19:1: missing required argument \"n\" to module (it is declared at config.alloy:3:3)",
+        ),
         (
             "math \"one\" {\n  n = 1\n  mm = 2\n}",
             "config.alloy:21:3: unrecognized attribute name \"mm\" (did you mean \"m\"?)",
@@ -64,7 +67,10 @@ async fn arguments_are_checked_where_the_component_is_used() {
 #[tokio::test(start_paused = true)]
 async fn names_inside_a_module_are_its_own() {
     for (text, told) in [
-        ("declare \"a\" {\n  logging { }\n}\na \"x\" { }", "config.alloy:2:3: logging block not allowed inside a module"),
+        (
+            "declare \"a\" {\n  logging { }\n}\na \"x\" { }",
+            "config.alloy:2:3: logging block not allowed inside a module",
+        ),
         (
             "declare \"a\" {\n  http { }\n}\na \"x\" { }",
             "config.alloy:2:3: service blocks not allowed inside a module: \"http\"",
@@ -83,7 +89,10 @@ async fn names_inside_a_module_are_its_own() {
             "declare \"a\" {\n  argument \"n\" { }\n  argument \"n\" { }\n}\na \"x\" { n = 1 }",
             "config.alloy:3:3: block argument.n already declared at config.alloy:2:3",
         ),
-        ("declare \"a\" {\n  b \"x\" { }\n}\ndeclare \"b\" {\n  a \"x\" { }\n}", "config.alloy:1:1: cycle: declare.a, declare.b"),
+        (
+            "declare \"a\" {\n  b \"x\" { }\n}\ndeclare \"b\" {\n  a \"x\" { }\n}",
+            "config.alloy:1:1: cycle: declare.a, declare.b",
+        ),
     ] {
         let found = refused(text).await;
         assert!(found.starts_with(told), "{text}: {found}");
@@ -139,7 +148,8 @@ async fn a_fault_deep_inside_a_module_refuses_the_whole_reload() {
     let text = format!("{MATH}\ntest.pass \"a\" {{ input = 1 }}\nmath \"one\" {{ n = 1 }}");
     let running = Running::new(&text).await;
     journal();
-    let changed = text.replace("input = 1 }", "input = 2 }").replace("input = argument", "other = \"fail\"\n input = argument");
+    let changed =
+        text.replace("input = 1 }", "input = 2 }").replace("input = argument", "other = \"fail\"\n input = argument");
     let error = running.reload(&changed).await.unwrap_err();
     assert!(error.contains("other cannot be had"), "{error}");
     assert_eq!(journal(), [""; 0]);
@@ -179,10 +189,7 @@ async fn each_item_is_a_module_that_sees_its_surroundings() {
         running.host.component("foreach.f").unwrap().created_module_ids,
         ["foreach.f/foreach_1_1", "foreach.f/foreach_2_1"]
     );
-    assert_eq!(
-        running.exports("foreach.f/foreach_2_1/test.pass.p"),
-        r#"[Attribute { name: "output", value: 102 }]"#
-    );
+    assert_eq!(running.exports("foreach.f/foreach_2_1/test.pass.p"), r#"[Attribute { name: "output", value: 102 }]"#);
     journal();
     publish("test.pass.base", 200i64);
     settle().await;
@@ -224,9 +231,18 @@ async fn ids_of_items() {
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_foreach() {
     for (text, told) in [
-        ("foreach \"f\" {\n  collection = [1]\n  var = \"i\"\n}", "config.alloy:1:1: Failed to build component: the block template is missing in the foreach block"),
-        ("foreach \"f\" {\n  var = \"i\"\n  template { }\n}", "config.alloy:1:1: missing required attribute \"collection\""),
-        ("foreach \"f\" {\n  collection = \"abc\"\n  var = \"i\"\n  template { }\n}", "config.alloy:2:16: \"abc\" should be array, got string"),
+        (
+            "foreach \"f\" {\n  collection = [1]\n  var = \"i\"\n}",
+            "config.alloy:1:1: Failed to build component: the block template is missing in the foreach block",
+        ),
+        (
+            "foreach \"f\" {\n  var = \"i\"\n  template { }\n}",
+            "config.alloy:1:1: missing required attribute \"collection\"",
+        ),
+        (
+            "foreach \"f\" {\n  collection = \"abc\"\n  var = \"i\"\n  template { }\n}",
+            "config.alloy:2:16: \"abc\" should be array, got string",
+        ),
         (
             "foreach \"f\" {\n  collection = [1]\n  var = \"i\"\n  template {\n    test.pass \"m\" { input = j }\n  }\n}",
             "config.alloy:5:29: component \"j\" does not exist or is out of scope",

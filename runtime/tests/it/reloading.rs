@@ -16,12 +16,16 @@ async fn a_refused_reload_leaves_everything_as_it_was() {
         (r#"test.pass "a" { input = 2 "#, "config.alloy:1:27: expected }, got EOF"),
         (r#"test.pass "a" { input = nothing }"#, "does not exist or is out of scope"),
         ("test.pass \"a\" { input = 2 }\ntest.pass \"z\" {\n  input = 1\n  other = \"fail\"\n}", "other cannot be had"),
-        ("test.pass \"a\" { input = 2 }\ntest.pass \"b\" {\n  input = test.pass.a.output + 10\n  other = \"fail\"\n}", "other cannot be had"),
+        (
+            "test.pass \"a\" { input = 2 }\ntest.pass \"b\" {\n  input = test.pass.a.output + 10\n  other = \"fail\"\n}",
+            "other cannot be had",
+        ),
         ("test.pass \"a\" { input = \"x\" }\ntest.pass \"b\" {\n  input = test.pass.a.output + 10\n}", "should be"),
     ] {
         let error = running.reload(text).await.unwrap_err();
         assert!(error.contains(told), "{text}: {error}");
-        let built: Vec<String> = journal().into_iter().filter(|event| !event.starts_with("build test.pass.z")).collect();
+        let built: Vec<String> =
+            journal().into_iter().filter(|event| !event.starts_with("build test.pass.z")).collect();
         assert_eq!(built, [""; 0], "{text}");
         assert_eq!(running.metrics.value("alloy_config_last_load_successful", &[]), Some(0.0));
         assert!(running.host.last_load().unwrap().error.is_some());
