@@ -5,6 +5,7 @@ mod forward;
 mod relabel;
 mod remote_write;
 mod rewrite;
+mod scrape;
 #[cfg(test)]
 mod testing;
 
@@ -15,4 +16,5 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
     Definition::of::<relabel::Relabel>(),
     Definition::of::<remote_write::RemoteWrite>(),
+    Definition::of::<scrape::Scrape>(),
 ];

@@ -67,6 +67,16 @@ impl Peer {
         Peer { address, shared, _scope: scope }
     }
 
+    /// Puts the server's address where the script says `@self@`, and times where it says `@now…@`.
+    pub(crate) fn say_own_address(&self) {
+        let mut script = self.shared.script.lock().unwrap_or_else(PoisonError::into_inner);
+        for answer in &mut script.0 {
+            for (_, value) in &mut answer.headers {
+                *value = value.replace("@self@", &format!("http://{}", self.address));
+            }
+        }
+    }
+
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -86,6 +96,22 @@ impl Peer {
         let waited = tokio::time::timeout(Duration::from_secs(20), enough).await;
         waited.unwrap_or_else(|_| panic!("asked {} times, not {count}", self.asked().len()))
     }
+}
+
+/// `@now-5250@` is the time of serving less 5250 ms, `@now_s-5@` is less 5 s and in seconds.
+fn timed(body: Vec<u8>) -> Vec<u8> {
+    let Ok(mut text) = String::from_utf8(body.clone()) else { return body };
+    while let Some(start) = text.find("@now") {
+        let Some(end) = text[start + 1..].find('@') else { return body };
+        let word = text[start + 4..start + 1 + end].to_owned();
+        let now = base_sys::clock::now_ms();
+        let time = match word.strip_prefix("_s") {
+            Some(offset) => now / 1000 + offset.parse::<i64>().unwrap_or(0),
+            None => now + word.parse::<i64>().unwrap_or(0),
+        };
+        text.replace_range(start..start + 2 + end, &time.to_string());
+    }
+    text.into_bytes()
 }
 
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
@@ -125,6 +151,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
         shared.asked.lock().unwrap_or_else(PoisonError::into_inner).push(Asked { path, headers, body });
         shared.arrived.notify_waiters();
         tokio::time::sleep(answer.delay).await;
+        let answer = Answer { body: timed(answer.body), ..answer };
         if answer.status == 0 {
             return None;
         }

@@ -1,0 +1,229 @@
+//! `prometheus.scrape`: gets pages of metrics from targets.
+
+mod arguments;
+mod fetch;
+mod metrics;
+mod page;
+mod scraper;
+mod target;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use language_eval::{BodyNode, Value};
+use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
+use tokio::sync::watch;
+use xxhash_rust::xxh64::xxh64;
+
+use crate::forward::Forward;
+use arguments::ScrapeArguments;
+use fetch::Fetcher;
+use metrics::Metrics;
+use page::Rules;
+use scraper::{Manner, Order, Scraper, Status};
+use target::Target;
+
+/// New sets of targets are taken up at most this often; the first one at once.
+const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+/// Nothing longer is read as the name of this host.
+const MAX_HOST_NAME: usize = 4096;
+
+/// The component.
+pub struct Scrape {
+    context: Context,
+    forward: Arc<Forward>,
+    metrics: Arc<Metrics>,
+    wanted: watch::Sender<Arc<ScrapeArguments>>,
+    loops: Mutex<BTreeMap<u64, Loop>>,
+}
+
+/// A target and its task.
+struct Loop {
+    target: Target,
+    orders: watch::Sender<Order>,
+    status: Arc<Mutex<Status>>,
+    retired: bool,
+}
+
+impl Component for Scrape {
+    const NAME: &'static str = "prometheus.scrape";
+
+    type Arguments = ScrapeArguments;
+    type Exports = ();
+
+    fn build(context: &Context, arguments: ScrapeArguments) -> Result<Scrape, Problem> {
+        manner(context, &arguments)?;
+        let job = job(context, &arguments);
+        Ok(Scrape {
+            context: context.clone(),
+            forward: Arc::new(Forward::new(context.metrics(), arguments.forward_to.clone())),
+            metrics: Arc::new(Metrics::new(context.metrics(), &job)),
+            wanted: watch::Sender::new(Arc::new(arguments)),
+            loops: Mutex::default(),
+        })
+    }
+
+    fn update(&self, arguments: ScrapeArguments) -> Result<Update, Problem> {
+        manner(&self.context, &arguments)?;
+        let (wanted, forward) = (self.wanted.clone(), self.forward.clone());
+        Ok(Update::then(move || {
+            forward.replace(arguments.forward_to.clone());
+            wanted.send_replace(Arc::new(arguments));
+        }))
+    }
+
+    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
+        let seed = seed(&self.context);
+        let mut wanted = self.wanted.subscribe();
+        loop {
+            let arguments = wanted.borrow_and_update().clone();
+            self.sync(&arguments, &stop, seed)?;
+            let next = async {
+                tokio::time::sleep(SYNC_INTERVAL).await;
+                wanted.changed().await
+            };
+            tokio::select! {
+                () = stop.stopped() => break,
+                changed = next => if changed.is_err() { break },
+            }
+        }
+        Ok(())
+    }
+
+    fn describe(&self) -> Description {
+        let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        Description { debug_info: loops.values().filter(|one| !one.retired).map(Loop::describe).collect() }
+    }
+}
+
+impl Scrape {
+    /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone.
+    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<(), Stopped> {
+        let job = job(&self.context, arguments);
+        let mut targets: HashMap<u64, Target> = HashMap::new();
+        for found in &arguments.targets {
+            match Target::new(found, arguments, &job) {
+                Ok(target) => {
+                    targets.insert(target.hash, target);
+                }
+                Err(error) => {
+                    self.metrics.sync_failed.inc();
+                    tracing::error!(err = error, target = ?found, "creating target failed");
+                }
+            }
+        }
+        let mut manner = manner(&self.context, arguments).map_err(|problem| Stopped(problem.to_string()))?;
+        if arguments.target_limit > 0 && targets.len() as u64 > arguments.target_limit {
+            self.metrics.exceeded_target_limit.inc();
+            let (count, limit) = (targets.len(), arguments.target_limit);
+            manner.forbidden = Some(format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
+        }
+        self.metrics.syncs.inc();
+        self.metrics.reloads.inc();
+        self.metrics.targets.set_u64(targets.len() as u64);
+        self.metrics.pool_targets.set_u64(targets.len() as u64);
+        self.metrics.pool_limit.set_u64(arguments.target_limit);
+
+        let manner = Arc::new(manner);
+        let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
+        loops.retain(|_, one| !one.orders.is_closed());
+        for (hash, one) in loops.iter_mut() {
+            match targets.remove(hash) {
+                Some(target) if target == one.target => {
+                    one.retired = false;
+                    one.orders.send_replace(Order::Scrape(manner.clone()));
+                }
+                other => {
+                    if let Some(target) = other {
+                        targets.insert(*hash, target);
+                    }
+                    if !std::mem::replace(&mut one.retired, true) {
+                        one.orders.send_replace(Order::Retire);
+                    }
+                }
+            }
+        }
+        for (hash, target) in targets {
+            let (orders, receiver) = watch::channel(Order::Scrape(manner.clone()));
+            let status = Arc::new(Mutex::new(Status { health: "unknown", ..Status::default() }));
+            let scraper = Scraper {
+                target: target.clone(),
+                orders: receiver,
+                forward: self.forward.clone(),
+                metrics: self.metrics.clone(),
+                status: status.clone(),
+                seed,
+            };
+            drop(self.context.spawn(stop, scraper.run()));
+            loops.insert(hash, Loop { target, orders, status, retired: false });
+        }
+        Ok(())
+    }
+}
+
+impl Loop {
+    fn describe(&self) -> BodyNode {
+        let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let text = |name: &str, value: &str| BodyNode::Attribute { name: name.to_owned(), value: Value::from(value) };
+        let labels = self.target.labels.iter().map(|(name, value)| (name, Value::from(value)));
+        let scraped = rfc3339(status.last_scrape);
+        BodyNode::Block {
+            name: "target".to_owned(),
+            label: None,
+            body: vec![
+                text("job", self.target.labels.get("job").unwrap_or("")),
+                text("url", &self.target.url),
+                text("health", status.health),
+                BodyNode::Attribute { name: "labels".to_owned(), value: Value::Object(labels.collect()) },
+                text("last_error", &status.last_error),
+                text("last_scrape", &scraped),
+                text("last_scrape_duration", &base_stdx::GoDuration::from(status.last_duration).to_string()),
+            ],
+        }
+    }
+}
+
+/// How all targets are scraped; fails on what only this component can check.
+fn manner(context: &Context, arguments: &ScrapeArguments) -> Result<Manner, Problem> {
+    Ok(Manner {
+        fetcher: Fetcher::new(arguments, context.memory_http().clone())?,
+        rules: Rules {
+            target: sdk_labels::Labels::empty(),
+            honor_labels: arguments.honor_labels,
+            honor_timestamps: arguments.honor_timestamps,
+            track_timestamps: arguments.track_timestamps_staleness,
+            utf8_names: arguments.metric_name_validation_scheme == "utf8",
+            sample_limit: arguments.sample_limit,
+            label_limit: arguments.label_limit,
+            label_name_length_limit: arguments.label_name_length_limit,
+            label_value_length_limit: arguments.label_value_length_limit,
+        },
+        extra_metrics: arguments.extra_metrics,
+        forbidden: None,
+    })
+}
+
+fn job(context: &Context, arguments: &ScrapeArguments) -> String {
+    match arguments.job_name.as_str() {
+        "" => context.local_id().to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Two collectors that scrape the same targets do it at different times.
+fn seed(context: &Context) -> u64 {
+    let host = base_sys::fs::read_text_bounded(Path::new("/proc/sys/kernel/hostname"), MAX_HOST_NAME);
+    xxh64(format!("{} {}", host.unwrap_or_default(), context.id()).as_bytes(), 0)
+}
+
+/// The time as the web API prints times; that of the year 1 means never, as in Go.
+fn rfc3339(ns: i64) -> String {
+    match jiff::Timestamp::from_nanosecond(i128::from(ns)) {
+        Ok(time) if ns > 0 => time.to_string(),
+        _ => "0001-01-01T00:00:00Z".to_owned(),
+    }
+}

@@ -1,0 +1,280 @@
+//! One target, again and again.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base_stdx::PrometheusDuration;
+use base_sys::clock;
+use sdk_signals::{SampleBatch, Samples, Times};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::fetch::Fetcher;
+use super::metrics::Metrics;
+use super::page::{Limit, Page, Rules};
+use super::target::Target;
+use crate::forward::Forward;
+
+/// Timestamps this close to the schedule are put on it: they compress better. Never more than a hundredth of the interval.
+const ALIGNMENT: Duration = Duration::from_millis(2);
+
+const REPORT: [&str; 5] = [
+    "up",
+    "scrape_duration_seconds",
+    "scrape_samples_scraped",
+    "scrape_samples_post_metric_relabeling",
+    "scrape_series_added",
+];
+const EXTRA_REPORT: [&str; 3] = ["scrape_timeout_seconds", "scrape_sample_limit", "scrape_body_size_bytes"];
+
+/// How to scrape; the same for all targets of a component but for the rules' target labels.
+pub(crate) struct Manner {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) rules: Rules,
+    pub(crate) extra_metrics: bool,
+    /// Why no target may be scraped.
+    pub(crate) forbidden: Option<String>,
+}
+
+/// What a target's task is told.
+#[derive(Clone)]
+pub(crate) enum Order {
+    Scrape(Arc<Manner>),
+    /// The target is gone: tell the end of its series, unless it comes back soon.
+    Retire,
+}
+
+/// What a target's task tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    pub(crate) health: &'static str,
+    pub(crate) last_error: String,
+    /// Nanoseconds since 1970; 0 for never.
+    pub(crate) last_scrape: i64,
+    pub(crate) last_duration: Duration,
+}
+
+pub(crate) struct Scraper {
+    pub(crate) target: Target,
+    pub(crate) orders: watch::Receiver<Order>,
+    pub(crate) forward: Arc<Forward>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) status: Arc<Mutex<Status>>,
+    pub(crate) seed: u64,
+}
+
+/// What the report says of a scrape.
+struct Report {
+    up: bool,
+    duration: Duration,
+    scraped: u64,
+    kept: u64,
+    added: u64,
+    body_bytes: f64,
+}
+
+impl Scraper {
+    /// Scrapes until the orders end, or until the target has been gone for good.
+    pub(crate) async fn run(mut self) {
+        let Order::Scrape(mut manner) = self.orders.borrow_and_update().clone() else { return };
+        let mut page = self.page(&manner);
+        let first = Instant::now() + self.target.offset(clock::now_ns(), self.seed);
+        let mut ticks = tokio::time::interval_at(first, self.target.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let schedule_ms = clock::now_ms() + first.duration_since(Instant::now()).as_millis() as i64;
+        let mut last: Option<Instant> = None;
+        let mut ever = false;
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.orders.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let order = self.orders.borrow_and_update().clone();
+                    match order {
+                        Order::Scrape(new) => {
+                            if new.rules != manner.rules || new.extra_metrics != manner.extra_metrics {
+                                let alive = page.is_alive();
+                                page.forget_texts();
+                                if new.extra_metrics != manner.extra_metrics {
+                                    if alive {
+                                        self.forward(page.ended(clock::now_ms()), None).await;
+                                    }
+                                    page = self.page(&new);
+                                }
+                            }
+                            manner = new;
+                        }
+                        Order::Retire => {
+                            if !self.retire(&mut page, ever, &mut ticks).await {
+                                return;
+                            }
+                        }
+                    }
+                }
+                due = ticks.tick() => {
+                    if let Some(last) = last {
+                        let interval = PrometheusDuration(self.target.interval.as_millis() as i64).to_string();
+                        self.metrics.interval_length.with(&[&interval]).observe((due - last).as_secs_f64());
+                    }
+                    last = Some(due);
+                    ever = true;
+                    let time = self.aligned(schedule_ms, clock::now_ms());
+                    self.scrape(&manner, &mut page, time).await;
+                }
+            }
+        }
+    }
+
+    /// Waits whether the target comes back; if not, tells the end of its series, dated to the first scrape that was missed.
+    /// True when it has come back.
+    async fn retire(&mut self, page: &mut Page, ever: bool, ticks: &mut tokio::time::Interval) -> bool {
+        if !ever {
+            return false;
+        }
+        let missed = tokio::select! {
+            _ = ticks.tick() => clock::now_ms(),
+            changed = self.orders.changed() => {
+                self.orders.mark_changed();
+                return changed.is_ok();
+            }
+        };
+        let gone = async {
+            ticks.tick().await;
+            tokio::time::sleep(self.target.interval / 10).await;
+        };
+        tokio::select! {
+            () = gone => {}
+            changed = self.orders.changed() => {
+                self.orders.mark_changed();
+                return changed.is_ok();
+            }
+        }
+        let mut ended = page.ended(missed);
+        let report = ended.series.len() - ended.values.len();
+        ended.values.extend(std::iter::repeat_n(sdk_signals::STALE, report));
+        self.forward(ended, None).await;
+        false
+    }
+
+    fn page(&self, manner: &Manner) -> Page {
+        let extra = if manner.extra_metrics { &EXTRA_REPORT[..] } else { &[] };
+        let report: Vec<&str> = REPORT.iter().chain(extra).copied().collect();
+        Page::new(&self.target.labels, &report)
+    }
+
+    /// The time of a scrape in milliseconds: that of the schedule, if it is nearly met.
+    fn aligned(&self, first_ms: i64, now_ms: i64) -> i64 {
+        let interval = self.target.interval.as_millis().max(1) as i64;
+        let tolerance = ALIGNMENT.min(self.target.interval / 100).as_millis() as i64;
+        let off = (now_ms - first_ms).rem_euclid(interval);
+        match off {
+            off if off <= tolerance => now_ms - off,
+            off if interval - off <= tolerance => now_ms + interval - off,
+            _ => now_ms,
+        }
+    }
+
+    async fn scrape(&self, manner: &Manner, page: &mut Page, time: i64) {
+        let start = Instant::now();
+        let fetched = match &manner.forbidden {
+            Some(reason) => Err(super::fetch::Unfetched { reason: reason.clone(), too_large: false }),
+            None => manner.fetcher.fetch(&self.target).await,
+        };
+        let mut report = Report { up: false, duration: Duration::ZERO, scraped: 0, kept: 0, added: 0, body_bytes: 0.0 };
+        let (samples, error) = match fetched {
+            Err(error) => {
+                if error.too_large {
+                    self.metrics.exceeded_body_size.inc();
+                    report.body_bytes = -1.0;
+                }
+                (page.ended(time), Some(error.reason))
+            }
+            Ok(fetched) => {
+                report.body_bytes = fetched.body.len() as f64;
+                // Labels of the target are part of the rules, but each target has its own.
+                match page.read(&fetched.body, fetched.format, &self.rules(manner), time) {
+                    Ok(scraped) => {
+                        self.metrics.duplicates.add(scraped.duplicates);
+                        self.metrics.out_of_bounds.add(scraped.out_of_bounds);
+                        report = Report {
+                            up: true,
+                            scraped: scraped.scraped,
+                            kept: scraped.scraped,
+                            added: scraped.added,
+                            ..report
+                        };
+                        (scraped.samples, None)
+                    }
+                    Err(failure) => {
+                        match failure.limit {
+                            Some(Limit::Samples) => self.metrics.exceeded_samples.inc(),
+                            Some(Limit::Labels) => self.metrics.exceeded_label_limits.inc(),
+                            None => {}
+                        }
+                        (report.scraped, report.kept, report.added) = (failure.scraped, failure.kept, failure.added);
+                        (page.ended(time), Some(failure.reason))
+                    }
+                }
+            }
+        };
+        report.duration = start.elapsed();
+        self.metrics.scrape_duration.observe(report.duration.as_secs_f64());
+        self.tell(&error, report.duration);
+        self.forward(samples, Some((report, manner, time))).await;
+    }
+
+    fn rules(&self, manner: &Manner) -> Rules {
+        Rules { target: self.target.labels.clone(), ..manner.rules.clone() }
+    }
+
+    fn tell(&self, error: &Option<String>, duration: Duration) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(error) = error
+            && status.health != "down"
+        {
+            tracing::warn!(target = self.target.url, err = error, "scrape failed");
+        }
+        *status = Status {
+            health: if error.is_none() { "up" } else { "down" },
+            last_error: error.clone().unwrap_or_default(),
+            last_scrape: clock::now_ns(),
+            last_duration: duration,
+        };
+    }
+
+    /// Fills in the report and hands the batch on.
+    async fn forward(&self, mut samples: Samples, report: Option<(Report, &Manner, i64)>) {
+        if let Some((report, manner, time)) = report {
+            samples.values.extend([
+                f64::from(u8::from(report.up)),
+                report.duration.as_secs_f64(),
+                report.scraped as f64,
+                report.kept as f64,
+                report.added as f64,
+            ]);
+            if manner.extra_metrics {
+                let timeout = self.target.timeout.as_secs_f64();
+                samples.values.extend([timeout, manner.rules.sample_limit as f64, report.body_bytes]);
+            }
+            if let Times::Each(times) = &mut samples.times {
+                times.resize(samples.values.len(), time);
+            }
+        } else {
+            // Only ends of series: the report says nothing.
+            let kept = samples.values.len();
+            if kept < samples.series.len() {
+                samples.series = samples.series[..kept].into();
+            }
+        }
+        if samples.values.is_empty() {
+            return;
+        }
+        match self.forward.consume(SampleBatch::new(samples)).await {
+            // A scrape keeps no position: what was lost comes again with the next one.
+            Ok(delivery) => delivery.detach(),
+            Err(refused) => tracing::warn!(target = self.target.url, err = %refused, "scraped samples were not taken"),
+        }
+    }
+}
