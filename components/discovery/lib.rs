@@ -1,8 +1,9 @@
 //! discovery.*.
 
+mod docker;
 mod relabel;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<relabel::Relabel>()];
+pub const COMPONENTS: &[Definition] = &[Definition::of::<docker::Docker>(), Definition::of::<relabel::Relabel>()];

@@ -1,9 +1,14 @@
 //! loki.*.
 
 mod echo;
+mod source;
 mod write;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<echo::Echo>(), Definition::of::<write::Write>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<echo::Echo>(),
+    Definition::of::<source::docker::Docker>(),
+    Definition::of::<write::Write>(),
+];
