@@ -4,7 +4,6 @@
 use language_syntax::Span;
 use language_syntax::ast::{Block, Body, Expr, ExprKind, Ident, Statement};
 
-use crate::scope::Scope;
 use crate::stdlib::{self, FunctionInfo};
 
 /// A chain of names as written: `loki.write.default.receiver`.
@@ -35,6 +34,17 @@ impl Traversal {
     /// The names, joined by dots.
     pub fn text(&self) -> String {
         self.names.iter().map(|name| name.name.as_str()).collect::<Vec<_>>().join(".")
+    }
+
+    /// The function of the standard library that this names, where nothing else has its first name. Only a full name
+    /// counts: a namespace alone, as a value, is no use of its functions.
+    pub fn function(&self) -> Option<FunctionUse> {
+        let first = &self.names[0];
+        let named = self.names.get(1).and_then(|second| {
+            let function = stdlib::info(&format!("{}.{}", first.name, second.name))?;
+            Some(FunctionUse { function, span: first.span.to(second.span) })
+        });
+        named.or_else(|| stdlib::info(&first.name).map(|function| FunctionUse { function, span: first.span }))
     }
 
     /// Every dotted prefix, the shortest first: the first of them that is a node's id is what the traversal means.
@@ -70,26 +80,6 @@ pub fn body_references(body: &Body) -> Vec<Traversal> {
         }
     }
     found
-}
-
-/// The functions of the standard library among these, unless a name of the scope stands before them. Only full names
-/// count: a namespace alone, as a value, is no use of its functions.
-pub fn function_uses<'t>(traversals: &'t [Traversal], scope: &'t Scope) -> impl Iterator<Item = FunctionUse> + 't {
-    traversals.iter().filter_map(|traversal| {
-        let first = &traversal.names[0];
-        if scope.sets(&first.name) {
-            return None;
-        }
-        let (name, last) = match traversal.names.get(1) {
-            Some(second) => (format!("{}.{}", first.name, second.name), second),
-            None => (first.name.clone(), first),
-        };
-        let (function, last) = match stdlib::info(&name) {
-            Some(function) => (function, last),
-            None => (stdlib::info(&first.name)?, first),
-        };
-        Some(FunctionUse { function, span: first.span.to(last.span) })
-    })
 }
 
 fn collect(expr: &Expr, found: &mut Vec<Traversal>) {
@@ -161,12 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_found_unless_a_component_has_their_name() {
-        let found = traversals("array.combine_maps(concat([]), string.format(\"\"))");
-        let names: Vec<&str> = function_uses(&found, &Scope::new()).map(|found| found.function.name).collect();
-        assert_eq!(names, ["array.combine_maps", "concat", "string.format"]);
-        let mut scope = Scope::new();
-        scope.set("array.x", crate::Value::Null).unwrap();
-        assert_eq!(function_uses(&found, &scope).count(), 2);
+    fn functions_are_known_by_their_full_names() {
+        let found = traversals("array.combine_maps(concat([]), string.format(\"\"), string, a.b)");
+        let names: Vec<Option<&str>> =
+            found.iter().map(|found| found.function().map(|found| found.function.name)).collect();
+        assert_eq!(names, [Some("array.combine_maps"), Some("concat"), Some("string.format"), None, None]);
     }
 }

@@ -4,17 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use base_stdx::nearest;
-use language_eval::{Scope, stdlib};
-use language_syntax::{Diagnostic, Diagnostics, Span, ast};
+use language_eval::references::FunctionUse;
+use language_eval::{Scope, Traversal, body_references, stdlib};
+use language_syntax::{Diagnostic, Diagnostics, ast};
 use sdk_component::Stability;
 
 use super::{Catalogue, Names, NodeKind, Outer, PlannedNode};
-
-/// `a.b.c` as written, up to the first index or call.
-pub(super) struct Traversal<'a> {
-    pub parts: Vec<&'a str>,
-    pub span: Span,
-}
 
 /// Fills `references`, `requires` and `outer_references` of all nodes; returns all outer references together.
 pub(super) fn connect(
@@ -106,26 +101,17 @@ impl Resolver<'_> {
     }
 
     fn body(&self, node: &PlannedNode, body: &ast::Body, found: &mut Found, diagnostics: &mut Diagnostics) {
-        let mut traversals = Vec::new();
-        in_body(body, &mut traversals);
-        for traversal in traversals {
-            let first = traversal.parts[0];
-            let mut id = String::new();
-            let hit = traversal.parts.iter().any(|part| {
-                if !id.is_empty() {
-                    id.push('.');
-                }
-                id.push_str(part);
-                self.by_id.contains_key(&id) || self.outer.ids.contains(&id)
-            });
-            if hit {
+        for traversal in body_references(body) {
+            let first = traversal.names[0].name.as_str();
+            let id = traversal.prefixes().find(|id| self.by_id.contains_key(id) || self.outer.ids.contains(id));
+            if let Some(id) = id {
                 match self.by_id.get(&id) {
                     Some(index) => found.references.insert(*index),
                     None => found.outer.insert(id),
                 };
             } else if !self.known(first) {
-                let message = format!("component \"{}\" does not exist or is out of scope", traversal.parts.join("."));
-                let diagnostic = Diagnostic::error(traversal.span.in_source(&node.block.source), message);
+                let message = format!("component \"{}\" does not exist or is out of scope", traversal.text());
+                let diagnostic = Diagnostic::error(traversal.span().in_source(&node.block.source), message);
                 diagnostics.push(match self.similar(&traversal) {
                     Some(near) => diagnostic.with_hint(format!("did you mean \"{near}\"?")),
                     None => diagnostic,
@@ -138,10 +124,9 @@ impl Resolver<'_> {
     }
 
     /// Says so when a function of the standard library has a newer name, or may not be used; true if it may not.
-    fn function(&self, node: &PlannedNode, traversal: &Traversal<'_>, diagnostics: &mut Diagnostics) -> bool {
-        let name = &traversal.parts[..traversal.parts.len().min(2)].join(".");
-        let Some(function) = stdlib::info(name).or_else(|| stdlib::info(traversal.parts[0])) else { return false };
-        let location = traversal.span.in_source(&node.block.source);
+    fn function(&self, node: &PlannedNode, traversal: &Traversal, diagnostics: &mut Diagnostics) -> bool {
+        let Some(FunctionUse { function, span }) = traversal.function() else { return false };
+        let location = span.in_source(&node.block.source);
         if let Some(new) = function.replaced_by {
             diagnostics.push(Diagnostic::warning(location.clone(), stdlib::DEPRECATED).with_hint(format!("use {new}")));
         }
@@ -166,7 +151,7 @@ impl Resolver<'_> {
     }
 
     /// The traversal with the id in it put right.
-    fn similar(&self, traversal: &Traversal<'_>) -> Option<String> {
+    fn similar(&self, traversal: &Traversal) -> Option<String> {
         let ids: HashSet<&str> = self
             .nodes
             .iter()
@@ -177,69 +162,13 @@ impl Resolver<'_> {
         let mut ids: Vec<&str> = ids.into_iter().collect();
         ids.sort_unstable();
         // Longer ids first: they say more.
-        (1..=traversal.parts.len()).rev().find_map(|length| {
-            let (head, rest) = traversal.parts.split_at(length);
+        let names: Vec<&str> = traversal.names.iter().map(|name| name.name.as_str()).collect();
+        (1..=names.len()).rev().find_map(|length| {
+            let (head, rest) = names.split_at(length);
             let same_length = ids.iter().copied().filter(|id| id.split('.').count() == length);
             let near = nearest(&head.join("."), same_length)?;
             Some(std::iter::once(near).chain(rest.iter().copied()).collect::<Vec<_>>().join("."))
         })
-    }
-}
-
-/// Every traversal in the expressions of a body, blocks inside included.
-pub(super) fn in_body<'a>(body: &'a ast::Body, found: &mut Vec<Traversal<'a>>) {
-    for statement in &body.statements {
-        match statement {
-            ast::Statement::Attribute(attribute) => in_expression(&attribute.value, found),
-            ast::Statement::Block(block) => in_body(&block.body, found),
-        }
-    }
-}
-
-fn in_expression<'a>(expression: &'a ast::Expr, found: &mut Vec<Traversal<'a>>) {
-    // A chain of accesses is walked in a loop, so that only nesting that the parser bounds recurses.
-    if let Some(traversal) = as_traversal(expression) {
-        found.push(traversal);
-        return;
-    }
-    match &expression.kind {
-        ast::ExprKind::Ident(_) | ast::ExprKind::Literal(_) | ast::ExprKind::Missing => {}
-        ast::ExprKind::Array(items) => items.iter().for_each(|item| in_expression(item, found)),
-        ast::ExprKind::Object(fields) => fields.iter().for_each(|field| in_expression(&field.value, found)),
-        ast::ExprKind::Access { value, .. } => in_expression(value, found),
-        ast::ExprKind::Index { value, index } => {
-            in_expression(value, found);
-            in_expression(index, found);
-        }
-        ast::ExprKind::Call { callee, arguments, .. } => {
-            in_expression(callee, found);
-            arguments.iter().for_each(|argument| in_expression(argument, found));
-        }
-        ast::ExprKind::Unary { operand, .. } => in_expression(operand, found),
-        ast::ExprKind::Binary { left, right, .. } => {
-            in_expression(left, found);
-            in_expression(right, found);
-        }
-        ast::ExprKind::Paren(inner) => in_expression(inner, found),
-    }
-}
-
-fn as_traversal(expression: &ast::Expr) -> Option<Traversal<'_>> {
-    let mut parts = Vec::new();
-    let mut current = expression;
-    loop {
-        match &current.kind {
-            ast::ExprKind::Ident(name) => {
-                parts.push(name.as_str());
-                parts.reverse();
-                return Some(Traversal { parts, span: expression.span });
-            }
-            ast::ExprKind::Access { value, name } => {
-                parts.push(name.name.as_str());
-                current = value;
-            }
-            _ => return None,
-        }
     }
 }
 
