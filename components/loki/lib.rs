@@ -10,5 +10,6 @@ use sdk_component::Definition;
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
     Definition::of::<source::docker::Docker>(),
+    Definition::of::<source::file::File>(),
     Definition::of::<write::Write>(),
 ];

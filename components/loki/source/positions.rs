@@ -20,7 +20,7 @@ pub struct Positions {
 }
 
 /// What a position is of.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     /// A path, or `cursor-…` for what is no file.
     #[serde(default)]

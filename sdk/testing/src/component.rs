@@ -1,5 +1,6 @@
 //! A component alone: built from configuration text, run, updated, asked, stopped.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub struct Alone<C> {
     registry: Registry,
     health: Arc<Mutex<Option<(HealthState, String)>>>,
     running: Option<(CancellationToken, tokio::task::JoinHandle<Result<(), sdk_component::Stopped>>)>,
-    _data: tempfile::TempDir,
+    _data: Option<tempfile::TempDir>,
 }
 
 /// Decodes the inside of a block; the error is every diagnostic as text.
@@ -52,12 +53,20 @@ impl<C: Component> Alone<C> {
     /// Builds from the inside of the component's block. Its label is `test`.
     pub fn build(config: &str, scope: &Scope) -> Result<Alone<C>, String> {
         let data = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let mut alone = Alone::build_in(config, scope, data.path())?;
+        alone._data = Some(data);
+        Ok(alone)
+    }
+
+    /// [`Alone::build`] over a directory that was there before and stays: what a restart finds is
+    /// `<data>/<component>.test`.
+    pub fn build_in(config: &str, scope: &Scope, data: &Path) -> Result<Alone<C>, String> {
         let local_id = format!("{}.test", C::NAME);
         let registry = Registry::new();
         let health: Arc<Mutex<Option<(HealthState, String)>>> = Arc::default();
         let said = health.clone();
         let context = Context::new(ContextParts {
-            data_path: data.path().join(&local_id),
+            data_path: data.join(&local_id),
             id: local_id.clone(),
             module_path: "/".to_owned(),
             metrics: registry.scope(&[("component_path", "/"), ("component_id", &local_id)]),
@@ -71,7 +80,7 @@ impl<C: Component> Alone<C> {
             listen_address: "127.0.0.1:12345".to_owned(),
         });
         let component = C::build(&context, decode(config, scope)?).map_err(|problem| problem.to_string())?;
-        Ok(Alone { context, component: Arc::new(component), registry, health, running: None, _data: data })
+        Ok(Alone { context, component: Arc::new(component), registry, health, running: None, _data: None })
     }
 
     /// Builds and runs.

@@ -34,10 +34,14 @@ impl FakeEngine {
                 while stream.read_line(&mut request).await.is_ok_and(|length| length > 2) {}
                 let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
                 let body = if path.contains("/logs") {
-                    since.lock().expect("no holder panics").push(path.rsplit('=').next().unwrap_or_default().to_owned());
+                    since
+                        .lock()
+                        .expect("no holder panics")
+                        .push(path.rsplit('=').next().unwrap_or_default().to_owned());
                     text.lock().expect("no holder panics").clone()
                 } else {
-                    br#"{"State": {"Running": true, "FinishedAt": "0001-01-01T00:00:00Z"}, "Config": {"Tty": false}}"#.to_vec()
+                    br#"{"State": {"Running": true, "FinishedAt": "0001-01-01T00:00:00Z"}, "Config": {"Tty": false}}"#
+                        .to_vec()
                 };
                 let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
                 let _ = stream.write_all(head.as_bytes()).await;
@@ -129,7 +133,8 @@ fn rules_see_the_targets_internal_labels_and_the_stream() {
     }
     let rules: OnlyRules = sdk_testing::component::decode(rules, &Scope::new()).expect("good rules");
     let rules = Rules::new(rules.rule, NameRule::Legacy);
-    let target: Target = [("__meta_docker_container_id", "c1"), ("__meta_docker_container_name", "/web")].into_iter().collect();
+    let target: Target =
+        [("__meta_docker_container_id", "c1"), ("__meta_docker_container_name", "/web")].into_iter().collect();
     let streams = Streams::new(&target, &BTreeMap::new(), Some(rules));
     let stderr = streams.labels(sdk_docker::frames::Output::Stderr).map(ToString::to_string);
     assert_eq!(stderr.as_deref(), Some(r#"{container="web", stream="stderr"}"#));

@@ -1,0 +1,439 @@
+//! `loki.source.file`: reads log files as they grow.
+
+mod compressed;
+mod handle;
+mod progress;
+mod tail;
+mod text;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base_metrics::{CounterVec, Gauge, GaugeVec};
+use base_stdx::GoDuration;
+use base_sys::clock;
+use base_sys::glob::Glob;
+use language_eval::{Arguments, Block, BodyNode, Invalid, Target, ToValue, Validate, Value, Word};
+use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
+use sdk_labels::Labels;
+use sdk_signals::{FanOut, LogBatch, LogsReceiver};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use self::compressed::Format;
+use self::progress::Progress;
+use self::tail::{From, Status, Tail, TailMetrics};
+use self::text::TextForm;
+use super::positions::Key;
+
+/// Reads log files as they grow, through rotation and truncation, and goes on after a restart where it was.
+///
+/// The position of each file is kept in `positions.yml`, in Alloy's form. It moves only past lines that are delivered: a
+/// crash, or a dead backend, repeats lines rather than losing them.
+#[derive(Arguments, Clone, Debug)]
+#[block(validate)]
+pub struct FileArguments {
+    /// The files: `__path__` and labels for their entries. Labels that begin with `__` do not leave the component.
+    #[attr]
+    targets: Vec<Target>,
+    /// Who gets the entries.
+    #[attr]
+    forward_to: Vec<LogsReceiver>,
+    /// How the files' bytes are text, by IANA name. Empty passes bytes on as they are; a byte order mark wins.
+    #[attr(optional)]
+    encoding: String,
+    /// The files are compressed: each is read once, to its end.
+    #[block]
+    decompression: Option<Decompression>,
+    /// How often a file is looked at.
+    #[block(default = FileWatch::default())]
+    file_watch: FileWatch,
+    /// `__path__` is a pattern.
+    #[block(default = FileMatch::default())]
+    file_match: FileMatch,
+    /// Begin files that have no position at their end.
+    #[attr(optional)]
+    tail_from_end: bool,
+    /// Positions of Promtail or an older agent, taken over when there are none of our own.
+    #[attr(optional)]
+    legacy_positions_file: String,
+    /// What to do with a position that is no number.
+    #[attr(default = OnPositionsFileError::RestartFromBeginning)]
+    on_positions_file_error: OnPositionsFileError,
+}
+
+/// The files are compressed.
+#[derive(Block, Clone, Debug, PartialEq)]
+pub struct Decompression {
+    /// They are.
+    #[attr]
+    enabled: bool,
+    /// Wait this long before a file is read: it may still be written.
+    #[attr(default = GoDuration::ZERO)]
+    initial_delay: GoDuration,
+    /// `gz`, `z` (zlib) or `bz2`.
+    #[attr]
+    format: Format,
+}
+
+/// How often a file is looked at.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct FileWatch {
+    /// While it grows.
+    #[attr(default = GoDuration::from_millis(250))]
+    min_poll_frequency: GoDuration,
+    /// When it has been still for long.
+    #[attr(default = GoDuration::from_millis(250))]
+    max_poll_frequency: GoDuration,
+}
+
+/// `__path__` is a pattern, `__path_exclude__` one for what is left out.
+#[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
+pub struct FileMatch {
+    /// It is.
+    #[attr(optional)]
+    enabled: bool,
+    /// How often to look for files.
+    #[attr(default = GoDuration::from_secs(10))]
+    sync_period: GoDuration,
+    /// Leave out files that were last changed longer ago than this. 0 means none.
+    #[attr(default = GoDuration::ZERO)]
+    ignore_older_than: GoDuration,
+}
+
+/// What to do with a position that is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Word)]
+pub enum OnPositionsFileError {
+    /// Do not read the file.
+    #[word(name = "skip")]
+    Skip,
+    /// Begin at its end.
+    #[word(name = "restart_from_end")]
+    RestartFromEnd,
+    /// Begin at its start.
+    #[word(name = "restart_from_beginning")]
+    RestartFromBeginning,
+}
+
+/// The component.
+pub struct File {
+    context: Context,
+    positions: Progress,
+    metrics: Metrics,
+    arguments: watch::Sender<Arc<FileArguments>>,
+    forward_to: watch::Sender<FanOut<LogBatch>>,
+    tailers: Mutex<HashMap<Key, Tailer>>,
+}
+
+struct Metrics {
+    read_bytes: GaugeVec,
+    file_bytes: GaugeVec,
+    read_lines: CounterVec,
+    active: Gauge,
+}
+
+struct Tailer {
+    stop: CancellationToken,
+    task: Option<tokio::task::JoinHandle<Option<()>>>,
+    status: Arc<Status>,
+    /// Of the target; another one makes another tailer.
+    settings: Settings,
+}
+
+#[derive(Clone, PartialEq)]
+struct Settings {
+    encoding: String,
+    decompression: Option<Decompression>,
+    file_watch: FileWatch,
+}
+
+/// Positions are written this often; Alloy does it every ten seconds.
+const SAVE_PERIOD: Duration = Duration::from_secs(1);
+
+impl Validate for FileArguments {
+    fn validate(&self) -> Result<(), Invalid> {
+        if TextForm::named(&self.encoding).is_none() {
+            return Err(Invalid::field("encoding", format!("{:?} is no encoding that is known here", self.encoding))
+                .with_hint("use a name of the IANA list, such as \"UTF-16LE\" or \"windows-1252\""));
+        }
+        if self.file_match.sync_period.as_nanos() <= 0 {
+            return Err(Invalid::field("file_match", "sync_period must be greater than 0"));
+        }
+        if self.file_watch.min_poll_frequency.as_nanos() <= 0 {
+            return Err(Invalid::field("file_watch", "min_poll_frequency must be greater than 0"));
+        }
+        if self.file_watch.max_poll_frequency < self.file_watch.min_poll_frequency {
+            return Err(Invalid::field("file_watch", "max_poll_frequency must not be less than min_poll_frequency"));
+        }
+        Ok(())
+    }
+}
+
+impl Component for File {
+    const NAME: &'static str = "loki.source.file";
+
+    type Arguments = FileArguments;
+    type Exports = ();
+
+    fn build(context: &Context, arguments: FileArguments) -> Result<File, Problem> {
+        let positions = Progress::open(context.data_path()).map_err(|error| Problem::environment(error.to_string()))?;
+        if !arguments.legacy_positions_file.is_empty() {
+            positions.take_over(Path::new(&arguments.legacy_positions_file)).map_err(Problem::environment)?;
+        }
+        let scope = context.metrics();
+        let metrics = Metrics {
+            read_bytes: scope.gauge_vec("loki_source_file_read_bytes_total", "Number of bytes read.", &["path"]),
+            file_bytes: scope.gauge_vec("loki_source_file_file_bytes_total", "Number of bytes total.", &["path"]),
+            read_lines: scope.counter_vec("loki_source_file_read_lines_total", "Number of lines read.", &["path"]),
+            active: scope.gauge("loki_source_file_files_active_total", "Number of active files."),
+        };
+        Ok(File {
+            context: context.clone(),
+            positions,
+            metrics,
+            forward_to: watch::Sender::new(fan_out(&arguments)),
+            arguments: watch::Sender::new(Arc::new(arguments)),
+            tailers: Mutex::default(),
+        })
+    }
+
+    fn update(&self, arguments: FileArguments) -> Result<Update, Problem> {
+        let (sender, forward_to) = (self.arguments.clone(), self.forward_to.clone());
+        Ok(Update::then(move || {
+            forward_to.send_replace(fan_out(&arguments));
+            sender.send_replace(Arc::new(arguments));
+        }))
+    }
+
+    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
+        let mut changes = self.arguments.subscribe();
+        let mut resolve_at = tokio::time::Instant::now();
+        loop {
+            let now = tokio::time::Instant::now();
+            let arguments = changes.borrow_and_update().clone();
+            if now >= resolve_at {
+                let resolved = {
+                    let arguments = arguments.clone();
+                    base_sys::task::blocking("loki.source.file", move || resolve(&arguments)).await
+                };
+                if let Some(resolved) = resolved.returned() {
+                    self.reconcile(&arguments, resolved, &stop);
+                }
+                resolve_at = match arguments.file_match.enabled {
+                    true => now + arguments.file_match.sync_period.to_std().unwrap_or_default(),
+                    false => now + Duration::from_secs(365 * 86_400),
+                };
+            }
+            tokio::select! {
+                () = stop.stopped() => break,
+                () = tokio::time::sleep(SAVE_PERIOD) => self.save(),
+                () = tokio::time::sleep_until(resolve_at) => {}
+                _ = changes.changed() => resolve_at = tokio::time::Instant::now(),
+            }
+        }
+        let tailers: Vec<_> = self.lock().values_mut().filter_map(|tailer| tailer.task.take()).collect();
+        for task in tailers {
+            let _ = task.await;
+        }
+        self.save();
+        Ok(())
+    }
+
+    fn describe(&self) -> Description {
+        let tailers = self.lock();
+        let attribute = |name: &str, value: Value| BodyNode::Attribute { name: name.to_owned(), value };
+        let file = |(key, tailer): (&Key, &Tailer)| BodyNode::Block {
+            name: "targets_info".to_owned(),
+            label: None,
+            body: vec![
+                attribute("path", key.path.to_value()),
+                attribute("labels", key.labels.to_value()),
+                attribute("is_running", tailer.status.running.load(Relaxed).to_value()),
+                attribute("read_offset", tailer.status.offset.load(Relaxed).to_value()),
+            ],
+        };
+        Description { debug_info: tailers.iter().map(file).collect() }
+    }
+}
+
+fn fan_out(arguments: &FileArguments) -> FanOut<LogBatch> {
+    FanOut::new(arguments.forward_to.iter().map(|receiver| receiver.0.clone()))
+}
+
+/// A file to read, with the labels of its target.
+struct Resolved {
+    path: String,
+    labels: Labels,
+}
+
+/// The files of the targets.
+fn resolve(arguments: &FileArguments) -> Vec<Resolved> {
+    let mut files = Vec::new();
+    for target in &arguments.targets {
+        let path = target.get("__path__").unwrap_or_default();
+        let labels = Labels::from_pairs(target.iter().filter(|(name, _)| !name.starts_with("__")));
+        if !arguments.file_match.enabled {
+            if path.is_empty() {
+                tracing::error!(%labels, "a target without __path__ is left out");
+                continue;
+            }
+            files.push(Resolved { path: path.to_owned(), labels });
+            continue;
+        }
+        let exclude = target.get("__path_exclude__").filter(|pattern| !pattern.is_empty()).map(Glob::new).transpose();
+        let (found, exclude) = match (Glob::new(path), exclude) {
+            (Ok(glob), Ok(exclude)) => (glob.find(), exclude),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "cannot search for files");
+                continue;
+            }
+        };
+        for path in found {
+            if exclude.as_ref().is_some_and(|exclude| exclude.matches(&path)) {
+                continue;
+            }
+            let Ok(absolute) = std::path::absolute(&path) else { continue };
+            if is_wanted(&absolute, arguments.file_match.ignore_older_than)
+                && let Some(path) = absolute.to_str()
+            {
+                files.push(Resolved { path: path.to_owned(), labels: labels.clone() });
+            }
+        }
+    }
+    files
+}
+
+/// Whether it is a file, and young enough.
+fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
+    let Ok(metadata) = std::fs::metadata(path) else { return false };
+    let oldest = clock::now_ns().saturating_sub(ignore_older_than.as_nanos());
+    let young = || metadata.modified().is_ok_and(|at| clock::to_ns(at) >= oldest);
+    !metadata.is_dir() && (ignore_older_than == GoDuration::ZERO || young())
+}
+
+// === impl File ===
+
+impl File {
+    /// Starts what is new, ends what is gone.
+    fn reconcile(&self, arguments: &FileArguments, resolved: Vec<Resolved>, stop: &Stop) {
+        let settings = Settings {
+            encoding: arguments.encoding.clone(),
+            decompression: arguments.decompression.clone().filter(|decompression| decompression.enabled),
+            file_watch: arguments.file_watch.clone(),
+        };
+        let mut wanted = HashMap::new();
+        for file in resolved {
+            let key = Key { path: file.path, labels: file.labels.to_string() };
+            wanted.insert(key, file.labels);
+        }
+        let mut tailers = self.lock();
+        tailers.retain(|key, tailer| {
+            let gone = !wanted.contains_key(key);
+            let changed = tailer.settings != settings;
+            if gone || changed {
+                tailer.stop.cancel();
+            }
+            if gone {
+                self.positions.remove(key);
+                for family in [&self.metrics.read_bytes, &self.metrics.file_bytes] {
+                    family.remove(&[&key.path]);
+                }
+                self.metrics.read_lines.remove(&[&key.path]);
+            }
+            !gone && !changed
+        });
+        for (key, labels) in wanted {
+            if tailers.contains_key(&key) {
+                continue;
+            }
+            if let Some(tailer) = self.start(arguments, &settings, &key, labels, stop) {
+                tailers.insert(key, tailer);
+            }
+        }
+        self.metrics.active.set(tailers.len() as f64);
+    }
+
+    fn start(
+        &self,
+        arguments: &FileArguments,
+        settings: &Settings,
+        key: &Key,
+        labels: Labels,
+        stop: &Stop,
+    ) -> Option<Tailer> {
+        let from = self.from(arguments, key)?;
+        let filename = [("filename", key.path.as_str())];
+        let labels = Labels::from_pairs(labels.iter().filter(|(name, _)| *name != "filename").chain(filename));
+        let period = |duration: GoDuration| duration.to_std().unwrap_or_default();
+        let path = [key.path.as_str()];
+        let status = Arc::new(Status::default());
+        let tail = Tail {
+            path: PathBuf::from(&key.path),
+            labels,
+            form: TextForm::named(&settings.encoding)?,
+            from,
+            position: self.positions.track(key.clone()),
+            file: 0,
+            poll: (period(settings.file_watch.min_poll_frequency), period(settings.file_watch.max_poll_frequency)),
+            forward_to: self.forward_to.subscribe(),
+            metrics: TailMetrics {
+                read_bytes: self.metrics.read_bytes.with(&path),
+                file_bytes: self.metrics.file_bytes.with(&path),
+                read_lines: self.metrics.read_lines.with(&path),
+            },
+            status: status.clone(),
+        };
+        let (child, token) = stop.child();
+        // The tailer ends by the stop that it is given, after its last deliveries; the task must outlive that.
+        let whole = Stop::new(CancellationToken::new(), stop.grace());
+        let task = match settings.decompression.clone() {
+            None => self.context.spawn(&whole, tail.run(child)),
+            Some(decompression) => {
+                let delay = period(decompression.initial_delay);
+                self.context.spawn(&whole, tail.run_compressed(decompression.format, delay, child))
+            }
+        };
+        Some(Tailer { stop: token, task: Some(task), status, settings: settings.clone() })
+    }
+
+    /// Where to begin a file; nothing when it shall not be read.
+    fn from(&self, arguments: &FileArguments, key: &Key) -> Option<From> {
+        let Some(text) = self.positions.get(key) else {
+            return Some(if arguments.tail_from_end { From::End } else { From::Offset(0) });
+        };
+        if let Ok(offset) = text.parse() {
+            return Some(From::Offset(offset));
+        }
+        let policy = arguments.on_positions_file_error;
+        tracing::warn!(path = key.path, position = text, policy = policy.as_str(), "the position is not a number");
+        match policy {
+            OnPositionsFileError::RestartFromBeginning => Some(From::Offset(0)),
+            OnPositionsFileError::RestartFromEnd => Some(From::End),
+            OnPositionsFileError::Skip => None,
+        }
+    }
+
+    fn save(&self) {
+        let tailers = self.lock();
+        // A file that a rotation has just taken away will be back.
+        let saved =
+            self.positions.save(|key| tailers.get(key).is_some_and(|tailer| tailer.status.running.load(Relaxed)));
+        drop(tailers);
+        if let Err(error) = saved {
+            tracing::error!(%error, "cannot write the positions file; after a crash, lines would be repeated");
+            self.context.unhealthy(format!("cannot write the positions file: {error}"));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Tailer>> {
+        self.tailers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

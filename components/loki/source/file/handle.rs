@@ -1,0 +1,131 @@
+//! An open file, and what tells it from another one of the same name.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open file.
+#[derive(Clone)]
+pub struct Handle {
+    file: Arc<File>,
+    id: Option<(u64, u64)>,
+    /// The first bytes, as far as they were there when last looked at.
+    start: Vec<u8>,
+}
+
+/// How a path stands to the open file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The same file, of this size.
+    Same(u64),
+    /// The same file, but what it held is gone.
+    Truncated,
+    /// Another file has the name now.
+    Replaced,
+    /// No file has the name.
+    Missing,
+}
+
+/// As much of a file's start as tells it from another one.
+const START_BYTES: usize = 1024;
+
+// === impl Handle ===
+
+impl Handle {
+    /// Opens a file; a directory is an error.
+    pub fn open(path: &Path) -> io::Result<Handle> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
+        }
+        let mut handle = Handle { file: Arc::new(file), id: id(&metadata), start: Vec::new() };
+        handle.look_at_start()?;
+        Ok(handle)
+    }
+
+    /// Its size now.
+    pub fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Its first bytes, up to a kilobyte.
+    pub fn start(&self) -> &[u8] {
+        &self.start
+    }
+
+    /// Learns more of the start, if it was shorter before.
+    pub fn look_at_start(&mut self) -> io::Result<()> {
+        if self.start.len() < START_BYTES {
+            self.start = self.read(0, START_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// Up to `wanted` bytes from `offset` on; fewer only at the end of the file.
+    pub fn read(&self, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
+        let mut buffer = vec![0; wanted];
+        let mut filled = 0;
+        while filled < wanted {
+            match read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        buffer.truncate(filled);
+        Ok(buffer)
+    }
+
+    /// Compares the open file, read up to `offset`, with what the path names now.
+    pub fn compare(&self, path: &Path, offset: u64) -> io::Result<Standing> {
+        let metadata = match std::fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::Missing),
+            Err(error) => return Err(error),
+        };
+        if id(&metadata) != self.id {
+            return Ok(Standing::Replaced);
+        }
+        if metadata.len() < offset {
+            return Ok(Standing::Truncated);
+        }
+        Ok(Standing::Same(metadata.len()))
+    }
+
+    /// Whether the start is still what it was: a file that was emptied and has grown again meanwhile is another one.
+    pub fn starts_as_before(&self) -> io::Result<bool> {
+        Ok(self.read(0, self.start.len())? == self.start)
+    }
+
+    /// Whether another file begins as this one does, so that it is the same text written anew. Nothing begins as an empty
+    /// file does.
+    pub fn is_continued_by(&self, other: &Handle) -> bool {
+        !self.start.is_empty() && other.start.starts_with(&self.start)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+#[cfg(unix)]
+fn id(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(windows)]
+fn id(metadata: &Metadata) -> Option<(u64, u64)> {
+    // Windows tells no more without opening; a rotated file has another time of creation.
+    use std::os::windows::fs::MetadataExt;
+    Some((metadata.creation_time(), 0))
+}

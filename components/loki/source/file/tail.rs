@@ -1,0 +1,538 @@
+//! Following one file.
+
+use std::io::{self, Read as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use base_sys::clock;
+use bytes::Bytes;
+use sdk_component::Stop;
+use sdk_component::metrics::{Counter, Gauge};
+use sdk_labels::Labels;
+use sdk_signals::{FanOut, LogBatch};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::compressed::Format;
+use super::handle::{Handle, Standing};
+use super::progress::Position;
+use super::text::{MAX_LINE_BYTES, TextForm};
+use crate::source::window::{Progress, Window};
+
+/// What a tailer is made of.
+pub struct Tail {
+    pub path: PathBuf,
+    /// Of every entry.
+    pub labels: Labels,
+    pub form: TextForm,
+    /// Where to begin in the file that is there first.
+    pub from: From,
+    pub position: Position,
+    /// Counts the files that had the name: only the newest one's deliveries move the position.
+    pub file: u64,
+    pub poll: (Duration, Duration),
+    pub forward_to: watch::Receiver<FanOut<LogBatch>>,
+    pub metrics: TailMetrics,
+    pub status: Arc<Status>,
+}
+
+/// Where to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    Offset(u64),
+    /// Behind the last newline that is there.
+    End,
+}
+
+/// Counted for one file.
+pub struct TailMetrics {
+    pub read_bytes: Gauge,
+    pub file_bytes: Gauge,
+    pub read_lines: Counter,
+}
+
+/// Shown in the web API.
+#[derive(Default)]
+pub struct Status {
+    pub running: AtomicBool,
+    pub offset: AtomicU64,
+}
+
+/// A file as far as it was read.
+struct Reading {
+    handle: Handle,
+    cursor: Cursor,
+    /// Behind a byte order mark.
+    first: u64,
+}
+
+/// Where a batch ends, and in which of the files that had the name.
+#[derive(Clone, Copy)]
+struct Place {
+    file: u64,
+    end: u64,
+}
+
+/// A place in a text.
+struct Cursor {
+    offset: u64,
+    form: TextForm,
+}
+
+/// Batches on their way at the same time, from one file.
+const MAX_BATCHES: usize = 128;
+
+/// How much is read at once, at most and at least. A line longer than that makes it more.
+const MAX_READ: usize = 256 << 10;
+const MIN_READ: usize = 4 << 10;
+
+/// Reading more than this leaves the reactor: the disk may have to be waited for.
+const INLINE_READ: usize = 64 << 10;
+
+/// A file that is not there is looked for this seldom, at last.
+const MAX_ABSENCE_POLL: Duration = Duration::from_secs(5);
+
+/// A writer that was told of a rotation late goes on with the old file; so long it is waited for.
+const LATE_WRITERS: Duration = Duration::from_millis(250);
+
+/// Before the next file of this name is read, deliveries of the last one get this much time.
+const ROTATION_PATIENCE: Duration = Duration::from_secs(30);
+
+/// After a refusal or a loss downstream.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The tailer was asked to stop.
+struct Stopped;
+
+/// Somebody downstream lost what was handed on.
+struct Lost;
+
+// === impl Tail ===
+
+impl Tail {
+    /// Follows the file through growth, truncation and rotation until it is stopped.
+    pub async fn run(mut self, stop: Stop) {
+        let mut window = Window::new(MAX_BATCHES);
+        let run = async {
+            let mut from = self.from;
+            let mut last: Option<Handle> = None;
+            loop {
+                let handle = self.wait_for_file(&stop).await?;
+                let Some(mut reading) = self.begin(handle, from, last.take()) else {
+                    wait(&stop, RETRY).await?;
+                    continue;
+                };
+                self.status.running.store(true, Relaxed);
+                let next = self.follow(&mut reading, &mut window, &stop).await?;
+                from = From::Offset(0);
+                if next == Next::Anew {
+                    last = Some(reading.handle);
+                }
+            }
+        };
+        // It never ends well: a file may always grow.
+        let _: Result<std::convert::Infallible, Stopped> = run.await;
+        let drained = async {
+            while !window.is_empty() {
+                if self.lost(window.progress().await) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(stop.grace().mul_f64(0.9), drained).await;
+        self.status.running.store(false, Relaxed);
+    }
+
+    /// Reads a compressed file to its end, once. Positions count what is behind the compression.
+    pub async fn run_compressed(mut self, format: Format, initial_delay: Duration, stop: Stop) {
+        self.status.running.store(true, Relaxed);
+        let mut window = Window::new(MAX_BATCHES);
+        let run = async {
+            wait(&stop, initial_delay).await?;
+            let mut from = self.from;
+            while let Err(Lost) = self.read_compressed(format, from, &mut window, &stop).await? {
+                from = From::Offset(self.position.get());
+                window.clear();
+                wait(&stop, RETRY).await?;
+            }
+            Ok::<(), Stopped>(())
+        };
+        if run.await.is_err() {
+            let drained = async { while !window.is_empty() && !self.lost(window.progress().await) {} };
+            let _ = tokio::time::timeout(stop.grace().mul_f64(0.9), drained).await;
+        }
+        self.status.running.store(false, Relaxed);
+    }
+
+    async fn read_compressed(
+        &mut self,
+        format: Format,
+        from: From,
+        window: &mut Window<Place>,
+        stop: &Stop,
+    ) -> Result<Result<(), Lost>, Stopped> {
+        let From::Offset(mut skip) = from else {
+            tracing::info!(path = %self.path.display(), "a compressed file has no end to follow: nothing is read of it");
+            return Ok(Ok(()));
+        };
+        let mut cursor = Cursor { offset: skip, form: self.form };
+        let mut pending = Vec::new();
+        let mut reader = match format.open(&self.path) {
+            Ok(reader) => Some(reader),
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "cannot open the compressed file");
+                return Ok(Ok(()));
+            }
+        };
+        while let Some(mut open) = reader.take() {
+            let read = base_sys::task::blocking("decompression", move || {
+                let mut chunk = Vec::with_capacity(MAX_READ);
+                let result = (&mut open).take(MAX_READ as u64).read_to_end(&mut chunk);
+                (open, chunk, result)
+            });
+            let Some((open, chunk, result)) = read.await.returned() else { return Err(Stopped) };
+            let at_end = chunk.len() < MAX_READ;
+            if let Err(error) = &result {
+                tracing::error!(path = %self.path.display(), %error, "the compressed file is damaged; what is before the damage is read");
+            } else if !at_end {
+                reader = Some(open);
+            }
+            let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= skipped as u64;
+            pending.extend_from_slice(&chunk[skipped..]);
+            let mut complete = cursor.form.complete(&pending);
+            if at_end || result.is_err() || (complete == 0 && pending.len() >= MAX_LINE_BYTES) {
+                complete = pending.len();
+            }
+            if complete > 0 {
+                let rest = pending.split_off(complete);
+                let lines = Bytes::from(std::mem::replace(&mut pending, rest));
+                self.hand_on(&mut cursor, window, lines, stop).await?;
+                self.status.offset.store(cursor.offset, Relaxed);
+                self.metrics.read_bytes.set(cursor.offset as f64);
+            }
+            while window.is_full() || (reader.is_none() && !window.is_empty()) {
+                tokio::select! {
+                    () = stop.stopped() => return Err(Stopped),
+                    progress = window.progress() => if self.lost(progress) {
+                        return Ok(Err(Lost));
+                    }
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    async fn wait_for_file(&self, stop: &Stop) -> Result<Handle, Stopped> {
+        let mut poll = self.poll.0;
+        let mut told = false;
+        loop {
+            match Handle::open(&self.path) {
+                Ok(handle) => return Ok(handle),
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    if error.kind() == io::ErrorKind::NotFound {
+                        tracing::info!(path = %self.path.display(), "the file is not there; it is read when it appears");
+                    } else {
+                        tracing::error!(path = %self.path.display(), %error, "cannot open the file; trying again");
+                    }
+                }
+                Err(_) => {}
+            }
+            wait(stop, poll).await?;
+            poll = (poll * 2).min(MAX_ABSENCE_POLL.max(self.poll.0));
+        }
+    }
+
+    /// Finds the place to begin at. `last` is the file that had the name before.
+    fn begin(&self, handle: Handle, from: From, last: Option<Handle>) -> Option<Reading> {
+        let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form, 0));
+        let size = handle.size().ok()?;
+        let offset = match (from, last) {
+            // The same text, written anew: what was read is read.
+            (_, Some(last)) if last.is_continued_by(&handle) => self.position.get().min(size),
+            (From::Offset(offset), _) if offset > size => {
+                tracing::warn!(path = %self.path.display(), offset, size, "the file is shorter than it was read before: it was replaced meanwhile, reading it from its start");
+                0
+            }
+            (From::Offset(offset), _) => offset,
+            (From::End, _) => end_of_last_line(&handle, form, size).ok()?,
+        };
+        let offset = if offset == 0 && size > 0 { first } else { offset };
+        self.position.set(offset);
+        Some(Reading { handle, cursor: Cursor { offset, form }, first })
+    }
+
+    /// Reads what is there, waits for more, and returns when the name stands for something else.
+    async fn follow(
+        &mut self,
+        reading: &mut Reading,
+        window: &mut Window<Place>,
+        stop: &Stop,
+    ) -> Result<Next, Stopped> {
+        let mut poll = self.poll.0;
+        loop {
+            let before = reading.cursor.offset;
+            self.read_all(reading, window, stop, false).await?;
+            poll =
+                if reading.cursor.offset > before { self.poll.0 } else { (poll * 2).min(self.poll.1.max(self.poll.0)) };
+            self.show(reading);
+            self.idle(reading, window, stop, poll).await?;
+
+            let standing = reading.handle.compare(&self.path, reading.cursor.offset);
+            match standing {
+                Ok(Standing::Same(size)) => {
+                    let grown = size > reading.cursor.offset;
+                    if grown && !reading.handle.starts_as_before().unwrap_or(true) {
+                        return Ok(self.change("truncated and written again"));
+                    }
+                    if reading.cursor.offset == 0 && size > 0 && reading.handle.look_at_start().is_ok() {
+                        // It was empty when it was opened: now its mark can be seen.
+                        (reading.cursor.form, reading.first) =
+                            TextForm::of_mark(reading.handle.start()).unwrap_or((self.form, 0));
+                        reading.cursor.offset = reading.first;
+                    } else if grown {
+                        let _ = reading.handle.look_at_start();
+                    }
+                }
+                Ok(Standing::Truncated) => return Ok(self.change("truncated")),
+                Ok(Standing::Replaced | Standing::Missing) => {
+                    self.drain(reading, window, stop).await?;
+                    let same_text = reading.handle.size().is_ok_and(|size| size >= reading.cursor.offset);
+                    self.file += 1;
+                    return Ok(if same_text { Next::Anew } else { Next::Other });
+                }
+                // A file system that does not answer for a moment is no rotation.
+                Err(error) => tracing::debug!(path = %self.path.display(), %error, "cannot look at the file"),
+            }
+        }
+    }
+
+    fn change(&mut self, what: &str) -> Next {
+        tracing::debug!(path = %self.path.display(), what, "reading the file from its start");
+        self.file += 1;
+        self.position.set(0);
+        Next::Other
+    }
+
+    /// The file has lost its name: everything in it is read, with its last line even if that has no end.
+    async fn drain(&mut self, reading: &mut Reading, window: &mut Window<Place>, stop: &Stop) -> Result<(), Stopped> {
+        loop {
+            let before = reading.cursor.offset;
+            self.read_all(reading, window, stop, false).await?;
+            wait(stop, LATE_WRITERS).await?;
+            if reading.handle.size().map_or(true, |size| size <= reading.cursor.offset)
+                || reading.cursor.offset == before
+            {
+                break;
+            }
+        }
+        self.read_all(reading, window, stop, true).await?;
+        let patience = Instant::now() + ROTATION_PATIENCE;
+        while !window.is_empty() {
+            tokio::select! {
+                () = stop.stopped() => return Err(Stopped),
+                () = tokio::time::sleep_until(patience) => {
+                    tracing::warn!(path = %self.path.display(), "the rotated file's last entries are still on their way; going on with the next file");
+                    return Ok(());
+                }
+                progress = window.progress() => if self.lost(progress) {
+                    self.rewind(reading, window, stop).await?;
+                    self.read_all(reading, window, stop, true).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads and hands on up to the end of the file; `also_unfinished` takes a last line without newline, too.
+    async fn read_all(
+        &mut self,
+        reading: &mut Reading,
+        window: &mut Window<Place>,
+        stop: &Stop,
+        also_unfinished: bool,
+    ) -> Result<(), Stopped> {
+        let mut wanted = MAX_READ;
+        loop {
+            if stop.is_stopped() {
+                return Err(Stopped);
+            }
+            while window.is_full() {
+                tokio::select! {
+                    () = stop.stopped() => return Err(Stopped),
+                    progress = window.progress() => if self.lost(progress) {
+                        self.rewind(reading, window, stop).await?;
+                    }
+                }
+            }
+            let chunk = match self.read(reading, wanted).await {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    tracing::error!(path = %self.path.display(), %error, "cannot read the file; trying again");
+                    return wait(stop, RETRY).await;
+                }
+            };
+            let at_end = chunk.len() < wanted;
+            let mut complete = reading.cursor.form.complete(&chunk);
+            if complete == 0 && !at_end && wanted < MAX_LINE_BYTES {
+                wanted *= 2;
+                continue;
+            }
+            if complete == 0 && (!at_end || also_unfinished) {
+                complete = chunk.len();
+            }
+            if complete == 0 {
+                return Ok(());
+            }
+            wanted = MAX_READ;
+            let lines = Bytes::from(chunk).slice(..complete);
+            self.hand_on(&mut reading.cursor, window, lines, stop).await?;
+            if at_end && !(also_unfinished && complete > 0) {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read(&self, reading: &Reading, wanted: usize) -> io::Result<Vec<u8>> {
+        let size = reading.handle.size()?;
+        let there = usize::try_from(size.saturating_sub(reading.cursor.offset)).unwrap_or(usize::MAX);
+        if there == 0 {
+            return Ok(Vec::new());
+        }
+        // A little more than is there shows that it was the end.
+        let wanted = wanted.min(there.max(MIN_READ));
+        let (handle, offset) = (reading.handle.clone(), reading.cursor.offset);
+        if wanted <= INLINE_READ {
+            return handle.read(offset, wanted);
+        }
+        let read = base_sys::task::blocking("tail", move || handle.read(offset, wanted)).await;
+        read.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")))
+    }
+
+    /// Hands lines on until they are taken.
+    async fn hand_on(
+        &mut self,
+        cursor: &mut Cursor,
+        window: &mut Window<Place>,
+        lines: Bytes,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        let mut told = false;
+        loop {
+            let entries = cursor.form.lines(&lines, clock::now_ns());
+            let count = entries.len() as u64;
+            let forward_to = self.forward_to.borrow().clone();
+            let taken = tokio::select! {
+                biased;
+                taken = forward_to.consume(LogBatch::of(self.labels.clone(), entries)) => taken,
+                () = stop.stopped() => return Err(Stopped),
+            };
+            match taken {
+                Ok(delivery) => {
+                    cursor.offset += lines.len() as u64;
+                    window.push(Place { file: self.file, end: cursor.offset }, delivery);
+                    self.metrics.read_lines.add(count);
+                    return Ok(());
+                }
+                Err(refused) if !refused.retryable => {
+                    tracing::error!(path = %self.path.display(), reason = refused.reason, lines = count, "lines are refused for good and passed over");
+                    cursor.offset += lines.len() as u64;
+                    return Ok(());
+                }
+                Err(refused) => {
+                    if !std::mem::replace(&mut told, true) {
+                        tracing::debug!(path = %self.path.display(), reason = refused.reason, "lines are not taken yet");
+                    }
+                    wait(stop, refused.retry_after.unwrap_or(RETRY)).await?;
+                }
+            }
+        }
+    }
+
+    /// Waits for the next look at the file; deliveries move the position meanwhile.
+    async fn idle(
+        &mut self,
+        reading: &mut Reading,
+        window: &mut Window<Place>,
+        stop: &Stop,
+        poll: Duration,
+    ) -> Result<(), Stopped> {
+        let until = together(Instant::now() + poll);
+        loop {
+            tokio::select! {
+                () = stop.stopped() => return Err(Stopped),
+                () = tokio::time::sleep_until(until) => return Ok(()),
+                progress = window.progress() => if self.lost(progress) {
+                    return self.rewind(reading, window, stop).await;
+                }
+            }
+        }
+    }
+
+    /// Somebody lost what was handed on: it is read again.
+    async fn rewind(&mut self, reading: &mut Reading, window: &mut Window<Place>, stop: &Stop) -> Result<(), Stopped> {
+        let position = self.position.get();
+        tracing::warn!(path = %self.path.display(), position, read_to = reading.cursor.offset, "lines were lost on their way and are read again");
+        window.clear();
+        reading.cursor.offset = position.max(reading.first);
+        wait(stop, RETRY).await
+    }
+
+    /// Moves the position; true when something was lost instead.
+    fn lost(&self, progress: Progress<Place>) -> bool {
+        match progress {
+            Progress::Delivered(place) if place.file == self.file => self.position.set(place.end),
+            Progress::Delivered(_) => {}
+            Progress::Abandoned => return true,
+        }
+        false
+    }
+
+    fn show(&self, reading: &Reading) {
+        self.metrics.read_bytes.set(reading.cursor.offset as f64);
+        self.metrics.file_bytes.set(reading.handle.size().unwrap_or_default() as f64);
+        self.status.offset.store(reading.cursor.offset, Relaxed);
+    }
+}
+
+/// What the name stands for next.
+#[derive(PartialEq, Eq)]
+enum Next {
+    /// Perhaps the same text in another file.
+    Anew,
+    /// Other text.
+    Other,
+}
+
+async fn wait(stop: &Stop, time: Duration) -> Result<(), Stopped> {
+    tokio::select! {
+        () = stop.stopped() => Err(Stopped),
+        () = tokio::time::sleep(time) => Ok(()),
+    }
+}
+
+/// Many idle files wake together, not one by one.
+fn together(at: Instant) -> Instant {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    const STEP: u128 = 50;
+    let start = *START.get_or_init(Instant::now);
+    let since = at.saturating_duration_since(start).as_millis();
+    start + Duration::from_millis(u64::try_from(since.div_ceil(STEP) * STEP).unwrap_or(u64::MAX))
+}
+
+/// Behind the last newline.
+fn end_of_last_line(handle: &Handle, form: TextForm, size: u64) -> io::Result<u64> {
+    let mut end = size;
+    while end > 0 {
+        let start = end.saturating_sub(MAX_READ as u64);
+        let complete = form.complete(&handle.read(start, (end - start) as usize)?);
+        if complete > 0 {
+            return Ok(start + complete as u64);
+        }
+        end = start;
+    }
+    Ok(0)
+}
