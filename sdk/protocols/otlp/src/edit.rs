@@ -114,17 +114,11 @@ impl<'a> Walk<'a> {
 
 // === the attributes of one item ===
 
-/// Bytes in the payload, or made here.
-#[derive(Debug, Clone)]
-enum Place {
-    Source(Range<usize>),
-    Made(Range<usize>),
-}
-
 #[derive(Debug)]
 struct Entry {
-    key: Place,
-    value: Place,
+    /// Bytes in the payload; from its end on, bytes in `made`.
+    key: Range<usize>,
+    value: Range<usize>,
     /// Where the whole `KeyValue` field lies in the payload; none for one that was added.
     field: Option<Range<usize>>,
     /// Where its content starts, behind tag and length.
@@ -162,17 +156,20 @@ impl<'a> Attributes<'a> {
                 continue;
             }
             let body = field.body();
-            let (mut key, mut value) = (body.end..body.end, body.end..body.end);
-            for part in Fields::inside(self.source, body.clone()) {
-                match part.number {
-                    1 => key = part.body(),
-                    2 => value = part.body(),
-                    _ => {}
+            let (key, value) = plain_pair(field.value.bytes(), body.start).unwrap_or_else(|| {
+                let (mut key, mut value) = (body.end..body.end, body.end..body.end);
+                for part in Fields::inside(self.source, body.clone()) {
+                    match part.number {
+                        1 => key = part.body(),
+                        2 => value = part.body(),
+                        _ => {}
+                    }
                 }
-            }
+                (key, value)
+            });
             self.list.push(Entry {
-                key: Place::Source(key),
-                value: Place::Source(value),
+                key,
+                value,
                 field: Some(field.start..field.end),
                 body: body.start,
                 changed: false,
@@ -183,17 +180,18 @@ impl<'a> Attributes<'a> {
         self.tail = last.unwrap_or(self.tail);
     }
 
-    fn at(&self, place: &Place) -> &[u8] {
-        match place {
-            Place::Source(range) => &self.source[range.clone()],
-            Place::Made(range) => &self.made[range.clone()],
+    #[inline]
+    fn at(&self, place: &Range<usize>) -> &[u8] {
+        match self.source.get(place.clone()) {
+            Some(bytes) => bytes,
+            None => &self.made[place.start - self.source.len()..place.end - self.source.len()],
         }
     }
 
-    fn make(&mut self, bytes: &[u8]) -> Place {
-        let start = self.made.len();
+    fn make(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.source.len() + self.made.len();
         self.made.extend_from_slice(bytes);
-        Place::Made(start..self.made.len())
+        start..start + bytes.len()
     }
 
     fn find(&self, key: &[u8]) -> Option<usize> {
@@ -322,6 +320,20 @@ impl<'a> Attributes<'a> {
         put_varint(out, (field(key) + field(value)) as u64);
         put_bytes(out, 1, key);
         put_bytes(out, 2, value);
+    }
+}
+
+/// Key and value of a `KeyValue` as everybody writes it; what is written otherwise is read field by field.
+#[inline]
+fn plain_pair(pair: &[u8], start: usize) -> Option<(Range<usize>, Range<usize>)> {
+    let [0x0a, length @ 0..0x80, rest @ ..] = pair else { return None };
+    let length = usize::from(*length);
+    match rest.get(length..)? {
+        [0x12, value @ 0..0x80, rest @ ..] if rest.len() == usize::from(*value) => {
+            let (key, value) = (start + 2, start + length + 4);
+            Some((key..key + length, value..start + pair.len()))
+        }
+        _ => None,
     }
 }
 

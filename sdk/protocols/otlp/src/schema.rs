@@ -30,7 +30,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The wire type of a single value.
-    pub(crate) fn wire(self) -> u8 {
+    pub(crate) const fn wire(self) -> u8 {
         match self {
             Kind::Message(_) | Text | Bytes | Id(_) => 2,
             Bool | Int64 | Uint64 | Uint32 | Sint32 | Enum(_) => 0,
@@ -74,6 +74,25 @@ pub(crate) struct Message {
     pub(crate) item: bool,
     pub(crate) fields: &'static [Field],
     by_number: [u8; NUMBERS],
+    /// What to do with a field, by its tag when that is one byte: all the checker has to ask in nearly all cases.
+    pub(crate) by_tag: [Step; 0x80],
+}
+
+/// What a checker does with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Look closer.
+    Ask,
+    Varint,
+    Fixed64,
+    /// Text or bytes.
+    Skip,
+    /// An id of so many bytes.
+    Id(u8),
+    /// The message of the field at this place in `fields`.
+    Enter(u8),
+    /// The same, a `KeyValue`.
+    EnterPair(u8),
 }
 
 impl Message {
@@ -94,6 +113,34 @@ const fn places(numbers: &[u8]) -> [u8; NUMBERS] {
     places
 }
 
+const fn steps(fields: &[(u8, Kind, bool)]) -> [Step; 0x80] {
+    let mut steps = [Step::Ask; 0x80];
+    let mut i = 0;
+    while i < fields.len() {
+        let (number, kind, pair) = (fields[i].0, fields[i].1, fields[i].2);
+        if number < 16 {
+            let step = match kind {
+                Kind::Message(_) if pair => Step::EnterPair(i as u8),
+                Kind::Message(_) => Step::Enter(i as u8),
+                Text | Bytes => Step::Skip,
+                Id(length) => Step::Id(length as u8),
+                Bool | Int64 | Uint64 | Uint32 | Sint32 | Enum(_) => Step::Varint,
+                Fixed64 | Sfixed64 | Double => Step::Fixed64,
+                Fixed32 => Step::Ask,
+            };
+            steps[(number << 3 | kind.wire()) as usize] = step;
+        }
+        i += 1;
+    }
+    steps
+}
+
+/// Whether a field holds attributes, by its name: what a table in the making cannot ask of the message that it names.
+const fn is_pair(name: &str) -> bool {
+    let name = name.as_bytes();
+    matches!(name, b"attributes" | b"filtered_attributes" | b"metadata")
+}
+
 macro_rules! messages {
     ($($message:ident $name:literal $item:literal { $($number:literal $json:literal $snake:literal $kind:expr, $presence:expr;)* })*) => {
         $(pub(crate) static $message: Message = Message {
@@ -101,6 +148,7 @@ macro_rules! messages {
             item: $item,
             fields: &[$(Field { number: $number, json: $json, name: $snake, kind: $kind, presence: $presence }),*],
             by_number: places(&[$($number),*]),
+            by_tag: steps(&[$(($number, $kind, is_pair($snake))),*]),
         };)*
     };
 }

@@ -158,6 +158,31 @@ impl<'a> Fields<'a> {
     /// The first thing that is not a field; the walk cannot go on after it.
     #[inline]
     pub fn try_next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
+        // Nearly all fields have a tag and a length (or a value) of one byte each.
+        if let Some(&[tag, next]) = self.buf.get(self.at..).and_then(<[u8]>::first_chunk)
+            && (8..0x80).contains(&tag)
+            && next < 0x80
+        {
+            let (start, after_tag) = (self.at, self.at + 1);
+            let end = after_tag + 1 + usize::from(next);
+            match tag & 7 {
+                2 if end <= self.buf.len() => {
+                    self.at = end;
+                    let value = Value::Bytes(&self.buf[after_tag + 1..end]);
+                    return Ok(Some(Field { number: u32::from(tag >> 3), value, start, after_tag, end }));
+                }
+                0 => {
+                    self.at = after_tag + 1;
+                    let value = Value::Varint(u64::from(next));
+                    return Ok(Some(Field { number: u32::from(tag >> 3), value, start, after_tag, end: self.at }));
+                }
+                _ => {}
+            }
+        }
+        self.try_next_slowly()
+    }
+
+    fn try_next_slowly(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.at >= self.buf.len() {
             return Ok(None);
         }
