@@ -19,6 +19,9 @@ pub(crate) const WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// How long a spilling queue gathers records for one write and sync. A durable queue does not wait: while one group is
 /// being synced, the next gathers by itself.
 const GATHER: Duration = Duration::from_millis(50);
+/// A record that has waited this long in memory alone is written down: its endpoint is slow or down, and its source may
+/// have no other copy.
+const MAX_UNSAVED: Duration = Duration::from_secs(5);
 /// Enough for a write of its own.
 const GATHERED_BYTES: usize = 1 << 20;
 /// A failed disk is tried again this often.
@@ -43,6 +46,8 @@ enum Job {
     Write(Vec<Pending>),
     Read(u64),
     SaveCursor(Option<Position>, u64),
+    /// What is in memory alone (or in the front file), with the records' numbers.
+    WriteFront(Vec<(Record, i64)>, Vec<u64>),
     Wait(Option<Instant>),
     End,
 }
@@ -68,6 +73,7 @@ impl Driver {
                 Job::Write(pending) => self.write(pending).await,
                 Job::Read(bytes) => self.read(bytes).await,
                 Job::SaveCursor(position, front_acked) => self.save_cursor(position, front_acked).await,
+                Job::WriteFront(records, numbers) => self.write_front(records, &numbers).await,
                 Job::Wait(until) => {
                     let work = self.shared.work.notified();
                     match until {
@@ -105,9 +111,17 @@ impl Driver {
             shared.writable.notify_waiters();
         }
 
+        let unsaved_until = state.unsaved_since.filter(|_| self.store.is_some()).map(|since| since + MAX_UNSAVED);
+        if unsaved_until.is_some_and(|until| now >= until) && !retry_later {
+            if let Some(job) = write_front(&mut state, now) {
+                return job;
+            }
+            return Job::Wait(Some(state.unsaved_since.map_or(now, |since| since + MAX_UNSAVED)));
+        }
         if state.tail.is_empty() || self.store.is_none() {
             self.gathering_since = None;
-            return Job::Wait(None);
+            let retry_at = self.retry_at.filter(|_| retry_later);
+            return Job::Wait(unsaved_until.map(|until| retry_at.map_or(until, |retry_at| until.max(retry_at))));
         }
         if let Some(retry_at) = self.retry_at
             && now < retry_at
@@ -156,20 +170,10 @@ impl Driver {
 
         let failed = matches!(stopped_by, Some(Stop::Failed(_)));
         self.full = matches!(stopped_by, Some(Stop::Full));
-        match stopped_by {
-            Some(Stop::Failed(error)) => {
-                self.retry_at = Some(Instant::now() + RETRY);
-                if !std::mem::replace(&mut self.told, true) {
-                    tracing::error!(queue = self.shared.config.name, %error, "cannot write the queue to the disk; keeping what comes in memory until it works again");
-                }
-            }
-            _ => {
-                self.retry_at = None;
-                if std::mem::replace(&mut self.told, false) {
-                    tracing::info!(queue = self.shared.config.name, "the queue can be written to the disk again");
-                }
-            }
-        }
+        self.tell(match &stopped_by {
+            Some(Stop::Failed(error)) => Some(error),
+            _ => None,
+        });
 
         let rest = pending.split_off(ends.len());
         let mut settles = Vec::with_capacity(pending.len());
@@ -238,6 +242,54 @@ impl Driver {
         }
         drop(state);
         self.shared.readable.notify_waiters();
+    }
+
+    /// Writes down what has waited for long; its sources need not keep it any longer.
+    async fn write_front(&mut self, records: Vec<(Record, i64)>, numbers: &[u64]) {
+        let written = self.with_store(move |store| store.write_front(&records)).await;
+        let Some(written) = written else { return self.go_on_without_disk(Vec::new()) };
+        self.tell(written.as_ref().err());
+        let mut settles = Vec::new();
+        {
+            let mut state = self.shared.lock();
+            state.disk_failed = written.is_err();
+            if written.is_ok() {
+                // Those that were acknowledged meanwhile stand at the start of the new file.
+                let first = state.first;
+                state.front_acked = numbers.iter().filter(|&&number| number < first).count() as u64;
+                for &number in numbers {
+                    if let Some(entry) = state.entry(number) {
+                        entry.origin = Origin::Front;
+                        settles.extend(entry.settle.take());
+                    }
+                }
+                state.cursor_dirty |= state.front_acked > 0;
+            } else {
+                state.unsaved_since.get_or_insert(Instant::now());
+            }
+        }
+        for settle in settles {
+            settle.settle(Outcome::Delivered);
+        }
+    }
+
+    /// Tells once that the disk fails, and once that it works again.
+    fn tell(&mut self, failure: Option<&std::io::Error>) {
+        let queue = &self.shared.config.name;
+        match failure {
+            Some(error) => {
+                self.retry_at = Some(Instant::now() + RETRY);
+                if !std::mem::replace(&mut self.told, true) {
+                    tracing::error!(queue, %error, "cannot write the queue to the disk; keeping what comes in memory until it works again");
+                }
+            }
+            None => {
+                self.retry_at = None;
+                if std::mem::replace(&mut self.told, false) {
+                    tracing::info!(queue, "the queue can be written to the disk again");
+                }
+            }
+        }
     }
 
     async fn save_cursor(&mut self, position: Option<Position>, front_acked: u64) {
@@ -326,6 +378,24 @@ impl Driver {
         self.store = Some(store);
         Some(result)
     }
+}
+
+/// All that is in memory alone or in the front file, when some of it has waited for long.
+fn write_front(state: &mut State, now: Instant) -> Option<Job> {
+    let first = state.first;
+    let unsent = state.ready.iter().enumerate().filter(|(_, entry)| entry.phase != Phase::Done);
+    let only_here = unsent.filter(|(_, entry)| !matches!(entry.origin, Origin::Disk(_)));
+    let chosen: Vec<_> = only_here.collect();
+    state.unsaved_since = None;
+    let oldest =
+        chosen.iter().filter(|(_, entry)| entry.origin == Origin::Memory).map(|(_, entry)| entry.since).min()?;
+    if now < oldest + MAX_UNSAVED {
+        state.unsaved_since = Some(oldest);
+        return None;
+    }
+    let numbers = chosen.iter().map(|(index, _)| first + *index as u64).collect();
+    let records = chosen.iter().map(|(_, entry)| (entry.record.clone(), entry.taken_at_ms)).collect();
+    Some(Job::WriteFront(records, numbers))
 }
 
 /// Moves from the tail what there is room for; true when something moved.

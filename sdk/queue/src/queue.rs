@@ -10,6 +10,7 @@ use base_sys::clock;
 use base_sys::task::{Scope, Task};
 use sdk_signals::{Outcome, Settle};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 use crate::config::{Config, Overflow};
 use crate::counters::Counters;
@@ -122,6 +123,8 @@ pub(crate) struct State {
     pub front_acked: u64,
     pub cursor_dirty: bool,
     pub disk_failed: bool,
+    /// Since when records are in memory alone.
+    pub unsaved_since: Option<Instant>,
     pub closing: bool,
 }
 
@@ -130,6 +133,8 @@ pub(crate) struct State {
 pub(crate) struct Entry {
     pub record: Record,
     pub taken_at_ms: i64,
+    /// In memory.
+    pub since: Instant,
     /// Present until told; a record on the disk has told already.
     pub settle: Option<Settle>,
     pub origin: Origin,
@@ -384,8 +389,12 @@ impl Shared {
         loop {
             if !durable && state.is_all_ready() && state.has_ready_room(record.size(), self.config.memory_bytes) {
                 self.counters.pushed.one(&record);
+                let first_unsaved = state.unsaved_since.is_none();
                 state.make_ready(record, taken_at_ms, Some(settle), Origin::Memory);
                 self.readable.notify_waiters();
+                if on_disk && first_unsaved {
+                    self.work.notify_one(); // its time in memory alone is limited
+                }
                 return Offer::Taken(Taken::Queued);
             }
             if on_disk && state.has_tail_room(record.size()) {
@@ -472,13 +481,24 @@ impl State {
             front_acked: 0,
             cursor_dirty: false,
             disk_failed: false,
+            unsaved_since: None,
             closing: false,
         }
     }
 
     pub fn make_ready(&mut self, record: Record, taken_at_ms: i64, settle: Option<Settle>, origin: Origin) {
         self.ready_bytes += record.size();
-        self.ready.push_back(Entry { record, taken_at_ms, settle, origin, phase: Phase::Waiting });
+        if origin == Origin::Memory && self.unsaved_since.is_none() {
+            self.unsaved_since = Some(Instant::now());
+        }
+        self.ready.push_back(Entry {
+            record,
+            taken_at_ms,
+            since: Instant::now(),
+            settle,
+            origin,
+            phase: Phase::Waiting,
+        });
     }
 
     /// Nothing is behind `ready`: what comes now may join it without overtaking.
@@ -508,7 +528,7 @@ impl State {
         Some(from + offset as u64)
     }
 
-    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
+    pub fn entry(&mut self, number: u64) -> Option<&mut Entry> {
         let index = number.checked_sub(self.first)?;
         self.ready.get_mut(usize::try_from(index).ok()?)
     }

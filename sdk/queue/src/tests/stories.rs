@@ -130,6 +130,31 @@ async fn what_is_left_at_a_stop_is_sent_after_the_next_start() {
 }
 
 #[tokio::test]
+async fn what_waits_for_seconds_in_memory_is_written_down() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::default();
+    let queue = Queue::open(config(Some(dir.path()), 1 << 20)).await.unwrap();
+    for at in 0..3 {
+        queue.push(record(at, 400), ledger.page(at)).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(ledger.outcome(0), None);
+    next(&queue).await.ack();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(ledger.outcome(2), Some(Outcome::Delivered), "on the disk, whatever the endpoint does");
+    queue.push(record(3, 400), ledger.page(3)).await.unwrap();
+    next(&queue).await.ack();
+    settle_down(&queue).await;
+    drop(queue); // as a crash would
+    let queue = reopen(config(Some(dir.path()), 1 << 20)).await;
+    let lease = next(&queue).await;
+    assert_eq!(number(lease.record()), 2);
+    lease.ack();
+    assert_eq!(queue.stats().records, 0, "the fourth was in memory alone, and nobody was told otherwise");
+    assert_eq!(ledger.outcome(3), Some(Outcome::Abandoned));
+}
+
+#[tokio::test]
 async fn a_durable_push_is_on_the_disk_when_it_resolves() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::default();
