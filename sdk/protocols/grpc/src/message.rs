@@ -26,57 +26,42 @@ pub(crate) async fn read(
     coding: Coding,
     limit: usize,
 ) -> Result<(Option<Bytes>, Option<HeaderMap>), Status> {
-    // Only what is cut over several frames is copied together, once, into a buffer of the length that the prefix tells.
-    let mut first = Bytes::new();
-    let mut message: Option<BytesMut> = None;
+    let mut prefix = Vec::with_capacity(PREFIX);
+    let mut wanted = 0;
+    let mut message = Gathered::Nothing;
     let mut trailers = None;
-    let mut wanted = usize::MAX;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Status::new(Code::Canceled, format!("request ended early: {error}")))?;
-        let data = match frame.into_data() {
+        let mut data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {
                 trailers = frame.into_trailers().ok();
                 continue;
             }
         };
-        if data.is_empty() {
-            continue;
-        }
-        if let Some(message) = &mut message {
-            if message.len() + data.len() > wanted {
-                return Err(Status::new(Code::Unimplemented, "more than one message in a unary call"));
+        if prefix.len() < PREFIX {
+            prefix.extend_from_slice(&data.split_to(data.len().min(PREFIX - prefix.len())));
+            if prefix.len() < PREFIX {
+                continue;
             }
-            message.extend_from_slice(&data);
-            continue;
+            wanted = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+            if wanted > limit {
+                return Err(too_large(wanted, limit));
+            }
         }
-        first = if first.is_empty() { data } else { [&first[..], &data[..]].concat().into() };
-        if first.len() < PREFIX {
-            continue;
-        }
-        wanted = PREFIX + u32::from_be_bytes([first[1], first[2], first[3], first[4]]) as usize;
-        if wanted - PREFIX > limit {
-            return Err(too_large(wanted - PREFIX, limit));
-        }
-        if first.len() > wanted {
+        message.add(data, wanted);
+        if message.len() > wanted {
             return Err(Status::new(Code::Unimplemented, "more than one message in a unary call"));
         }
-        let mut buffer = BytesMut::new();
-        if first.len() < wanted {
-            buffer.reserve(wanted);
-            buffer.extend_from_slice(&first);
-            message = Some(buffer);
-        }
     }
-    let whole = message.map_or(first, BytesMut::freeze);
-    if whole.is_empty() {
+    if prefix.is_empty() {
         return Ok((None, trailers));
     }
-    if whole.len() != wanted {
+    if prefix.len() < PREFIX || message.len() < wanted {
         return Err(Status::new(Code::Internal, "message ended early"));
     }
-    let bytes = whole.slice(PREFIX..);
-    let bytes = match (whole[0], coding) {
+    let bytes = message.finish();
+    let bytes = match (prefix[0], coding) {
         (0, _) => bytes,
         (1, Coding::Identity) => {
             return Err(Status::new(Code::Internal, "compressed message without grpc-encoding"));
@@ -94,6 +79,46 @@ pub(crate) async fn read(
         (flag, _) => return Err(Status::new(Code::Internal, format!("unknown message flag {flag}"))),
     };
     Ok((Some(bytes), trailers))
+}
+
+/// What has come of a message. Only what is cut over several frames is copied together, once, into a buffer of the
+/// length that the prefix tells.
+enum Gathered {
+    Nothing,
+    Whole(Bytes),
+    Parts(BytesMut),
+}
+
+impl Gathered {
+    fn add(&mut self, data: Bytes, wanted: usize) {
+        match self {
+            _ if data.is_empty() => {}
+            Gathered::Nothing => *self = Gathered::Whole(data),
+            Gathered::Whole(first) => {
+                let mut parts = BytesMut::with_capacity(wanted.max(first.len() + data.len()));
+                parts.extend_from_slice(first);
+                parts.extend_from_slice(&data);
+                *self = Gathered::Parts(parts);
+            }
+            Gathered::Parts(parts) => parts.extend_from_slice(&data),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Gathered::Nothing => 0,
+            Gathered::Whole(bytes) => bytes.len(),
+            Gathered::Parts(parts) => parts.len(),
+        }
+    }
+
+    fn finish(self) -> Bytes {
+        match self {
+            Gathered::Nothing => Bytes::new(),
+            Gathered::Whole(bytes) => bytes,
+            Gathered::Parts(parts) => parts.freeze(),
+        }
+    }
 }
 
 fn too_large(length: usize, limit: usize) -> Status {
