@@ -51,8 +51,8 @@ impl Host for Hosted {
         Box::pin(async move {
             match shared.load().await {
                 Ok(_) => Ok(()),
-                Err(LoadError::Unreadable(error)) => Err(error),
                 Err(refused @ LoadError::Refused(_)) => Err(format!("error during the initial load: {refused}")),
+                Err(error) => Err(format!("reading config path {:?}: {error}", shared.sources.name())),
             }
         })
     }

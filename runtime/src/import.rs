@@ -1,5 +1,6 @@
 //! `import.*`: where a module's text comes from, and how it is kept fresh (spec §3.9).
 
+mod http;
 mod poll;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use sdk_component::Problem;
 use tokio::sync::Notify;
 
 use crate::module::{Environment, Module};
-use crate::options::{GitRequest, HttpRequest, Options};
+use crate::options::{GitRequest, Options};
 use crate::plan::{Catalogue, ImportKind, Names, Place, Plan};
 use crate::sources::{MAX_TEXT, read_path};
 use crate::stage::StagedModule;
@@ -62,7 +63,7 @@ pub(crate) struct StagedImport {
 pub(crate) enum Arguments {
     File { path: PathBuf, notify: bool, every: Duration },
     String { content: OptionalSecret },
-    Http { request: HttpRequest, every: Duration },
+    Http { request: Box<http::Request>, every: Duration },
     Git { request: GitRequest, path: String, every: Duration },
 }
 
@@ -126,6 +127,9 @@ struct HttpBlock {
     /// How long an answer may take.
     #[attr(default = GoDuration(10_000_000_000))]
     poll_timeout: GoDuration,
+    /// Who to be there, and how to get there.
+    #[block(optional)]
+    client: sdk_net::ClientConfig,
 }
 
 /// Imports from a Git repository.
@@ -165,9 +169,8 @@ const REFUSED_REVISIONS: &[&str] = &["HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_H
 /// Blocks that Alloy has and we have not.
 fn not_yet(kind: ImportKind) -> &'static [&'static str] {
     match kind {
-        ImportKind::Http => &["client"],
         ImportKind::Git => &["ssh_key"],
-        ImportKind::File | ImportKind::String => &[],
+        ImportKind::File | ImportKind::String | ImportKind::Http => &[],
     }
 }
 
@@ -210,13 +213,14 @@ impl Arguments {
                 let block: HttpBlock = body.decode()?;
                 Ok(Arguments::Http {
                     every: period("poll_frequency", block.poll_frequency)?,
-                    request: HttpRequest {
+                    request: Box::new(http::Request {
                         timeout: period("poll_timeout", block.poll_timeout)?,
                         method: block.method,
                         url: block.url,
-                        headers: block.headers.into_iter().collect(),
+                        headers: block.headers,
                         body: block.sent,
-                    },
+                        client: block.client,
+                    }),
                 })
             }
             ImportKind::Git => {
@@ -285,8 +289,7 @@ impl Arguments {
                 module_path: around.to_owned(),
             }),
             Arguments::Http { request, .. } => {
-                let Some(http) = &options.http else { return Err(unsupported("import.http")) };
-                let answer = http.fetch(request.clone(), MAX_TEXT).await.map_err(FetchError::Unreachable)?;
+                let answer = request.fetch(MAX_TEXT).await?;
                 let module_path = request.url.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
                 Ok(Texts { files: vec![Source::new(request.url.clone(), answer.trim_ascii().to_vec())], module_path })
             }

@@ -29,7 +29,7 @@ mod sources;
 mod stage;
 mod supervise;
 
-pub use options::{FetchGit, FetchHttp, GitRequest, HttpRequest, Options};
+pub use options::{FetchGit, GitRequest, Options};
 pub use plan::ImportKind;
 pub use runtime::{LoadError, Runtime, validate};
 pub use sources::{MAX_TEXT, PathSources, Sources, Texts};

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base_metrics::Registry;
-use bytes::Bytes;
 use sdk_component::{BoxFuture, Definition, MemoryHttp, ServiceDefinition, Stability};
 
 use crate::plan::Catalogue;
@@ -33,27 +32,8 @@ pub struct Options {
     pub metrics: Registry,
     /// `v1.2.3`
     pub version: String,
-    /// For `import.http`; without one the block is refused.
-    pub http: Option<Arc<dyn FetchHttp>>,
     /// For `import.git`; without one the block is refused.
     pub git: Option<Arc<dyn FetchGit>>,
-}
-
-/// Fetches texts for `import.http`.
-pub trait FetchHttp: Send + Sync {
-    /// The body of a 200 answer of at most `limit` bytes, or what went wrong.
-    fn fetch(&self, request: HttpRequest, limit: usize) -> BoxFuture<'static, Result<Bytes, String>>;
-}
-
-/// What `import.http` asks for.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct HttpRequest {
-    pub method: String,
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
-    pub timeout: Duration,
 }
 
 /// Keeps a clone of a repository for `import.git`.

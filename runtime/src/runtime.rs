@@ -20,7 +20,7 @@ use crate::options::Options;
 use crate::plan::{Place, Plan};
 use crate::propagate::propagate;
 use crate::sources::{Sources, Texts};
-use crate::stage::{Mode, Request, Stager};
+use crate::stage::{Mode, Request, StagedModule, Stager};
 use crate::supervise;
 
 /// How many loads may wait; a signal and a request at once are two.
@@ -35,7 +35,7 @@ pub struct Runtime(Arc<Shared>);
 
 pub(crate) struct Shared {
     pub engine: Arc<Engine>,
-    sources: Arc<dyn Sources>,
+    pub sources: Arc<dyn Sources>,
     commands: mpsc::Sender<Command>,
     pub ready: AtomicBool,
     pub last_load: Mutex<Option<LoadReport>>,
@@ -46,6 +46,8 @@ pub(crate) struct Shared {
 pub enum LoadError {
     /// It could not be read.
     Unreadable(String),
+    /// It is not the language.
+    Unparsable(Diagnostics),
     /// It is wrong.
     Refused(Diagnostics),
 }
@@ -126,8 +128,12 @@ impl Shared {
 pub async fn validate(options: Options, sources: &dyn Sources) -> Result<Diagnostics, LoadError> {
     let texts = sources.read().map_err(LoadError::Unreadable)?;
     let engine = Arc::new(Engine::new(options));
-    let (_, diagnostics) = evaluate(&engine, &texts, None, Mode::Validate).await;
-    Ok(diagnostics)
+    match evaluate(&engine, &texts, None, Mode::Validate).await {
+        Ok((_, diagnostics)) | Err(LoadError::Unparsable(diagnostics) | LoadError::Refused(diagnostics)) => {
+            Ok(diagnostics)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Parses, plans and evaluates. The module can be committed if no diagnostic is an error.
@@ -136,16 +142,17 @@ async fn evaluate(
     texts: &Texts,
     old: Option<Arc<Module>>,
     mode: Mode,
-) -> (Option<crate::stage::StagedModule>, Diagnostics) {
+) -> Result<(StagedModule, Diagnostics), LoadError> {
     let (mut files, mut found) = (Vec::new(), Diagnostics::default());
     for source in &texts.files {
+        language_syntax::check_encoding(source.bytes()).map_err(|error| LoadError::Unreadable(error.to_string()))?;
         let (file, diagnostics) = language_syntax::parse(source.clone());
         found.extend(diagnostics);
         files.push(file);
     }
     if found.has_errors() {
         // What a tree with holes in it means is guesswork.
-        return (None, found);
+        return Err(LoadError::Unparsable(found));
     }
     let plan = Arc::new(Plan::of_files(&engine.catalogue, &files, Place::Root));
     let request = Request {
@@ -159,10 +166,11 @@ async fn evaluate(
     let mut stager = Stager::new(engine, mode);
     let staged = stager.module(request).await;
     found.extend(stager.diagnostics);
-    if mode == Mode::Run && !found.has_errors() {
-        engine.measures.evaluated(&stager.timings);
+    if mode == Mode::Run && (found.has_errors() || staged.has_failed()) {
+        return Err(LoadError::Refused(found));
     }
-    (Some(staged), found)
+    engine.measures.evaluated(&stager.timings);
+    Ok((staged, found))
 }
 
 struct Controller {
@@ -198,19 +206,17 @@ impl Controller {
     async fn load(&mut self, reply: oneshot::Sender<Result<Diagnostics, LoadError>>) {
         let engine = &self.shared.engine;
         engine.measures.evaluating(true);
+        let started = tokio::time::Instant::now();
+        tracing::info!(controller_path = "/", controller_id = "", "starting complete graph evaluation");
         let read = self.shared.sources.read();
         let texts = read.as_ref().ok().cloned();
         let outcome = match read {
             Err(error) => Err(LoadError::Unreadable(error)),
-            Ok(texts) => {
-                let (staged, found) = evaluate(engine, &texts, engine.root(), Mode::Run).await;
-                match staged {
-                    Some(staged) if !found.has_errors() && !staged.has_failed() => Ok((staged, found)),
-                    _ => Err(LoadError::Refused(found)),
-                }
-            }
+            Ok(texts) => evaluate(engine, &texts, engine.root(), Mode::Run).await,
         };
         engine.measures.evaluating(false);
+        let duration = started.elapsed();
+        tracing::info!(controller_path = "/", controller_id = "", ?duration, "finished complete graph evaluation");
         engine.measures.loaded(texts.as_ref(), outcome.is_ok());
         let error = outcome.as_ref().err().map(|error| error.to_string());
         *lock(&self.shared.last_load) = Some(LoadReport { at: clock::now(), error });
@@ -279,7 +285,7 @@ impl std::fmt::Display for LoadError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             LoadError::Unreadable(error) => f.write_str(error),
-            LoadError::Refused(found) => write!(f, "{found}"),
+            LoadError::Unparsable(found) | LoadError::Refused(found) => write!(f, "{found}"),
         }
     }
 }

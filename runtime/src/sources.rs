@@ -16,6 +16,9 @@ const MAX_FILES: usize = 10_000;
 pub trait Sources: Send + Sync {
     /// All files, in name order.
     fn read(&self) -> Result<Texts, String>;
+
+    /// What errors call it: the path that was given.
+    fn name(&self) -> String;
 }
 
 /// What was read.
@@ -44,12 +47,20 @@ impl Sources for PathSources {
     fn read(&self) -> Result<Texts, String> {
         read_path(&self.path)
     }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
 }
 
 /// A text given directly.
 impl Sources for Texts {
     fn read(&self) -> Result<Texts, String> {
         Ok(self.clone())
+    }
+
+    fn name(&self) -> String {
+        self.files.first().map(|file| file.name().to_owned()).unwrap_or_default()
     }
 }
 

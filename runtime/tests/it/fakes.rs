@@ -249,7 +249,6 @@ pub fn options() -> Options {
         memory_http: Arc::new(NoHttp),
         metrics: Registry::new(),
         version: "v0.0.0".to_owned(),
-        http: None,
         git: None,
     }
 }
@@ -266,6 +265,10 @@ pub struct Text(Arc<Mutex<String>>);
 impl Sources for Text {
     fn read(&self) -> Result<Texts, String> {
         Ok(Texts::of("config.alloy", &self.0.lock().unwrap()))
+    }
+
+    fn name(&self) -> String {
+        "config.alloy".to_owned()
     }
 }
 
@@ -321,7 +324,7 @@ impl Running {
 pub fn shown(error: &LoadError) -> String {
     match error {
         LoadError::Unreadable(error) => error.clone(),
-        LoadError::Refused(found) => {
+        LoadError::Unparsable(found) | LoadError::Refused(found) => {
             let lines = found.0.iter().map(|found| match found.hints.is_empty() {
                 true => found.to_string(),
                 false => format!("{found} ({})", found.hints.join("; ")),

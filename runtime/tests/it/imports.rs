@@ -97,10 +97,37 @@ async fn a_missing_file_is_named() {
         found,
         "config.alloy:1:1: Failed to evaluate node for config block: stat no-such.alloy: no such file or directory"
     );
-    let found = refused("import.http \"m\" { url = \"http://localhost/\" }").await;
-    assert!(found.ends_with("import.http is not supported yet by this version of Ferroalloy"), "{found}");
+    let found = refused("import.git \"m\" {\n  repository = \"x\"\n  path = \"y\"\n}").await;
+    assert!(found.ends_with("import.git is not supported yet by this version of Ferroalloy"), "{found}");
     let found = refused("import.string \"m\" { content = \"loki.echo \\\"e\\\" { }\" }\nm.x \"y\" { }").await;
     assert!(found.contains("only declare and import blocks are allowed in a module, got loki.echo"), "{found}");
+}
+
+#[tokio::test]
+async fn a_web_server_is_asked_again_and_again() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "import.http \"m\" {{\n  url = \"http://{}/mod.alloy\"\n  poll_frequency = \"20ms\"\n}}\nm.twice \"x\" {{ n = 4 }}\ntest.pass \"out\" {{ input = m.twice.x.v }}",
+        listener.local_addr().unwrap()
+    );
+    let server = async move {
+        for answer in 0.. {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = connection.read(&mut request).await;
+            let body = if answer < 3 { TWICE.to_owned() } else { TWICE.replace("* 2", "* 3") };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
+        }
+    };
+    let test = async {
+        let running = Running::new(&text).await;
+        assert!(running.exports("test.pass.out").contains("value: 8"));
+        wait_for(|| running.exports("test.pass.out").contains("value: 12")).await;
+        running.runtime.stop().await;
+    };
+    tokio::select! { () = server => {}, () = test => {} }
 }
 
 async fn wait_for(condition: impl Fn() -> bool) {
