@@ -1,10 +1,14 @@
 //! The binary ferroalloy: one command line over everything else.
 
 mod allocator;
+mod blocks;
 mod cli;
+mod draw;
 mod fmt;
 mod report;
 mod run;
+mod setup;
+mod validate;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -53,7 +57,7 @@ fn perform(invocation: &Invocation) -> Result<(), Failure> {
         }
         Action::Group => print(&invocation.help_text()),
         Action::Run => run::run(invocation),
-        Action::Validate => Err(Failure::new("validate is not part of this build yet")),
+        Action::Validate => validate::validate(invocation),
         Action::NotYet(capability) => Err(Failure::new(format!("{capability} is not part of {} yet", cli::NAME))),
     }
 }

@@ -1,8 +1,20 @@
 //! `ferroalloy run`.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base_metrics::{Registry, Scope};
+use runtime::{LoadError, Options, PathSources, Runtime};
+use sdk_component::{ServiceDefinition, Stability};
+use services_http::{Http, Mount};
+use services_logging::Log;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
 use crate::cli::Invocation;
+use crate::draw::draw;
 use crate::report::Failure;
-use sdk_component::Stability;
+use crate::setup;
 
 /// Flags that only the experimental level allows.
 const EXPERIMENTAL: [&str; 3] =
@@ -14,7 +26,137 @@ const CONVERTIBLE: [&str; 4] = ["otelcol", "prometheus", "promtail", "static"];
 /// Runs a configuration until the process is told to stop.
 pub fn run(invocation: &Invocation) -> Result<(), Failure> {
     check_flags(invocation)?;
-    Err(Failure::new("run is not part of this build yet"))
+    let log = Log::install()?;
+    let reactor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = reactor.block_on(serve(invocation, log));
+    // What still blocks a thread, such as a read from a dead disk, is not waited for.
+    reactor.shutdown_timeout(LAST_MOMENT);
+    outcome
+}
+
+/// How long blocked threads may take when everything else has ended.
+const LAST_MOMENT: Duration = Duration::from_millis(100);
+
+async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
+    // Before anything else, so that no signal ends the process half-way.
+    let mut signals = Signals::listen()?;
+    tracing::info!("Alloy is starting");
+    let storage = PathBuf::from(invocation.text("storage.path"));
+    base_sys::fs::create_dir_private(&storage)
+        .map_err(|error| Failure::io("mkdir", &storage.display().to_string(), &error))?;
+    let metrics = Registry::new();
+    let process = metrics.scope(&[]);
+    base_metrics::process::register(&process);
+    build_info(&process);
+    let http = Arc::new(bind(invocation).await?);
+    let services = vec![
+        ServiceDefinition::of(Arc::new(services_logging::Logging::new(log, &process))),
+        ServiceDefinition::of(http.clone()),
+    ];
+    let options = Options {
+        storage_path: storage,
+        shutdown_deadline: invocation.duration("feature.component-shutdown-deadline").to_std().unwrap_or_default(),
+        listen_address: http.local_address().to_string(),
+        ..setup::options(invocation, metrics.clone(), services, http)
+    };
+    let path = &invocation.arguments[0];
+    let running = Runtime::start(options, Arc::new(PathSources::new(path)));
+    let loaded = tokio::select! {
+        loaded = running.load() => loaded,
+        () = signals.stop() => return end(&running, &mut signals).await,
+    };
+    match loaded {
+        Ok(_) => {}
+        Err(LoadError::Unreadable(error)) => {
+            let path = base_stdx::quote::quote(path.as_bytes());
+            return Err(Failure::new(format!("reading config path {path}: {error}")));
+        }
+        Err(LoadError::Unparsable(found) | LoadError::Refused(found)) => {
+            draw(&found);
+            return Err(Failure::new("could not perform the initial load successfully"));
+        }
+    }
+    tracing::info!("{{^_^}} Alloy is running");
+    loop {
+        tokio::select! {
+            _ = signals.hang_up.recv() => {}
+            _ = signals.interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+        }
+        tokio::select! {
+            outcome = running.host().reload() => match outcome {
+                Ok(()) => tracing::info!("config reloaded"),
+                Err(error) => tracing::error!(err = error, "failed to reload config"),
+            },
+            () = signals.stop() => break,
+        }
+    }
+    end(&running, &mut signals).await
+}
+
+/// Stops in order; a second signal ends the process at once.
+async fn end(running: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        () = signals.stop() => Err(Failure::new("stopped at the second signal, without waiting for components")),
+    }
+}
+
+async fn bind(invocation: &Invocation) -> Result<Http, Failure> {
+    let options = services_http::Options {
+        listen_address: invocation.text("server.http.listen-addr").to_owned(),
+        memory_address: invocation.text("server.http.memory-addr").to_owned(),
+        support_bundle: !invocation.is_set("server.http.disable-support-bundle"),
+    };
+    let prefix = invocation.text("server.http.ui-path-prefix");
+    let prefix = match prefix.trim_matches('/') {
+        "" => "/".to_owned(),
+        inner => format!("/{inner}/"),
+    };
+    let web = services_web::Options {
+        node_name: invocation.text("cluster.node-name").to_owned(),
+        address: options.listen_address.clone(),
+    };
+    let mount = Mount { prefix, handler: Box::new(move |host| services_web::handler(host, web.clone())) };
+    Http::bind(options, vec![mount]).await.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Dashboards count versions by it.
+fn build_info(scope: &Scope) {
+    let labels = ["branch", "goarch", "goos", "goversion", "revision", "tags", "version"];
+    let family = scope.gauge_vec("alloy_build_info", "A metric with a constant '1' value labeled by version.", &labels);
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let revision = option_env!("FERROALLOY_REVISION").unwrap_or("unknown");
+    family.with(&["", architecture, std::env::consts::OS, "", revision, "", &setup::version()]).set(1.0);
+}
+
+/// What the outside may tell the process.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGINT or SIGTERM.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// Refuses flags that cannot be met, in the order in which Alloy looks at them.
@@ -26,6 +168,12 @@ fn check_flags(invocation: &Invocation) -> Result<(), Failure> {
             )));
         }
     }
+    check_format(invocation)?;
+    invocation.check_support().map_err(|refused| Failure::new(refused.message))
+}
+
+/// Refuses a format that nobody knows.
+pub fn check_format(invocation: &Invocation) -> Result<(), Failure> {
     let format = invocation.text("config.format");
     if format != "alloy" && !CONVERTIBLE.contains(&format) {
         let path = base_stdx::quote::quote(invocation.arguments[0].as_bytes());
@@ -34,5 +182,5 @@ fn check_flags(invocation: &Invocation) -> Result<(), Failure> {
             "reading config path {path}: (Critical) unrecognized kind {format} given to the config converter"
         )));
     }
-    invocation.check_support().map_err(|refused| Failure::new(refused.message))
+    Ok(())
 }

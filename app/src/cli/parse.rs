@@ -81,7 +81,6 @@ impl Invocation {
     }
 
     /// A flag's value as a duration.
-    #[cfg_attr(not(test), expect(dead_code, reason = "run takes it once the runtime is part of the binary"))]
     pub fn duration(&self, name: &str) -> GoDuration {
         self.text(name).parse().expect("checked when it was read")
     }
