@@ -1,6 +1,9 @@
 //! loki.*.
 
 mod echo;
+pub mod process;
+mod recent;
+mod relabel;
 mod source;
 mod write;
 
@@ -9,6 +12,8 @@ use sdk_component::Definition;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
+    Definition::of::<process::Process>(),
+    Definition::of::<relabel::Relabel>(),
     Definition::of::<source::docker::Docker>(),
     Definition::of::<source::file::File>(),
     Definition::of::<write::Write>(),

@@ -1,0 +1,9 @@
+//! JSON as log lines hold it: scanned where it lies, decoded only where somebody looks.
+
+mod encode;
+mod scan;
+mod tree;
+
+pub use encode::{encode, encode_string};
+pub use scan::{Kind, Malformed, Raw, Scanner, unescape};
+pub use tree::{Json, number};

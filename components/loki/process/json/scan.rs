@@ -1,0 +1,381 @@
+//! A scanner over borrowed JSON: says where values are, checks that all of the text is JSON, and copies nothing.
+
+use std::ops::Range;
+
+/// Deeper nesting is taken for malformed: the scanner and the decoder call themselves.
+const MAX_DEPTH: usize = 512;
+
+/// The text is not JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+/// What a value is, by its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Kind {
+    Null,
+    True,
+    False,
+    Number,
+    String,
+    Array,
+    Object,
+}
+
+/// Where a value is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// What it is.
+    pub kind: Kind,
+    /// Its bytes; of a string, what is between the quotes.
+    pub range: Range<usize>,
+    /// A string with escapes in it.
+    pub escaped: bool,
+}
+
+/// Reads JSON from left to right.
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+    depth: usize,
+}
+
+// === impl Raw ===
+
+impl Raw {
+    /// Null, at no place.
+    pub const NULL: Raw = Raw { kind: Kind::Null, range: 0..0, escaped: false };
+}
+
+// === impl Scanner ===
+
+impl<'a> Scanner<'a> {
+    /// At the start of a text.
+    pub fn new(text: &'a [u8]) -> Scanner<'a> {
+        Scanner { text, at: 0, depth: 0 }
+    }
+
+    /// The bytes of a value.
+    pub fn bytes(&self, raw: &Raw) -> &'a [u8] {
+        &self.text[raw.range.clone()]
+    }
+
+    /// What the next value is.
+    pub fn peek(&mut self) -> Result<Kind, Malformed> {
+        self.blanks();
+        Ok(match self.text.get(self.at) {
+            Some(b'"') => Kind::String,
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b't') => Kind::True,
+            Some(b'f') => Kind::False,
+            Some(b'n') => Kind::Null,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            _ => return Err(Malformed),
+        })
+    }
+
+    /// Passes over the next value.
+    pub fn value(&mut self) -> Result<Raw, Malformed> {
+        let kind = self.peek()?;
+        let start = self.at;
+        match kind {
+            Kind::String => return self.string(),
+            Kind::Object => self.object(|_, scanner| scanner.value().map(|_| ()))?,
+            Kind::Array => self.array(|scanner| scanner.value().map(|_| ()))?,
+            Kind::True => self.word(b"true")?,
+            Kind::False => self.word(b"false")?,
+            Kind::Null => self.word(b"null")?,
+            Kind::Number => self.number()?,
+        }
+        Ok(Raw { kind, range: start..self.at, escaped: false })
+    }
+
+    /// Reads an object: `each` gets every key and must pass over its value.
+    pub fn object(
+        &mut self,
+        mut each: impl FnMut(&Raw, &mut Scanner<'a>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.enter(b'{')?;
+        self.blanks();
+        if self.take(b'}') {
+            self.depth -= 1;
+            return Ok(());
+        }
+        loop {
+            self.blanks();
+            let key = self.string()?;
+            self.blanks();
+            self.expect(b':')?;
+            each(&key, self)?;
+            self.blanks();
+            if self.take(b'}') {
+                self.depth -= 1;
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Reads a list: `each` must pass over one element.
+    pub fn array(&mut self, mut each: impl FnMut(&mut Scanner<'a>) -> Result<(), Malformed>) -> Result<(), Malformed> {
+        self.enter(b'[')?;
+        self.blanks();
+        if self.take(b']') {
+            self.depth -= 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            self.blanks();
+            if self.take(b']') {
+                self.depth -= 1;
+                return Ok(());
+            }
+            self.expect(b',')?;
+        }
+    }
+
+    /// Only blanks may follow.
+    pub fn end(&mut self) -> Result<(), Malformed> {
+        self.blanks();
+        if self.at == self.text.len() { Ok(()) } else { Err(Malformed) }
+    }
+
+    /// Where the scanner is.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    fn enter(&mut self, open: u8) -> Result<(), Malformed> {
+        self.blanks();
+        self.expect(open)?;
+        self.depth += 1;
+        if self.depth > MAX_DEPTH { Err(Malformed) } else { Ok(()) }
+    }
+
+    fn string(&mut self) -> Result<Raw, Malformed> {
+        self.expect(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.at += plain_prefix(&self.text[self.at..]);
+            match self.text.get(self.at) {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(Raw { kind: Kind::String, range: start..self.at - 1, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    let hex = self.text.get(self.at + 2..self.at + 6);
+                    self.at += match self.text.get(self.at + 1) {
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
+                        Some(b'u') if hex.is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) => 6,
+                        _ => return Err(Malformed),
+                    };
+                }
+                _ => return Err(Malformed),
+            }
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        self.take(b'-');
+        match self.text.get(self.at) {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(Malformed),
+        }
+        if self.take(b'.') {
+            self.some_digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn some_digits(&mut self) -> Result<(), Malformed> {
+        let before = self.at;
+        self.digits();
+        if self.at > before { Ok(()) } else { Err(Malformed) }
+    }
+
+    fn digits(&mut self) {
+        while self.text.get(self.at).is_some_and(u8::is_ascii_digit) {
+            self.at += 1;
+        }
+    }
+
+    fn word(&mut self, word: &[u8]) -> Result<(), Malformed> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(Malformed);
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn blanks(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(there);
+        there
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.take(byte) { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+/// How many bytes may stand in a string as they are: up to the next quote, backslash or control character. Eight bytes
+/// at a time.
+fn plain_prefix(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut chunks = text.chunks_exact(8);
+    let mut at = 0;
+    for chunk in &mut chunks {
+        let word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
+        let quote = zero_in(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let special = quote | backslash | control;
+        if special != 0 {
+            return at + special.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let tail = chunks.remainder();
+    at + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
+}
+
+/// Appends the text of a string with escapes. What was checked by the scanner cannot fail; a lone surrogate becomes the
+/// replacement character.
+pub fn unescape(raw: &[u8], to: &mut Vec<u8>) {
+    let mut at = 0;
+    while let Some(step) = memchr::memchr(b'\\', &raw[at..]) {
+        to.extend_from_slice(&raw[at..at + step]);
+        at += step + 1;
+        let plain = match raw.get(at) {
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                let (character, length) = unicode(&raw[at + 1..]);
+                let mut utf8 = [0; 4];
+                to.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
+                at += 1 + length;
+                continue;
+            }
+            Some(other) => *other,
+            None => return,
+        };
+        to.push(plain);
+        at += 1;
+    }
+    to.extend_from_slice(&raw[at..]);
+}
+
+/// The character of `XXXX` or `XXXX\uXXXX`, and how many bytes it took.
+fn unicode(digits: &[u8]) -> (char, usize) {
+    let four = |digits: Option<&[u8]>| {
+        digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+    };
+    let Some(first) = four(digits.get(..4)) else { return (char::REPLACEMENT_CHARACTER, digits.len().min(4)) };
+    if let Some(character) = char::from_u32(first) {
+        return (character, 4);
+    }
+    let second = if digits.get(4..6) == Some(b"\\u") { four(digits.get(6..10)) } else { None };
+    match (first, second) {
+        (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
+            let code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
+            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10)
+        }
+        _ => (char::REPLACEMENT_CHARACTER, 4),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn whole(text: &str) -> Result<Raw, Malformed> {
+        let mut scanner = Scanner::new(text.as_bytes());
+        let raw = scanner.value()?;
+        scanner.end()?;
+        Ok(raw)
+    }
+
+    #[test]
+    fn accepts_json_and_nothing_else() {
+        for good in
+            ["{}", " [ ] ", "-0", "1.5e+3", "\"a\\u00fc\\n\"", "{\"a\":[1,{\"b\":null}],\"c\":true}", "\"\u{fc}\""]
+        {
+            assert!(whole(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "{",
+            "{}x",
+            "01",
+            "1.",
+            "+1",
+            "'a'",
+            "\"a",
+            "\"\n\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "{a:1}",
+            "[1,]",
+            "nul",
+            "{\"a\" 1}",
+        ] {
+            assert!(whole(bad).is_err(), "{bad}");
+        }
+        assert!(whole(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn escapes_are_read_as_go_reads_them() {
+        let mut text = Vec::new();
+        unescape(br#"a\"\\\/\b\f\n\r\t\u00fc\ud83d\ude00\ud83dx"#, &mut text);
+        assert_eq!(String::from_utf8(text).unwrap(), "a\"\\/\u{8}\u{c}\n\r\t\u{fc}\u{1f600}\u{fffd}x");
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_another_json_reader(text in r#"[\[\]{}:,"\\a1\.e+\- ntu\n]{0,24}"#) {
+            let ours = whole(&text).is_ok();
+            let theirs = serde_json::from_str::<&serde_json::value::RawValue>(&text).is_ok();
+            prop_assert_eq!(ours, theirs, "{}", text);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Scanner::new(&bytes).value();
+            let mut to = Vec::new();
+            unescape(&bytes, &mut to);
+        }
+
+        #[test]
+        fn the_plain_prefix_ends_at_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let expected = bytes.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20).unwrap_or(bytes.len());
+            prop_assert_eq!(plain_prefix(&bytes), expected);
+        }
+    }
+}
