@@ -1,7 +1,6 @@
 //! The binary ferroalloy: one command line over everything else.
 
 mod allocator;
-mod blocks;
 mod cli;
 mod draw;
 mod fmt;

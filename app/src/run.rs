@@ -66,7 +66,11 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         () = signals.stop() => return end(&running, &mut signals).await,
     };
     match loaded {
-        Ok(_) => {}
+        Ok(warnings) => {
+            for warning in &warnings.0 {
+                tracing::warn!("{warning}");
+            }
+        }
         Err(LoadError::Unreadable(error)) => {
             let path = base_stdx::quote::quote(path.as_bytes());
             return Err(Failure::new(format!("reading config path {path}: {error}")));

@@ -8,7 +8,6 @@ use base_metrics::Registry;
 use runtime::{FetchGit, Options};
 use sdk_component::{MemoryHttp, ServiceDefinition};
 
-use crate::blocks;
 use crate::cli::Invocation;
 
 /// What `run` and `validate` have in common.
@@ -18,11 +17,8 @@ pub fn options(
     mut services: Vec<ServiceDefinition>,
     memory_http: Arc<dyn MemoryHttp>,
 ) -> Options {
-    services.extend([
-        ServiceDefinition::of(Arc::new(blocks::LiveDebugging)),
-        ServiceDefinition::of(Arc::new(blocks::LabelStore)),
-        ServiceDefinition::of(Arc::new(blocks::Tracing)),
-    ]);
+    services.extend(services_decoded::services());
+    language_eval::stdlib::set_version(&version());
     Options {
         components: components::all().copied().collect(),
         services,

@@ -54,6 +54,8 @@ pub fn update(request: &Request, directory: &Path) -> Result<(), Error> {
     if ["HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD"].contains(&request.revision.as_str()) {
         return Err(Error::MovingRevision(request.revision.clone()));
     }
+    // gix brings a client without a crypto provider; whoever else has installed one has installed the same.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let git = directory.join(".git");
     // A clone that broke off leaves no HEAD that could be read: start over.
     let repository = match gix::open(&git) {
