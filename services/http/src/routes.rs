@@ -132,11 +132,11 @@ impl Router {
         if method != Method::GET && method != Method::POST {
             return page_not_found();
         }
-        tracing::info!("reload requested via /-/reload endpoint");
+        tracing::info!(service = "http", "reload requested via /-/reload endpoint");
         match self.host.reload().await {
             Ok(()) => text(StatusCode::OK, "config reloaded\n"),
             Err(error) => {
-                tracing::error!(err = %error, "failed to reload config");
+                tracing::error!(service = "http", err = %error, "failed to reload config");
                 text(StatusCode::BAD_REQUEST, format!("{error}\n"))
             }
         }

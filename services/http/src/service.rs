@@ -108,7 +108,7 @@ impl Service for Http {
         let listener = listener.ok_or_else(|| Stopped("the HTTP server runs already".to_owned()))?;
         // Not set twice: whoever has the listener is the first.
         let _ = self.state.router.set(Router::new(host, &self.mounts, self.support_bundle));
-        tracing::info!(addr = %self.local_address, "now listening for http traffic");
+        tracing::info!(service = "http", addr = %self.local_address, "now listening for http traffic");
         let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
         let (state, answering) = (self.state.clone(), self.state.clone());
         let service = move |request, _| answer(request, answering.clone());
