@@ -98,11 +98,23 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     end(&running, &mut signals).await
 }
 
-/// Stops in order; a second signal ends the process at once.
+/// Signals that come so soon after the first are the same wish: `timeout` and shells send theirs to the whole group as well.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
+/// Stops in order; a second Ctrl-C or SIGTERM ends the process at once.
 async fn end(running: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
+    let second = async {
+        let first = tokio::time::Instant::now();
+        loop {
+            signals.stop().await;
+            if first.elapsed() > SAME_WISH {
+                return;
+            }
+        }
+    };
     tokio::select! {
         () = running.stop() => Ok(()),
-        () = signals.stop() => Err(Failure::new("stopped at the second signal, without waiting for components")),
+        () = second => Err(Failure::new("stopped at the second signal, without waiting for components")),
     }
 }
 
