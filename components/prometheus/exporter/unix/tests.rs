@@ -196,6 +196,51 @@ fn torn_files_fail_their_collector_and_nothing_else() {
     );
 }
 
+/// Whatever a kernel (or whoever mounted something else over `/proc`) shows: some collectors fail, none panics.
+#[test]
+fn garbage_never_ends_a_scrape() {
+    let host = host();
+    let files: Vec<_> = include_str!("fixtures/host.txt")
+        .split("--- ")
+        .skip(1)
+        .map(|file| file.split_once('\n').unwrap())
+        .filter(|(path, _)| !path.contains("sys/devices/system/clocksource"))
+        .collect();
+    let mut dice = 0x2545_f491_4f6c_dd1d_u64;
+    let mut roll = |sides: usize| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        (dice % sides as u64) as usize
+    };
+    let mut node = Node::new(settings(host.path(), READ_FROM_FILES));
+    for _ in 0..100 {
+        // A few at a time: the damage adds up, and disks are slow.
+        for _ in 0..4 {
+            let (path, text) = files[roll(files.len())];
+            let mut bytes = text.as_bytes().to_vec();
+            match roll(6) {
+                0 => bytes.clear(),
+                1 => bytes.truncate(roll(text.len())),
+                2 => {
+                    for _ in 0..1 + roll(8) {
+                        let at = roll(bytes.len());
+                        bytes[at] = roll(256) as u8;
+                    }
+                }
+                3 => bytes = bytes.iter().map(|byte| if byte.is_ascii_digit() { b'9' } else { *byte }).collect(),
+                4 => bytes.retain(|byte| !matches!(byte, b' ' | b':' | b'(' | b'[')),
+                _ => {}
+            }
+            std::fs::write(host.path().join(path), bytes).unwrap();
+        }
+        let (mut page, mut text) = (Page::new(), String::new());
+        node.collect(&mut page.writer());
+        page.encode(&mut text, &base_metrics::Losses::default());
+        assert!(text.contains("node_scrape_collector_success{collector=\"cpu\"}"));
+    }
+}
+
 #[test]
 fn the_clock_is_told_in_the_hosts_zone() {
     let host = host();
