@@ -272,28 +272,35 @@ impl Tail {
         stop: &Stop,
     ) -> Result<Next, Stopped> {
         let mut poll = self.poll.0;
+        let mut size = reading.handle.size().unwrap_or_default();
+        let mut more = true;
         loop {
             let before = reading.cursor.offset;
-            self.read_all(reading, window, stop, false).await?;
-            poll =
-                if reading.cursor.offset > before { self.poll.0 } else { (poll * 2).min(self.poll.1.max(self.poll.0)) };
-            self.show(reading);
-            self.idle(reading, window, stop, poll).await?;
+            if more {
+                self.read_all(reading, window, stop, false).await?;
+            }
+            self.show(reading, size);
+            poll = match reading.cursor.offset > before {
+                true => self.poll.0,
+                false => (poll * 2).min(self.poll.1.max(self.poll.0)),
+            };
+            more = self.idle(reading, window, stop, poll).await?;
 
+            // A file that stands still costs this one look.
             let standing = reading.handle.compare(&self.path, reading.cursor.offset);
             match standing {
-                Ok(Standing::Same(size)) => {
-                    let grown = size > reading.cursor.offset;
-                    if grown && !reading.handle.starts_as_before().unwrap_or(true) {
+                Ok(Standing::Same(now)) if now == size => {}
+                Ok(Standing::Same(now)) => {
+                    (more, size) = (true, now);
+                    if !reading.handle.starts_as_before().unwrap_or(true) {
                         return Ok(self.change("truncated and written again"));
                     }
-                    if reading.cursor.offset == 0 && size > 0 && reading.handle.look_at_start().is_ok() {
+                    let _ = reading.handle.look_at_start();
+                    if reading.cursor.offset == 0 {
                         // It was empty when it was opened: now its mark can be seen.
                         (reading.cursor.form, reading.first) =
                             TextForm::of_mark(reading.handle.start()).unwrap_or((self.form, 0));
                         reading.cursor.offset = reading.first;
-                    } else if grown {
-                        let _ = reading.handle.look_at_start();
                     }
                 }
                 Ok(Standing::Truncated) => return Ok(self.change("truncated")),
@@ -451,21 +458,23 @@ impl Tail {
         }
     }
 
-    /// Waits for the next look at the file; deliveries move the position meanwhile.
+    /// Waits for the next look at the file; deliveries move the position meanwhile. True when there is something to read
+    /// again.
     async fn idle(
         &mut self,
         reading: &mut Reading,
         window: &mut Window<Place>,
         stop: &Stop,
         poll: Duration,
-    ) -> Result<(), Stopped> {
+    ) -> Result<bool, Stopped> {
         let until = together(Instant::now() + poll);
         loop {
             tokio::select! {
                 () = stop.stopped() => return Err(Stopped),
-                () = tokio::time::sleep_until(until) => return Ok(()),
+                () = tokio::time::sleep_until(until) => return Ok(false),
                 progress = window.progress() => if self.lost(progress) {
-                    return self.rewind(reading, window, stop).await;
+                    self.rewind(reading, window, stop).await?;
+                    return Ok(true);
                 }
             }
         }
@@ -490,9 +499,9 @@ impl Tail {
         false
     }
 
-    fn show(&self, reading: &Reading) {
+    fn show(&self, reading: &Reading, size: u64) {
         self.metrics.read_bytes.set(reading.cursor.offset as f64);
-        self.metrics.file_bytes.set(reading.handle.size().unwrap_or_default() as f64);
+        self.metrics.file_bytes.set(size as f64);
         self.status.offset.store(reading.cursor.offset, Relaxed);
     }
 }
