@@ -120,7 +120,12 @@ impl Lane {
             // Waits for the lock only while a full queue makes the adders wait; then there is nothing to hurry.
             let next = self.open.lock().await.next_due(self.endpoint.batch_wait);
             match next {
-                None => self.begun.notified().await,
+                None => {
+                    let quiet = tokio::time::timeout(QUIET, self.begun.notified()).await.is_err();
+                    if quiet && !self.forget_quiet().await {
+                        self.begun.notified().await;
+                    }
+                }
                 Some(due) => {
                     // Many small ticks are worse than a little lateness: Alloy looks ten times per batch_wait.
                     tokio::time::sleep_until(due.max(Instant::now() + Duration::from_millis(1))).await;
@@ -141,9 +146,13 @@ impl Lane {
                 return;
             }
         }
-        // A tenant that has gone quiet needs no buffers.
-        let quiet = |request: &Request| now >= request.since + QUIET.max(self.endpoint.batch_wait * 2);
-        open.requests.retain(|request| !(request.push.is_empty() && quiet(request)));
+    }
+
+    /// A tenant that has gone quiet needs no buffers. True when there are others.
+    async fn forget_quiet(&self) -> bool {
+        let mut open = self.open.lock().await;
+        open.requests.retain(|request| !request.push.is_empty());
+        !open.requests.is_empty()
     }
 
     /// Takes nothing more and hands everything to the queue.

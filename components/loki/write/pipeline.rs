@@ -158,13 +158,16 @@ impl Lanes {
 
     async fn close(&self, grace: Duration) {
         // The disk needs some of the time.
-        let drain = self.drain.min(grace.mul_f64(0.8));
+        let mut drain = self.drain.min(grace.mul_f64(0.8));
+        let in_trouble = || self.lanes.iter().any(|lane| lane.endpoint.is_in_trouble());
+        // An endpoint that takes nothing now is not waited for: the disk keeps what it should get.
+        if in_trouble() {
+            drain = drain.min(Duration::from_secs(1));
+        }
         let emptied = async {
             for lane in &self.lanes {
                 lane.finish().await;
             }
-            // An endpoint that takes nothing now is not waited for: the disk keeps what it should get.
-            let in_trouble = || self.lanes.iter().any(|lane| lane.endpoint.is_in_trouble());
             while !in_trouble() && self.queues().any(|queue| queue.stats().records > 0) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }

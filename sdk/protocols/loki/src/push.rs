@@ -14,6 +14,8 @@ use crate::wire::{bytes_field_len, put_bytes_field, put_header, put_varint, vari
 /// A push request that entries are added to.
 pub struct Push {
     streams: Vec<StreamBuffer>,
+    /// Buffers of earlier requests.
+    spare: Vec<Vec<u8>>,
     by_labels: HashMap<Labels, usize, FixedState>,
     bytes: usize,
     entries: u32,
@@ -70,6 +72,7 @@ impl Push {
     pub fn new() -> Push {
         Push {
             streams: Vec::new(),
+            spare: Vec::new(),
             by_labels: HashMap::default(),
             bytes: 0,
             entries: 0,
@@ -87,7 +90,7 @@ impl Push {
         if max_streams > 0 && self.streams.len() >= max_streams {
             return Add::TooMany;
         }
-        let mut message = Vec::new();
+        let mut message = self.spare.pop().unwrap_or_default();
         put_bytes_field(&mut message, 1, labels.to_string().as_bytes());
         self.streams.push(StreamBuffer { message });
         let index = self.streams.len() - 1;
@@ -124,7 +127,14 @@ impl Push {
             put_header(&mut self.raw, 1, stream.message.len());
             self.raw.extend_from_slice(&stream.message);
         }
-        self.streams.clear();
+        // Backwards, so that the stream that comes first gets the buffer of the one that did.
+        for StreamBuffer { mut message } in self.streams.drain(..).rev() {
+            let kept: usize = self.spare.iter().map(Vec::capacity).sum();
+            if self.spare.len() < KEPT_BUFFERS && kept + message.capacity() <= KEPT_BYTES {
+                message.clear();
+                self.spare.push(message);
+            }
+        }
         self.by_labels.clear();
         (self.bytes, self.entries) = (0, 0);
         let compressed = self.compressor.compress_vec(&self.raw).expect("a request is smaller than 4 GiB");
@@ -135,8 +145,11 @@ impl Push {
     }
 }
 
-/// A buffer that one huge line made larger than this is given back.
-const KEPT_BYTES: usize = 8 << 20;
+/// What is kept for the next request: twice the usual size of one. What one huge line needed is given back.
+const KEPT_BYTES: usize = 2 << 20;
+
+/// Buffers of streams that are kept for the next request.
+const KEPT_BUFFERS: usize = 16;
 
 /// A text field that proto3 leaves out when it is empty.
 fn optional_len(text: &[u8]) -> usize {
