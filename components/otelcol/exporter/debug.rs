@@ -39,6 +39,9 @@ pub struct Arguments {
     pub debug_metrics: DebugMetrics,
 }
 
+/// Logs cut longer texts off; a payload may be longer, and is then shown in several lines.
+const MAX_LINE: usize = 60 << 10;
+
 /// How much is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Word)]
 #[word(ignore_case)]
@@ -191,7 +194,9 @@ impl Work {
             Verbosity::Detailed => detailed::text(signal, &payload),
         };
         if self.paths.is_empty() {
-            tracing::info!("{text}");
+            for part in parts(&text) {
+                tracing::info!("{part}");
+            }
         } else {
             self.write(&text, "");
         }
@@ -212,6 +217,20 @@ impl Work {
             }
         }
     }
+}
+
+/// A text in parts that a log line may hold, cut at line ends where there are any.
+fn parts(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
+        }
+        let end = text.floor_char_boundary(MAX_LINE);
+        let end = if end == text.len() { end } else { text[..end].rfind('\n').map_or(end, |at| at + 1) };
+        let (part, rest) = text.split_at(end);
+        text = rest;
+        Some(part)
+    })
 }
 
 // === impl Input ===

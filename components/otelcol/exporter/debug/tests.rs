@@ -81,6 +81,16 @@ fn counts(signal: Signal, payload: Vec<u8>, line: &str) -> Option<String> {
 }
 
 #[test]
+fn a_long_text_is_shown_in_parts_and_none_is_lost() {
+    for text in [String::new(), "a\nb\n".into(), "line\n".repeat(50_000), "é".repeat(100_000)] {
+        let parts: Vec<&str> = super::parts(&text).collect();
+        assert_eq!(parts.concat(), text);
+        assert!(parts.iter().all(|part| part.len() <= super::MAX_LINE));
+        assert!(!text.contains('\n') || parts.iter().all(|part| part.ends_with('\n')));
+    }
+}
+
+#[test]
 fn times_are_written_as_go_does() {
     assert_eq!(detailed::timestamp(0), "1970-01-01 00:00:00 +0000 UTC");
     assert_eq!(detailed::timestamp(951_782_400_000_000_000), "2000-02-29 00:00:00 +0000 UTC");
