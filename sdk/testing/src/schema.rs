@@ -52,7 +52,30 @@ struct Known {
     #[serde(default)]
     when_absent: serde_json::Value,
     #[serde(default)]
-    body: Vec<Field>,
+    body: Body,
+}
+
+/// What a block holds; or the word `(recursive)`: what a block around it holds.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Body {
+    Fields(Vec<Field>),
+    Recursive(#[allow(dead_code)] String),
+}
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::Fields(Vec::new())
+    }
+}
+
+impl Body {
+    fn fields(&self) -> &[Field] {
+        match self {
+            Body::Fields(fields) => fields,
+            Body::Recursive(_) => &[],
+        }
+    }
 }
 
 /// Every way in which the arguments of a component differ from Alloy's, as sentences that begin with the path of the
@@ -94,7 +117,14 @@ fn compare_body(ours: &BlockSchema, recorded: &[Field], path: &str, differences:
     for field in recorded {
         let Field::Known(field) = field else { return };
         if field.kind == "enum" {
-            for variant in &field.body {
+            if let Body::Recursive(_) = field.body {
+                // The same alternatives as further out, which are compared there.
+                let prefix = format!("{}.", field.name);
+                known.extend(
+                    ours.fields.iter().map(|ours| ours.name.to_owned()).filter(|name| name.starts_with(&prefix)),
+                );
+            }
+            for variant in field.body.fields() {
                 let Field::Known(variant) = variant else { continue };
                 let name = if field.name.is_empty() {
                     variant.name.clone()
@@ -148,7 +178,7 @@ fn compare_field(
                 differences.push(format!("{path}: repeatable is {repeatable}, in Alloy {}", recorded.repeatable));
             }
             let schema = schema();
-            compare_body(&schema, &recorded.body, &format!("{path}."), differences);
+            compare_body(&schema, recorded.body.fields(), &format!("{path}."), differences);
             if !recorded.required && !recorded.repeatable && !variant {
                 compare_absent(&schema, absent.as_ref(), &recorded.when_absent, &path, differences);
             }
