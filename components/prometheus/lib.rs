@@ -2,6 +2,8 @@
 
 mod echo;
 mod forward;
+#[cfg(test)]
+mod metric_names;
 mod relabel;
 mod remote_write;
 mod rewrite;
