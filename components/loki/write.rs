@@ -114,6 +114,14 @@ impl Component for Write {
 fn check(context: &Context, arguments: &WriteArguments) -> Result<(), Problem> {
     let mut names: Vec<String> = Vec::new();
     for endpoint in &arguments.endpoint {
+        if endpoint.url.is_empty() {
+            // Most often an environment variable that is set where this runs, and not where it is validated.
+            return Err(Problem {
+                field: Some("endpoint.url".to_owned()),
+                ..Problem::environment("the URL of the endpoint is empty")
+            }
+            .with_hint("set the environment variable that it is taken from"));
+        }
         if endpoint.queue_config != QueueConfig::default() {
             context.require(Stability::Experimental, "queue_config")?;
         }
