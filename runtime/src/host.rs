@@ -87,6 +87,8 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         (Some(instance), true) => guarded(|| instance.describe().debug_info).unwrap_or_default(),
         _ => Vec::new(),
     };
+    let mut created_module_ids: Vec<String> = node.modules().iter().map(|module| module.id.to_string()).collect();
+    created_module_ids.sort();
     let exports = node.exports();
     let exported =
         exports.iter().map(|(name, value)| BodyNode::Attribute { name: name.to_owned(), value: value.clone() });
@@ -102,7 +104,7 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         arguments: if bodies { lock(&node.body).to_vec() } else { Vec::new() },
         exports: if bodies { exported.collect() } else { Vec::new() },
         debug_info,
-        created_module_ids: node.modules().iter().map(|module| module.id.to_string()).collect(),
+        created_module_ids,
         live_debugging_enabled: false,
     }
 }
