@@ -1,0 +1,7 @@
+//! The binary, as its users see it: recorded configurations and scenarios of the real Alloy, and configurations of real
+//! people.
+
+mod corpus;
+mod oracle_check;
+mod oracle_runtime;
+mod process;
