@@ -2,6 +2,10 @@
 //! people.
 
 mod corpus;
+mod examples;
+mod faults;
+mod harness;
 mod oracle_check;
 mod oracle_runtime;
 mod process;
+mod specs;

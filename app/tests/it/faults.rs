@@ -1,0 +1,164 @@
+//! The real binary under faults of the first kind, judged by what was written and what arrived, never by our own counters.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use sdk_testing::sink::{self, Protocol, Tally};
+use tokio::process::{Child, Command};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A log file with numbered lines, and the configuration that ships it.
+struct Pipeline {
+    folder: tempfile::TempDir,
+    written: u64,
+}
+
+impl Pipeline {
+    fn new(port: u16) -> Pipeline {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let pipeline = Pipeline { folder, written: 0 };
+        std::fs::write(pipeline.log(), "").expect("a log file");
+        pipeline.configure(&config(&pipeline.log(), port));
+        pipeline
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("app.log")
+    }
+
+    fn configure(&self, text: &str) {
+        std::fs::write(self.folder.path().join("config.alloy"), text).expect("a configuration");
+    }
+
+    fn write(&mut self, lines: u64) {
+        let mut file = std::fs::OpenOptions::new().append(true).open(self.log()).expect("the log file");
+        let text: String = (self.written..self.written + lines).map(|number| format!("seq={number} something happened\n")).collect();
+        file.write_all(text.as_bytes()).expect("room for the log");
+        self.written += lines;
+    }
+
+    async fn start(&self) -> (Child, u16) {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let child = Command::new(env!("CARGO_BIN_EXE_ferroalloy"))
+            .arg("run")
+            .arg(self.folder.path().join("config.alloy"))
+            .arg(format!("--storage.path={}", self.folder.path().join("data").display()))
+            .arg(format!("--server.http.listen-addr=127.0.0.1:{port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts");
+        let start = tokio::time::Instant::now();
+        while request(port, "GET /-/ready").await.is_none_or(|answer| !answer.contains(" 200 ")) {
+            assert!(start.elapsed() < PATIENCE, "not ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        (child, port)
+    }
+
+    async fn all_arrive(&self, tally: &Tally) {
+        let start = tokio::time::Instant::now();
+        while tally.lost_and_repeated(self.written).0 > 0 && start.elapsed() < PATIENCE {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let (lost, repeated) = tally.lost_and_repeated(self.written);
+        eprintln!("{} written, {lost} lost, {repeated} repeated", self.written);
+        assert_eq!(lost, 0, "of {} lines, {repeated} came more than once", self.written);
+    }
+}
+
+fn config(log: &Path, port: u16) -> String {
+    format!(
+        "local.file_match \"a\" {{\n\tpath_targets = [{{\"__path__\" = \"{}\"}}]\n}}\n\
+         loki.source.file \"a\" {{\n\ttargets = local.file_match.a.targets\n\tforward_to = [loki.write.a.receiver]\n}}\n\
+         loki.write \"a\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/loki/api/v1/push\"\n\t\tbatch_wait = \"100ms\"\n\t\tmin_backoff_period = \"100ms\"\n\t\tmax_backoff_period = \"500ms\"\n\t\tmax_backoff_retries = 0\n\t}}\n}}\n",
+        log.display()
+    )
+}
+
+async fn request(port: u16, line: &str) -> Option<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+    stream.write_all(format!("{line} HTTP/1.0\r\nHost: x\r\n\r\n").as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    Some(answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kill_9_while_tailing_loses_no_line() {
+    let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
+    let mut pipeline = Pipeline::new(port);
+    for _ in 0..4 {
+        let (mut child, _) = pipeline.start().await;
+        for _ in 0..20 {
+            pipeline.write(250);
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+        child.kill().await.expect("it runs");
+        pipeline.write(250);
+    }
+    let (_child, _) = pipeline.start().await;
+    pipeline.all_arrive(&tally).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backend_that_was_down_gets_everything_afterwards() {
+    let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
+    tally.mood.answer(503);
+    let mut pipeline = Pipeline::new(port);
+    let (mut child, _) = pipeline.start().await;
+    for _ in 0..20 {
+        pipeline.write(500);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(tally.items.load(Relaxed), 0);
+    // A restart in the middle of the outage must not cost anything either.
+    child.kill().await.expect("it runs");
+    let (_child, _) = pipeline.start().await;
+    pipeline.write(500);
+    tally.mood.answer(0);
+    pipeline.all_arrive(&tally).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_leaves_nothing_behind() {
+    let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
+    let mut pipeline = Pipeline::new(port);
+    let (mut child, _) = pipeline.start().await;
+    pipeline.write(5000);
+    tally.wait_for(1, PATIENCE).await.expect("lines arrive");
+    let id = child.id().expect("it runs");
+    assert!(std::process::Command::new("kill").arg(id.to_string()).status().is_ok_and(|status| status.success()));
+    let status = tokio::time::timeout(PATIENCE, child.wait()).await.expect("it stops").expect("it ran");
+    assert_eq!(status.code(), Some(0));
+    let (_child, _) = pipeline.start().await;
+    pipeline.all_arrive(&tally).await;
+    assert_eq!(tally.lost_and_repeated(pipeline.written).1, 0, "a normal stop repeats nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_reloads_loses_no_line_and_a_bad_one_changes_nothing() {
+    let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
+    let mut pipeline = Pipeline::new(port);
+    let (_child, http) = pipeline.start().await;
+    let good = config(&pipeline.log(), port);
+    for round in 0..30 {
+        pipeline.write(100);
+        let (text, status) = match round % 3 {
+            0 => (good.replace("batch_wait = \"100ms\"", &format!("batch_wait = \"{}ms\"", 50 + round)), " 200 "),
+            1 => (format!("{good}\nloki.wriet \"b\" {{ }}\n"), " 400 "),
+            _ => (good.clone(), " 200 "),
+        };
+        pipeline.configure(&text);
+        let answer = request(http, "POST /-/reload").await.expect("it answers");
+        assert!(answer.contains(status), "round {round}: {answer}");
+    }
+    pipeline.all_arrive(&tally).await;
+}

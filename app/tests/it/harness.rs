@@ -1,0 +1,43 @@
+//! The runtime as the binary starts it, for tests inside this process.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use sdk_component::{BoxFuture, Definition, MemoryHttp, Stability};
+
+/// Nobody listens in memory.
+struct NoHttp;
+
+impl MemoryHttp for NoHttp {
+    fn address(&self) -> &str {
+        "ferroalloy.internal:12345"
+    }
+
+    fn call(&self, _: http::Request<Bytes>) -> BoxFuture<'_, http::Response<Bytes>> {
+        Box::pin(async { http::Response::builder().status(404).body(Bytes::new()).expect("constant parts") })
+    }
+}
+
+/// Every component, and some more.
+pub fn options(storage: &Path, more: &[Definition]) -> runtime::Options {
+    runtime::Options {
+        components: components::all().copied().chain(more.iter().copied()).collect(),
+        services: Vec::new(),
+        storage_path: storage.to_owned(),
+        minimum_stability: Stability::Experimental,
+        community: true,
+        shutdown_deadline: Duration::from_secs(10),
+        listen_address: "127.0.0.1:12345".to_owned(),
+        memory_http: Arc::new(NoHttp),
+        metrics: base_metrics::Registry::new(),
+        version: "v0.0.0".to_owned(),
+        git: None,
+    }
+}
+
+/// As the terminal shows it, without colours.
+pub fn drawn(diagnostics: &language_syntax::Diagnostics) -> String {
+    language_syntax::render::render(diagnostics, language_syntax::render::Style { colors: false, hints: true })
+}
