@@ -21,17 +21,11 @@ const WAITING_STEPS: &[&str] = &[
     "metrics_names",
 ];
 
-/// Steps that look while something changes: what they see depends on how fast each of the two is.
-const RACES: &[&str] = &["module-inner-unhealthy/6-health"];
-
 /// Flags whose capability does not exist yet.
 const WAITING_FLAGS: &[&str] = &["--cluster.enabled", "--server.http.enable-graphql"];
 
 /// What Alloy shows after a pause, we must show within this time.
 const SOON: Duration = Duration::from_secs(3);
-
-/// So long it is looked again where we differ on purpose.
-const A_MOMENT: Duration = Duration::from_millis(500);
 
 #[test]
 #[allow(clippy::print_stderr)] // what is not compared is told
@@ -117,20 +111,21 @@ fn play(name: &str, scenario: &Value, listed: &BTreeSet<String>, group: &mut Gro
             continue;
         }
         let Some(process) = &mut running else { return };
-        let hurried = listed.contains(&id) || RACES.contains(&id.as_str());
-        let until = Instant::now() + if hurried { A_MOMENT } else { SOON };
+        // Where we differ on purpose, it is looked until we do.
+        let differs = listed.contains(&id);
+        let until = Instant::now() + SOON;
         let difference = loop {
             let difference = perform(process, folder.path(), act, step);
             // Only looking may be repeated.
             let looks = act == "health"
                 || act == "metrics"
                 || (act == "http" && !step["path"].as_str().unwrap_or_default().contains("reload"));
-            if difference.is_none() || !looks || Instant::now() > until {
+            if difference.is_some() == differs || !looks || Instant::now() > until {
                 break difference;
             }
             std::thread::sleep(Duration::from_millis(50));
         };
-        if matches!(act, "http" | "health" | "metrics" | "stop" | "signal") && !RACES.contains(&id.as_str()) {
+        if matches!(act, "http" | "health" | "metrics" | "stop" | "signal") {
             group.case(&id, difference);
         }
         if act == "stop" {
@@ -148,6 +143,11 @@ fn perform(process: &mut Running, folder: &Path, act: &str, step: &Value) -> Opt
         }
         "remove" => {
             std::fs::remove_file(folder.join(step["file"].as_str()?)).expect("it is there");
+            None
+        }
+        // The recordings waited for the file system and for components; so must we before the next change.
+        "sleep" => {
+            std::thread::sleep(Duration::from_secs_f64(step["seconds"].as_f64().unwrap_or_default()));
             None
         }
         "http" => http(process, step),
