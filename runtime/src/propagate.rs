@@ -25,8 +25,13 @@ pub(crate) async fn propagate(engine: &Arc<Engine>, transition: &mut Transition)
     // Inner modules first: their exports may be what the outer ones wait for.
     while let Some((Order { module, .. }, here)) = waiting.pop_last() {
         let Some(indexed) = engine.module(&module) else { continue };
-        let wave = Wave { engine, module: &indexed.module, transition: &mut *transition };
+        let mut wave = Wave { engine, module: &indexed.module, transition: &mut *transition, restructured: false };
         let told = wave.run(&here).await;
+        if wave.restructured
+            && let Some(root) = engine.root()
+        {
+            engine.index(&root);
+        }
         if let (Some(told), Some(Place { module, node })) = (told, indexed.parent) {
             let since = here.values().map(|mark| mark.since).min().unwrap_or_else(Instant::now);
             let outside = waiting.entry(Order::of(module)).or_default();
@@ -63,10 +68,12 @@ struct Wave<'a> {
     engine: &'a Arc<Engine>,
     module: &'a Arc<Module>,
     transition: &'a mut Transition,
+    /// Modules came or went.
+    restructured: bool,
 }
 
 impl Wave<'_> {
-    async fn run(mut self, marks: &BTreeMap<Arc<str>, Mark>) -> Option<Told> {
+    async fn run(&mut self, marks: &BTreeMap<Arc<str>, Mark>) -> Option<Told> {
         let plan = &self.module.plan;
         let dependants = plan.dependants();
         let mut affected: Vec<Option<Instant>> = vec![None; plan.nodes.len()];
@@ -136,11 +143,7 @@ impl Wave<'_> {
         let before = lock(&node.seen).clone();
         let imports = matches!(node.kind, Kind::Import(_)) && !matches!(change, crate::stage::Change::Nothing);
         commit_node(engine, node, change, exports.clone(), self.transition);
-        if imports || !node.modules().is_empty() {
-            if let Some(root) = engine.root() {
-                engine.index(&root);
-            }
-        }
+        self.restructured |= imports || !node.modules().is_empty();
         imports || before != exports
     }
 

@@ -76,7 +76,7 @@ impl Runtime {
             let stopped = engine.tasks.stopped();
             let token = CancellationToken::new();
             let stop = Stop::new(token.clone(), SERVICES);
-            let _ = engine.tasks.spawn(name, async move {
+            let task = engine.tasks.spawn(name, async move {
                 let mut run = std::pin::pin!(instance.run(host, stop));
                 let ended = tokio::select! {
                     ended = &mut run => ended,
@@ -89,9 +89,10 @@ impl Runtime {
                     tracing::error!(service = name, %error, "service exited with error");
                 }
             });
+            drop(task); // the scope ends it
         }
         let controller = Controller { shared: shared.clone(), inbox, transitions: Arc::default() };
-        let _ = base_sys::task::spawn("controller", controller.run());
+        drop(base_sys::task::spawn("controller", controller.run()));
         Runtime(shared)
     }
 
@@ -250,13 +251,14 @@ impl Controller {
             }
         } else if !transition.stop.is_empty() || !transition.start.is_empty() {
             let turn = self.transitions.clone().lock_owned();
-            let _ = base_sys::task::spawn("transition", async move {
+            let task = base_sys::task::spawn("transition", async move {
                 let _turn = turn.await;
                 supervise::carry_out(&engine, transition).await;
                 if let Some((reply, warnings)) = reply {
                     let _ = reply.send(Ok(warnings));
                 }
             });
+            drop(task); // it ends by itself
             return;
         }
         if let Some((reply, warnings)) = reply {

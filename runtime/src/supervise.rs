@@ -62,10 +62,10 @@ pub(crate) fn start(engine: &Arc<Engine>, node: &Arc<Node>) {
     match &node.kind {
         Kind::Component(_) => {
             let work = supervise(engine.clone(), node.clone(), stop, tasks.clone());
-            let _ = tasks.spawn(name, work);
+            drop(tasks.spawn(name, work));
         }
         Kind::Import(_) => {
-            let _ = tasks.spawn(name, keep_fresh(engine.clone(), node.clone(), stop));
+            drop(tasks.spawn(name, keep_fresh(engine.clone(), node.clone(), stop)));
         }
         Kind::Custom(_) => node.ran(HealthState::Healthy, "started custom component"),
         Kind::Foreach(_) => node.ran(HealthState::Healthy, "started foreach"),

@@ -136,7 +136,7 @@ impl Component for Pass {
         if trapped(&format!("run fails {}", self.id)) {
             return Err(Stopped("nothing works".to_owned()));
         }
-        let _ = self.context.spawn(&stop, std::future::pending::<()>());
+        drop(self.context.spawn(&stop, std::future::pending::<()>()));
         stop.stopped().await;
         if trapped(&format!("stop hangs {}", self.id)) {
             std::future::pending::<()>().await;
@@ -264,7 +264,7 @@ pub struct Text(Arc<Mutex<String>>);
 
 impl Sources for Text {
     fn read(&self) -> Result<Texts, String> {
-        Ok(Texts::of("config.alloy", &self.0.lock().unwrap()))
+        Ok(Texts::of("config.alloy", &self.0.lock().expect("no test panics with it")))
     }
 
     fn name(&self) -> String {
@@ -302,7 +302,7 @@ impl Running {
 
     /// Loads another text; the diagnostics if it is refused.
     pub async fn reload(&self, text: &str) -> Result<(), String> {
-        *self.text.0.lock().unwrap() = text.to_owned();
+        *self.text.0.lock().expect("no test panics with it") = text.to_owned();
         let outcome = self.runtime.load().await.map(|_| ()).map_err(|error| shown(&error));
         settle().await;
         outcome
