@@ -242,6 +242,9 @@ impl<'a> Stager<'a> {
             }
         }
         self.depth -= 1;
+        if self.mode == Mode::Validate {
+            self.unused_declares(&plan);
+        }
         let exported = plan.nodes.iter().enumerate().filter(|(_, node)| matches!(node.kind, NodeKind::Export));
         staged.module_exports = exported
             .filter_map(|(index, node)| {
@@ -250,6 +253,19 @@ impl<'a> Stager<'a> {
             })
             .collect();
         staged
+    }
+
+    /// What is wrong inside declares that nothing uses keeps nothing from running, but its author should know.
+    fn unused_declares(&mut self, plan: &Arc<Plan>) {
+        for declare in plan.names.declares.values() {
+            let inside = declare.plan(&self.engine.catalogue, &plan.names);
+            if !self.reported.insert(Arc::as_ptr(inside).addr()) {
+                continue;
+            }
+            for diagnostic in inside.diagnostics.clone().0 {
+                self.diagnostics.push(Diagnostic { severity: Severity::Warning, ..diagnostic });
+            }
+        }
     }
 
     /// The live node of the same id and kind, or a new one.

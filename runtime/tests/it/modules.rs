@@ -167,6 +167,18 @@ async fn declares_that_multiply_are_bounded() {
     assert!(found.contains("the configuration has more than"), "{}", found.lines().next().unwrap_or_default());
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_in_an_unused_declare_is_a_warning_of_validate() {
+    let text = "declare \"a\" {\n  test.pass \"p\" { input = nowhere }\n}";
+    Running::new(text).await;
+    let found = runtime::validate(options(), &runtime::Texts::of("config.alloy", text)).await.unwrap();
+    assert!(!found.has_errors());
+    assert_eq!(found.to_string(), "config.alloy:2:27: component \"nowhere\" does not exist or is out of scope");
+    let used =
+        runtime::validate(options(), &runtime::Texts::of("config.alloy", &format!("{text}\na \"x\" {{ }}"))).await;
+    assert!(used.unwrap().has_errors());
+}
+
 // === foreach ===
 
 const EACH: &str = r#"
