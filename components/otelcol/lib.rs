@@ -1,10 +1,6 @@
 //! otelcol.auth.* and the rest of otelcol.*.
 
-pub mod auth {
-    //! otelcol.auth.*: who may send to a receiver, and who an exporter is.
-
-    pub mod basic;
-}
+pub mod auth;
 
 use sdk_component::Definition;
 

@@ -135,8 +135,8 @@ fn attributes(text: &mut String, heading: &str, schema: &BlockSchema) {
                 type_words(value),
                 match (field.required, default) {
                     (true, _) => "**required**".to_owned(),
+                    (false, Some(Value::Secret(_)) | None) => String::new(),
                     (false, Some(default)) => format!("`{}`", shown(default)),
-                    (false, None) => String::new(),
                 },
                 cell(field.doc)
             )),

@@ -43,14 +43,14 @@ test.pass "b" { input = 1 }
 test.pass { input = 1 }
 test.early "x" { }
 test.community "x" { }
-test.pass "c" { 
-  inptu = 1 
+test.pass "c" {
+  inptu = 1
 }
 test.pass "d" { input = test.pass.b.outptu }
 argument "x" { }
 http "x" { }
 cluster { }
-test.pass "e" { 
+test.pass "e" {
   input = 1
   other = "fail"
 }

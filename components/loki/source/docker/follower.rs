@@ -21,8 +21,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// An engine that fails is asked again after this, twice as much each time, up to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// Batches on their way, per container.
-const IN_FLIGHT: usize = 64;
+/// Batches on their way, per container. What is in them is bounded by whoever has taken them.
+const IN_FLIGHT: usize = 4096;
+
+/// The engine sends each line as a chunk of its own: so long we wait for more, and so much makes a batch.
+const LINGER: Duration = Duration::from_millis(5);
+const BATCH_BYTES: usize = 64 << 10;
 
 /// Drivers that keep no log which the engine could read.
 const UNREADABLE: [&str; 7] = ["none", "syslog", "gelf", "fluentd", "awslogs", "splunk", "gcplogs"];
@@ -214,13 +218,19 @@ impl Follower {
             };
             let Some(chunk) = chunk else { return Ok(Ended::Container) };
             splitter.push(&chunk, &mut lines).map_err(|error| error.to_string())?;
+            let ended = gather(logs, chunk.len(), &mut splitter, &mut lines).await?;
             if splitter.too_long() > too_long {
                 self.parsing_errors.add(splitter.too_long() - too_long);
                 too_long = splitter.too_long();
                 tracing::error!(container = self.container, "a line of more than 1 MiB was skipped");
             }
             let batch = self.batch(&mut lines, &mut skip, &mut read_to);
-            let (false, Some(place)) = (batch.is_empty(), read_to) else { continue };
+            let (false, Some(place)) = (batch.is_empty(), read_to) else {
+                if ended {
+                    return Ok(Ended::Container);
+                }
+                continue;
+            };
             let count = batch.len() as u64;
             let forward_to = self.streams.borrow().forward_to().clone();
             let taken = tokio::select! {
@@ -237,6 +247,9 @@ impl Follower {
                     tracing::debug!(container = self.container, %refused, "entries were refused; they are read again");
                     return Ok(Ended::Abandoned);
                 }
+            }
+            if ended {
+                return Ok(Ended::Container);
             }
         }
     }
@@ -297,6 +310,18 @@ impl Follower {
             }
         }
     }
+}
+
+/// Takes what else is there already, up to a batch; whether the log has ended.
+async fn gather(logs: &mut Logs, mut bytes: usize, splitter: &mut Splitter, lines: &mut Vec<Line>) -> Result<bool, String> {
+    let deadline = Instant::now() + LINGER;
+    while bytes < BATCH_BYTES {
+        let Ok(chunk) = tokio::time::timeout_at(deadline, logs.chunk()).await else { return Ok(false) };
+        let Some(chunk) = chunk.map_err(|error| error.to_string())? else { return Ok(true) };
+        bytes += chunk.len();
+        splitter.push(&chunk, lines).map_err(|error| error.to_string())?;
+    }
+    Ok(false)
 }
 
 // === impl Skip ===

@@ -1,0 +1,3 @@
+//! otelcol.auth.*: who may send to a receiver, and who an exporter is.
+
+pub mod basic;
