@@ -6,7 +6,7 @@ mod progress;
 mod tail;
 mod text;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,6 +15,7 @@ use std::time::Duration;
 use base_metrics::{CounterVec, Gauge, GaugeVec};
 use base_stdx::GoDuration;
 use base_sys::clock;
+use base_sys::fs::Sync;
 use base_sys::glob::Glob;
 use language_eval::{Arguments, Block, BodyNode, Invalid, Target, ToValue, Validate, Value, Word};
 use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
@@ -152,8 +153,11 @@ struct Settings {
     file_watch: FileWatch,
 }
 
-/// Positions are written this often; Alloy does it every ten seconds.
-const SAVE_PERIOD: Duration = Duration::from_secs(1);
+/// Positions are written this often, so that a process that is killed repeats few lines; Alloy does it every ten seconds.
+const SAVE_PERIOD: Duration = Duration::from_millis(200);
+
+/// Every so many times they are brought to the disk, so that a power cut repeats few lines, too.
+const SAVES_PER_SYNC: u32 = 25;
 
 impl Validate for FileArguments {
     fn validate(&self) -> Result<(), Invalid> {
@@ -213,6 +217,7 @@ impl Component for File {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let mut changes = self.arguments.subscribe();
         let mut resolve_at = tokio::time::Instant::now();
+        let mut saves = 0u32;
         loop {
             let now = tokio::time::Instant::now();
             let arguments = changes.borrow_and_update().clone();
@@ -231,7 +236,10 @@ impl Component for File {
             }
             tokio::select! {
                 () = stop.stopped() => break,
-                () = tokio::time::sleep(SAVE_PERIOD) => self.save(),
+                () = tokio::time::sleep(SAVE_PERIOD) => {
+                    saves = (saves + 1) % SAVES_PER_SYNC;
+                    self.clone().save(if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
+                }
                 () = tokio::time::sleep_until(resolve_at) => {}
                 _ = changes.changed() => resolve_at = tokio::time::Instant::now(),
             }
@@ -240,7 +248,7 @@ impl Component for File {
         for task in tailers {
             let _ = task.await;
         }
-        self.save();
+        self.save(Sync::Disk).await;
         Ok(())
     }
 
@@ -418,13 +426,17 @@ impl File {
         }
     }
 
-    fn save(&self) {
-        let tailers = self.lock();
-        // A file that a rotation has just taken away will be back.
-        let saved =
-            self.positions.save(|key| tailers.get(key).is_some_and(|tailer| tailer.status.running.load(Relaxed)));
-        drop(tailers);
-        if let Err(error) = saved {
+    async fn save(self: Arc<Self>, sync: Sync) {
+        let this = self.clone();
+        let save = move || {
+            let tailers = this.lock();
+            // A file that a rotation has just taken away will be back.
+            let is_read = |key: &Key| tailers.get(key).is_some_and(|tailer| tailer.status.running.load(Relaxed));
+            let read: HashSet<Key> = tailers.keys().filter(|key| is_read(key)).cloned().collect();
+            drop(tailers);
+            this.positions.save(sync, |key| read.contains(key))
+        };
+        if let Some(Err(error)) = base_sys::task::blocking("positions", save).await.returned() {
             tracing::error!(%error, "cannot write the positions file; after a crash, lines would be repeated");
             self.context.unhealthy(format!("cannot write the positions file: {error}"));
         }

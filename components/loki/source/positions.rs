@@ -133,12 +133,17 @@ impl Positions {
     }
 }
 
-/// Replaces the file as a whole; its folder is made if need be. Blocks.
+/// Replaces the file as a whole, on the disk; its folder is made if need be. Blocks.
 pub fn write(file: &Path, text: &str) -> io::Result<()> {
+    write_to(file, text, fs::Sync::Disk)
+}
+
+/// [`write`], as far as is asked for.
+pub fn write_to(file: &Path, text: &str, sync: fs::Sync) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_private(folder)?;
     }
-    fs::write_atomic(file, text.as_bytes(), fs::Sync::Disk)
+    fs::write_atomic(file, text.as_bytes(), sync)
 }
 
 /// Plain where YAML allows it beyond doubt, else quoted.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use base_sys::fs;
+use base_sys::fs::{self, Sync};
 use serde::Deserialize;
 
 use crate::source::positions::{self, Key, Positions};
@@ -16,6 +16,8 @@ pub struct Progress {
     file: PathBuf,
     inner: Mutex<Inner>,
     moved: Arc<AtomicBool>,
+    /// The kernel has more than the disk.
+    unsynced: AtomicBool,
 }
 
 struct Inner {
@@ -49,7 +51,12 @@ impl Progress {
     pub fn open(directory: &Path) -> Result<Progress, positions::Error> {
         let file = directory.join("positions.yml");
         let saved = Positions::open(&file)?;
-        Ok(Progress { file, inner: Mutex::new(Inner { saved, live: HashMap::new() }), moved: Arc::default() })
+        Ok(Progress {
+            file,
+            inner: Mutex::new(Inner { saved, live: HashMap::new() }),
+            moved: Arc::default(),
+            unsynced: AtomicBool::new(false),
+        })
     }
 
     /// Takes over the positions of Promtail or an older agent, if there are none of our own yet.
@@ -96,12 +103,17 @@ impl Progress {
         self.moved.store(true, Relaxed);
     }
 
-    /// Writes the file if something has moved. Files that are no more are forgotten, but for those to `keep`.
-    pub fn save(&self, keep: impl Fn(&Key) -> bool) -> io::Result<()> {
-        if !self.moved.swap(false, Relaxed) {
+    /// Writes the file if something has moved (or has not reached the disk, where it should). Files that are no more are
+    /// forgotten, but for those to `keep`.
+    pub fn save(&self, sync: Sync, keep: impl Fn(&Key) -> bool) -> io::Result<()> {
+        let only_sync = sync == Sync::Disk && self.unsynced.load(Relaxed);
+        if !self.moved.swap(false, Relaxed) && !only_sync {
             return Ok(());
         }
         let mut inner = self.lock();
+        if only_sync {
+            inner.saved.not_written();
+        }
         let Inner { saved, live } = &mut *inner;
         saved.forget_missing_files();
         for (key, at) in live {
@@ -111,11 +123,12 @@ impl Progress {
             }
         }
         let Some((_, text)) = saved.take_changes() else { return Ok(()) };
-        let written = positions::write(&self.file, &text);
+        let written = positions::write_to(&self.file, &text, sync);
         if written.is_err() {
             saved.not_written();
             self.moved.store(true, Relaxed);
         }
+        self.unsynced.store(sync == Sync::Kernel || written.is_err(), Relaxed);
         written
     }
 
@@ -160,7 +173,8 @@ mod tests {
         progress.track(mine.clone()).set(5);
         progress.track(key("/lost", "{}")).set(9);
         progress.track(key(log.to_str().unwrap(), "{a=\"never read\"}"));
-        progress.save(|_| false).unwrap();
+        progress.save(Sync::Kernel, |_| false).unwrap();
+        progress.save(Sync::Disk, |_| false).unwrap();
         let again = Progress::open(dir.path()).unwrap();
         assert_eq!(again.get(&mine).as_deref(), Some("5"));
         assert_eq!(again.get(&key("/lost", "{}")), None);

@@ -217,24 +217,24 @@ async fn the_position_moves_only_past_what_is_delivered() {
     slow.wait_for(2).await;
     append(&path, "three\n");
     slow.wait_for(3).await;
-    let saved = || {
-        alone.component.save();
+    let saved = async || {
+        alone.component.clone().save(Sync::Kernel).await;
         let key = Key { path: path.to_str().unwrap().to_owned(), labels: "{}".to_owned() };
         Progress::open(alone.context.data_path()).unwrap().get(&key).unwrap()
     };
-    assert_eq!(saved(), "0");
+    assert_eq!(saved().await, "0");
     // The last is delivered first: the position waits for those before it.
     let settle = || slow.held.lock().unwrap().pop().unwrap().1;
     settle().settle(Outcome::Delivered);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(saved(), "0");
+    assert_eq!(saved().await, "0");
     let (second, first) = (settle(), settle());
     first.settle(Outcome::Delivered);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(saved(), "4");
+    assert_eq!(saved().await, "4");
     second.settle(Outcome::Dropped);
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(saved(), "14");
+    assert_eq!(saved().await, "14");
     alone.stop().await.unwrap();
 }
 
