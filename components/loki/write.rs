@@ -95,6 +95,12 @@ impl Component for Write {
                 }
             };
             self.inlet.state.send_replace(State::Open(pipeline.clone()));
+            if now.endpoint.iter().any(|endpoint| endpoint.url.is_empty()) {
+                // Most often an environment variable that is not set. Alloy starts as well, and says nothing.
+                let why = "the URL of an endpoint is empty; set the environment variable that it is taken from";
+                tracing::error!(why, "entries for this endpoint wait in its queue");
+                self.context.unhealthy(why);
+            }
             let stopping = tokio::select! {
                 () = stop.stopped() => true,
                 changed = arguments.changed() => changed.is_err(),
@@ -114,14 +120,6 @@ impl Component for Write {
 fn check(context: &Context, arguments: &WriteArguments) -> Result<(), Problem> {
     let mut names: Vec<String> = Vec::new();
     for endpoint in &arguments.endpoint {
-        if endpoint.url.is_empty() {
-            // Most often an environment variable that is set where this runs, and not where it is validated.
-            return Err(Problem {
-                field: Some("endpoint.url".to_owned()),
-                ..Problem::environment("the URL of the endpoint is empty")
-            }
-            .with_hint("set the environment variable that it is taken from"));
-        }
         if endpoint.queue_config != QueueConfig::default() {
             context.require(Stability::Experimental, "queue_config")?;
         }
