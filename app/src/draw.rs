@@ -11,7 +11,8 @@ pub fn draw(diagnostics: &Diagnostics) {
         return;
     }
     let mut stderr = std::io::stderr().lock();
-    let drawn = render(diagnostics, Style { colors: stderr.is_terminal(), hints: true });
+    let colors = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let drawn = render(diagnostics, Style { colors, hints: true });
     // If nobody reads it, nobody can be told.
     let _ = stderr.write_all(drawn.as_bytes());
     let _ = writeln!(std::io::stdout());
