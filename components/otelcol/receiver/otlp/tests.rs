@@ -34,9 +34,13 @@ struct Bench {
 impl Bench {
     /// Starts one server on a port of its own.
     async fn start(server: &str, arguments: &str) -> Bench {
+        Bench::start_at(server, "127.0.0.1:0", arguments).await
+    }
+
+    async fn start_at(server: &str, endpoint: &str, arguments: &str) -> Bench {
         let (next, receiver) = Collector::new();
         let scope = scope([("next", OtelConsumer(receiver).to_value())]);
-        let config = format!("{server} {{\n endpoint = \"127.0.0.1:0\"\n {arguments}\n}}\n{OUTPUT}");
+        let config = format!("{server} {{\n endpoint = {endpoint:?}\n {arguments}\n}}\n{OUTPUT}");
         let alone = Alone::<Otlp>::start(&config, &scope).unwrap();
         let address = listening(&alone).await;
         Bench { alone, next, scope, address }
@@ -304,16 +308,17 @@ async fn a_port_in_use_is_unhealthy_until_it_is_free() {
 
 #[tokio::test]
 async fn an_update_of_the_output_keeps_the_connection_and_one_of_the_server_moves_it() {
-    let bench = Bench::start("grpc", "").await;
+    // An address of its own: a port that it leaves must not be taken by another test.
+    let bench = Bench::start_at("grpc", "127.0.0.3:0", "").await;
     let channel = bench.channel(Coding::Identity);
     let send = || channel.unary(OtlpSignal::Traces.grpc_path(), vec![spans(1)], HeaderMap::new());
     send().await.unwrap();
-    bench.alone.update(&format!("grpc {{\n endpoint = \"127.0.0.1:0\"\n \n}}\n{OUTPUT}"), &bench.scope).unwrap();
+    bench.alone.update(&format!("grpc {{\n endpoint = \"127.0.0.3:0\"\n \n}}\n{OUTPUT}"), &bench.scope).unwrap();
     send().await.unwrap();
     assert_eq!(bench.next.take().len(), 2);
     bench
         .alone
-        .update(&format!("grpc {{\n endpoint = \"127.0.0.1:0\"\n include_metadata = true\n}}\n{OUTPUT}"), &bench.scope)
+        .update(&format!("grpc {{\n endpoint = \"127.0.0.3:0\"\n include_metadata = true\n}}\n{OUTPUT}"), &bench.scope)
         .unwrap();
     for _ in 0..100 {
         if listening(&bench.alone).await != bench.address {
