@@ -138,9 +138,8 @@ async fn find(wanted: &Wanted) -> Result<Vec<Target>, sdk_docker::Error> {
 }
 
 fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
-    let tls = &arguments.client.tls_config;
-    let has_certificate = !(tls.cert_pem.is_empty() && tls.cert_file.is_empty());
-    let host = Host::parse(&arguments.host, has_certificate).map_err(|error| Problem::at("host", error.to_string()))?;
+    let tls = arguments.client.tls_config.has_certificate();
+    let host = Host::parse(&arguments.host, tls).map_err(|error| Problem::at("host", error.to_string()))?;
     let identity = Identity::new(&arguments.client).map_err(|error| Problem::new(error.to_string()))?;
     let refresh = arguments.refresh_interval.to_std().filter(|interval| !interval.is_zero());
     let refresh = refresh.ok_or_else(|| Problem::at("refresh_interval", "refresh_interval must be greater than 0"))?;

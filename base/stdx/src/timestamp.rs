@@ -37,6 +37,15 @@ impl Date {
     }
 }
 
+/// Days from 1 January 1970 to a day of the Gregorian calendar; month and day from 1. The inverse of [`Date::from_days`].
+pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    // Years that begin in March put the leap day at the end.
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, nanos) = (self.0.div_euclid(NANOS_PER_SECOND), self.0.rem_euclid(NANOS_PER_SECOND));
@@ -55,6 +64,14 @@ impl fmt::Display for Rfc3339 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_and_dates_are_each_others_inverse() {
+        for days in (-800_000..800_000).step_by(97) {
+            let Date { year, month, day } = Date::from_days(days);
+            assert_eq!(days_since_1970(year, i64::from(month), i64::from(day)), days);
+        }
+    }
 
     #[test]
     fn prints_as_go_does() {

@@ -230,9 +230,8 @@ impl Docker {
 }
 
 fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
-    let tls = &arguments.http_client_config.tls_config;
-    let has_certificate = !(tls.cert_pem.is_empty() && tls.cert_file.is_empty());
-    let host = Host::parse(&arguments.host, has_certificate).map_err(|error| Problem::at("host", error.to_string()))?;
+    let tls = arguments.http_client_config.tls_config.has_certificate();
+    let host = Host::parse(&arguments.host, tls).map_err(|error| Problem::at("host", error.to_string()))?;
     let identity = Identity::new(&arguments.http_client_config)
         .map_err(|error| Problem::at("http_client_config", error.to_string()))?;
     let timeout = arguments.refresh_interval.to_std().unwrap_or(Duration::from_secs(60));

@@ -4,6 +4,7 @@
 //! text. With one, the text comes raw. Either way every line begins with its time. A line longer than 16 KiB comes in
 //! pieces, each in a frame of its own and each with the time in front; only the last piece ends in a line feed.
 
+use base_stdx::timestamp::days_since_1970;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Longer lines are skipped and counted, as in Alloy.
@@ -184,15 +185,6 @@ pub fn parse_time(text: &[u8]) -> Option<i64> {
     };
     let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset;
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
-}
-
-/// Days by the civil calendar, counted in eras of 400 years that begin in March (so that a leap day comes last).
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -99,7 +99,8 @@ impl Validate for TlsConfig {
 }
 
 impl TlsConfig {
-    fn has_certificate(&self) -> bool {
+    /// There is a certificate to show.
+    pub fn has_certificate(&self) -> bool {
         !self.cert_pem.is_empty() || !self.cert_file.is_empty()
     }
 

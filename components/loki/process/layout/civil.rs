@@ -1,14 +1,10 @@
 //! Days and seconds of the calendar.
 
+use base_stdx::timestamp::days_since_1970;
+
 /// Seconds from 1970 to the start of a day.
 pub fn seconds(year: i64, month: i64, day: i64) -> i64 {
-    // Years that begin in March put the leap day at the end.
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let of_era = year.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    days * 86_400
+    days_since_1970(year, month, day) * 86_400
 }
 
 pub fn is_leap(year: i64) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use base_stdx::timestamp::Date;
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{
     Any, AnyValue, Attribute, Message, PointKind, doubles, fixed64s, metric_data, resources, varints,
@@ -303,14 +304,7 @@ pub(super) fn timestamp(ns: u64) -> String {
     let (seconds, fraction) = (ns / 1_000_000_000, ns % 1_000_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    // Years of 365.2425 days that begin in March, so that the leap day is the last of its year.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
+    let Date { year, month, day } = Date::from_days(days as i64);
     let fraction =
         if fraction == 0 { String::new() } else { format!(".{fraction:09}").trim_end_matches('0').to_owned() };
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
