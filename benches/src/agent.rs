@@ -52,7 +52,8 @@ pub struct Memory {
 impl Candidate {
     /// Ferroalloy's release build, then each peer that is installed.
     pub fn all() -> Vec<Candidate> {
-        let ours = std::env::var_os("FERROALLOY_BIN").map_or_else(|| PathBuf::from("target/release/ferroalloy"), PathBuf::from);
+        let ours = std::env::var_os("FERROALLOY_BIN")
+            .map_or_else(|| PathBuf::from("target/release/ferroalloy"), PathBuf::from);
         let mut all = vec![Candidate { kind: Kind::Ferroalloy, binary: ours }];
         if let Some(alloy) = std::env::var_os("ALLOY_BIN") {
             all.push(Candidate { kind: Kind::Alloy, binary: alloy.into() });
@@ -118,7 +119,11 @@ impl Agent {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().unwrap_or_default()))?;
         let field = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-            line.trim_start_matches(':').split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+            line.trim_start_matches(':')
+                .split_whitespace()
+                .next()
+                .and_then(|number| number.parse().ok())
+                .unwrap_or_default()
         };
         Ok(Memory { anonymous: field("RssAnon"), file: field("RssFile") })
     }

@@ -26,8 +26,12 @@ fn page(variant: u64) -> Bytes {
         for series in 0..SAMPLES_PER_PAGE / 55 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             // Two in five change from scrape to scrape, as on a real host.
-            let value = if series % 5 < 2 { (random >> 20) as f64 / 64.0 } else { f64::from(family * 1000 + series as u32) };
-            text += &format!("node_family_{family}_bytes_total{{device=\"disk{series}\",mode=\"read-{}\"}} {value}\n", series % 3);
+            let value =
+                if series % 5 < 2 { (random >> 20) as f64 / 64.0 } else { f64::from(family * 1000 + series as u32) };
+            text += &format!(
+                "node_family_{family}_bytes_total{{device=\"disk{series}\",mode=\"read-{}\"}} {value}\n",
+                series % 3
+            );
         }
     }
     text.into()
@@ -194,11 +198,12 @@ pub async fn send_spans(port: u16, spans_per_second: u64, duration: Duration) ->
         while sent < due {
             let permit = in_flight.clone().acquire_owned().await.expect("never closed");
             let mut client = client.clone().ready().await.map_err(std::io::Error::other)?;
-            let request = http::Request::post("http://bench/opentelemetry.proto.collector.trace.v1.TraceService/Export")
-                .header("content-type", "application/grpc")
-                .header("te", "trailers")
-                .body(())
-                .expect("constant parts");
+            let request =
+                http::Request::post("http://bench/opentelemetry.proto.collector.trace.v1.TraceService/Export")
+                    .header("content-type", "application/grpc")
+                    .header("te", "trailers")
+                    .body(())
+                    .expect("constant parts");
             let (response, mut body) = client.send_request(request, false).map_err(std::io::Error::other)?;
             let frame = framed[(sent % 8) as usize].clone();
             body.reserve_capacity(frame.len());

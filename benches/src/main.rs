@@ -40,7 +40,9 @@ async fn main() -> std::io::Result<()> {
     let candidates = Candidate::all();
     for case in cases {
         println!("\n## {case}\n");
-        println!("| collector | CPU µs per item | item | RSS anon MiB | RSS file MiB | bytes out per item | ratio to ours | |");
+        println!(
+            "| collector | CPU µs per item | item | RSS anon MiB | RSS file MiB | bytes out per item | ratio to ours | |"
+        );
         println!("|---|--:|---|--:|--:|--:|--:|---|");
         let mut ours = None;
         for candidate in &candidates {
@@ -50,7 +52,9 @@ async fn main() -> std::io::Result<()> {
                 "otlp" => otlp(candidate).await,
                 "idle" => idle(candidate).await,
                 "start" => start(candidate).await,
-                other => Err(std::io::Error::other(format!("no such case: {other}; there are start, scrape, tail, otlp, idle"))),
+                other => Err(std::io::Error::other(format!(
+                    "no such case: {other}; there are start, scrape, tail, otlp, idle"
+                ))),
             };
             match row {
                 Ok(Some(row)) => {
@@ -125,7 +129,8 @@ async fn scrape(candidate: &Candidate) -> std::io::Result<Option<Row>> {
                 )
             })
             .collect();
-        let remote = if candidate.kind == Kind::Prometheus { format!("remote_write:\n  - url: {url}\n") } else { String::new() };
+        let remote =
+            if candidate.kind == Kind::Prometheus { format!("remote_write:\n  - url: {url}\n") } else { String::new() };
         format!(
             "global:\n  scrape_interval: 2s\n  scrape_timeout: 2s\n{remote}scrape_configs:\n  - job_name: bench\n    static_configs:\n{targets}"
         )
@@ -240,7 +245,8 @@ async fn start(candidate: &Candidate) -> std::io::Result<Option<Row>> {
     let small = "prometheus.exporter.unix \"host\" { }\n\
                  prometheus.scrape \"host\" {\n\ttargets = prometheus.exporter.unix.host.targets\n\tforward_to = [prometheus.remote_write.x.receiver]\n}\n\
                  prometheus.remote_write \"x\" {\n\tendpoint {\n\t\turl = \"http://127.0.0.1:9/api/v1/write\"\n\t}\n}\n";
-    let mut large = String::from("loki.write \"w\" {\n\tendpoint {\n\t\turl = \"http://127.0.0.1:9/loki/api/v1/push\"\n\t}\n}\n");
+    let mut large =
+        String::from("loki.write \"w\" {\n\tendpoint {\n\t\turl = \"http://127.0.0.1:9/loki/api/v1/push\"\n\t}\n}\n");
     large += "prometheus.remote_write \"w\" {\n\tendpoint {\n\t\turl = \"http://127.0.0.1:9/api/v1/write\"\n\t}\n}\n";
     for n in 0..400 {
         large += &format!(
@@ -251,7 +257,9 @@ async fn start(candidate: &Candidate) -> std::io::Result<Option<Row>> {
         );
     }
     for n in 0..198 {
-        large += &format!("loki.process \"p{n}\" {{\n\tstage.json {{\n\t\texpressions = {{level = \"\"}}\n\t}}\n\tforward_to = [loki.write.w.receiver]\n}}\n");
+        large += &format!(
+            "loki.process \"p{n}\" {{\n\tstage.json {{\n\t\texpressions = {{level = \"\"}}\n\t}}\n\tforward_to = [loki.write.w.receiver]\n}}\n"
+        );
     }
     let mut times = [Vec::new(), Vec::new()];
     let mut last = None;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use language_eval::{Number, Value};
 use language_eval::schema::{BlockSchema, FieldKind, FieldSchema, Repeat, TypeSchema};
+use language_eval::{Number, Value};
 use sdk_component::{Definition, Stability};
 
 use crate::workspace::root;
@@ -43,8 +43,9 @@ pub fn faults() -> Vec<String> {
 
 fn pages() -> BTreeMap<PathBuf, String> {
     let folder = root().join("docs/reference");
-    let mut pages: BTreeMap<PathBuf, String> =
-        components::all().map(|definition| (folder.join(format!("{}.md", definition.name)), page(definition))).collect();
+    let mut pages: BTreeMap<PathBuf, String> = components::all()
+        .map(|definition| (folder.join(format!("{}.md", definition.name)), page(definition)))
+        .collect();
     pages.insert(folder.join("README.md"), index());
     if let Some(text) = crate::differences::page() {
         pages.insert(root().join("docs/compatibility.md"), text);
@@ -55,7 +56,9 @@ fn pages() -> BTreeMap<PathBuf, String> {
 fn index() -> String {
     let mut definitions: Vec<&Definition> = components::all().collect();
     definitions.sort_by_key(|definition| definition.name);
-    let mut text = String::from("# Components\n\nWritten by `cargo xtask docs` from the sources.\n\n| Component | Stability | |\n|---|---|---|\n");
+    let mut text = String::from(
+        "# Components\n\nWritten by `cargo xtask docs` from the sources.\n\n| Component | Stability | |\n|---|---|---|\n",
+    );
     for definition in definitions {
         let summary = summary((definition.arguments)().doc);
         let _ = writeln!(text, "| [{0}]({0}.md) | {1} | {summary} |", definition.name, words(definition.stability));
@@ -67,7 +70,12 @@ fn page(definition: &Definition) -> String {
     let (arguments, exports) = ((definition.arguments)(), (definition.exports)());
     let mut text = format!("# {}\n\n", definition.name);
     let _ = writeln!(text, "{}\n", prose(arguments.doc));
-    let _ = writeln!(text, "Stability: {}.{}\n", words(definition.stability), if definition.community { " Community component." } else { "" });
+    let _ = writeln!(
+        text,
+        "Stability: {}.{}\n",
+        words(definition.stability),
+        if definition.community { " Community component." } else { "" }
+    );
     let mut blocks = Vec::new();
     collect_blocks("", &arguments, &mut blocks, 0);
     attributes(&mut text, "## Arguments", &arguments);
@@ -167,7 +175,14 @@ fn expression(value: &Value) -> String {
         Value::Bool(truth) => truth.to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(expression).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
-            format!("{{{}}}", fields.iter().map(|(name, value)| format!("{name} = {}", expression(value))).collect::<Vec<_>>().join(", "))
+            format!(
+                "{{{}}}",
+                fields
+                    .iter()
+                    .map(|(name, value)| format!("{name} = {}", expression(value)))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
         }
         Value::Secret(_) => "(secret)".to_owned(),
         Value::Function(_) | Value::Target(_) | Value::Capsule(_) => "unset".to_owned(),
@@ -202,7 +217,11 @@ fn words(stability: Stability) -> &'static str {
 }
 
 fn anchor(path: &str) -> String {
-    path.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-").to_lowercase()
+    path.chars()
+        .filter(|c| c.is_alphanumeric() || " -_".contains(*c))
+        .collect::<String>()
+        .replace(' ', "-")
+        .to_lowercase()
 }
 
 /// The doc comment as written, each line without the blank that follows `///`.

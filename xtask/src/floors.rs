@@ -22,7 +22,10 @@ fn faults_of(packages: &[Package]) -> Vec<String> {
                 faults.push(format!("{} uses {}, which lies on a higher floor", package.path, used.path));
             }
             if is_family(package) && is_family(used) {
-                faults.push(format!("{} uses {}: families do not know each other; what both need falls to sdk/", package.path, used.path));
+                faults.push(format!(
+                    "{} uses {}: families do not know each other; what both need falls to sdk/",
+                    package.path, used.path
+                ));
             }
             if package.path == "runtime" && used.path == "sdk/signals" {
                 faults.push("runtime uses sdk/signals: the runtime knows no signal".to_owned());

@@ -40,7 +40,9 @@ fn main() -> ExitCode {
 
 fn check() -> ExitCode {
     let mut faults = Vec::new();
-    for (name, found) in [("floors", floors::faults()), ("names", names::faults()), ("tidy", tidy::faults()), ("docs", docs::faults())] {
+    for (name, found) in
+        [("floors", floors::faults()), ("names", names::faults()), ("tidy", tidy::faults()), ("docs", docs::faults())]
+    {
         println!("{name}: {}", if found.is_empty() { "fine".to_owned() } else { format!("{} faults", found.len()) });
         faults.extend(found);
     }
@@ -51,7 +53,11 @@ fn check() -> ExitCode {
         run("cargo", &["fmt", "--all", "--check"], &[]),
         run("cargo", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &[]),
     ];
-    if faults.is_empty() && tools.iter().all(|code| *code == ExitCode::SUCCESS) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if faults.is_empty() && tools.iter().all(|code| *code == ExitCode::SUCCESS) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 fn docs(check: bool) -> ExitCode {

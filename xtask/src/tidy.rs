@@ -37,7 +37,9 @@ pub fn faults() -> Vec<String> {
 fn sources() -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = WalkDir::new(root())
         .into_iter()
-        .filter_entry(|entry| entry.depth() == 0 || !["target", ".git", "data-alloy"].iter().any(|name| entry.file_name() == *name))
+        .filter_entry(|entry| {
+            entry.depth() == 0 || !["target", ".git", "data-alloy"].iter().any(|name| entry.file_name() == *name)
+        })
         .filter_map(Result::ok)
         .map(walkdir::DirEntry::into_path)
         .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
@@ -58,8 +60,7 @@ fn reached(files: &[PathBuf]) -> HashSet<PathBuf> {
         let Ok(text) = std::fs::read_to_string(&file) else { continue };
         let folder = file.parent().unwrap_or(root());
         let stem = file.file_stem().unwrap_or_default();
-        let children =
-            if is_root(&file) || stem == "mod" { folder.to_owned() } else { folder.join(stem) };
+        let children = if is_root(&file) || stem == "mod" { folder.to_owned() } else { folder.join(stem) };
         let mut path_attribute = None;
         for line in text.lines().map(str::trim) {
             if let Some(path) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
@@ -94,7 +95,9 @@ fn is_root(file: &Path) -> bool {
 fn module_name(line: &str) -> Option<&str> {
     let line = line.strip_suffix(';')?;
     let line = match line.strip_prefix("pub") {
-        Some(rest) => rest.trim_start().strip_prefix('(').map_or(rest, |rest| rest.split_once(')').map_or(rest, |(_, rest)| rest)),
+        Some(rest) => {
+            rest.trim_start().strip_prefix('(').map_or(rest, |rest| rest.split_once(')').map_or(rest, |(_, rest)| rest))
+        }
         None => line,
     };
     let name = line.trim_start().strip_prefix("mod ")?.trim();

@@ -36,7 +36,8 @@ impl Pipeline {
 
     fn write(&mut self, lines: u64) {
         let mut file = std::fs::OpenOptions::new().append(true).open(self.log()).expect("the log file");
-        let text: String = (self.written..self.written + lines).map(|number| format!("seq={number} something happened\n")).collect();
+        let text: String =
+            (self.written..self.written + lines).map(|number| format!("seq={number} something happened\n")).collect();
         file.write_all(text.as_bytes()).expect("room for the log");
         self.written += lines;
     }

@@ -119,7 +119,10 @@ async fn run(case: &Case, folder: &Path) -> Result<(), String> {
     let config: String = fences("alloy").map(|(_, text)| text.as_str()).collect();
     let config = config.replace("@dir@", &folder.display().to_string());
     let storage = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let graph = Runtime::start(crate::harness::options(storage.path(), &TEST_COMPONENTS), Arc::new(Texts::of("config.alloy", &config)));
+    let graph = Runtime::start(
+        crate::harness::options(storage.path(), &TEST_COMPONENTS),
+        Arc::new(Texts::of("config.alloy", &config)),
+    );
     let loaded = graph.load().await;
 
     let expected_error: Vec<_> = fences("error").collect();
@@ -169,7 +172,8 @@ async fn observe(case: &Case, graph: &Runtime) -> Result<(), String> {
                 same(text, &lines)?;
             }
             "exports" => {
-                let component = graph.host().component(rest).ok_or_else(|| format!("there is no component {rest:?}"))?;
+                let component =
+                    graph.host().component(rest).ok_or_else(|| format!("there is no component {rest:?}"))?;
                 let shown: String = component.exports.iter().fold(String::new(), |mut text, node| {
                     if let language_eval::BodyNode::Attribute { name, value } = node {
                         let _ = writeln!(text, "{name} = {value:?}");
@@ -186,7 +190,11 @@ async fn observe(case: &Case, graph: &Runtime) -> Result<(), String> {
 }
 
 fn same(expected: &str, actual: &str) -> Result<(), String> {
-    if expected.trim_end() == actual.trim_end() { Ok(()) } else { Err(format!("expected:\n{expected}\ngot:\n{actual}")) }
+    if expected.trim_end() == actual.trim_end() {
+        Ok(())
+    } else {
+        Err(format!("expected:\n{expected}\ngot:\n{actual}"))
+    }
 }
 
 fn refusal(error: &LoadError, folder: &Path) -> String {

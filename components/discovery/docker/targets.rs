@@ -59,11 +59,17 @@ impl Naming {
     }
 
     /// Where a container is on the network; one that lives in another's network is where that one is.
-    fn endpoints<'c>(&self, container: &'c Container, by_id: &HashMap<&str, &'c Container>) -> Vec<&'c NetworkEndpoint> {
+    fn endpoints<'c>(
+        &self,
+        container: &'c Container,
+        by_id: &HashMap<&str, &'c Container>,
+    ) -> Vec<&'c NetworkEndpoint> {
         let mut lender = container;
         // A chain of lenders longer than the number of containers would be a circle.
         for _ in 0..by_id.len() {
-            let Some(next) = lender.network_mode().strip_prefix("container:").and_then(|id| by_id.get(id)) else { break };
+            let Some(next) = lender.network_mode().strip_prefix("container:").and_then(|id| by_id.get(id)) else {
+                break;
+            };
             lender = next;
         }
         let endpoints = lender.networks().values();
@@ -119,7 +125,8 @@ mod tests {
         {"Id": "c3", "Names": ["/onhost"], "Ports": [], "HostConfig": {"NetworkMode": "host"},
          "NetworkSettings": {"Networks": {"host": {"NetworkID": "n3", "IPAddress": ""}}}}
     ]"#;
-    const NETWORKS: &str = r#"[{"Id": "n2", "Name": "b", "Scope": "local", "Internal": false, "Ingress": false, "Labels": {"a.b": "c"}}]"#;
+    const NETWORKS: &str =
+        r#"[{"Id": "n2", "Name": "b", "Scope": "local", "Internal": false, "Ingress": false, "Labels": {"a.b": "c"}}]"#;
 
     fn addresses(match_first_network: bool) -> Vec<String> {
         let naming = Naming { port: 80, host_networking_host: "localhost".to_owned(), match_first_network };

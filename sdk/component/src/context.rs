@@ -148,7 +148,9 @@ impl Context {
         }
         Err(Problem::at(
             argument,
-            format!("{argument} is an {needed} feature, and must be enabled by setting the stability.level flag to {needed}"),
+            format!(
+                "{argument} is an {needed} feature, and must be enabled by setting the stability.level flag to {needed}"
+            ),
         ))
     }
 

@@ -100,8 +100,7 @@ impl Engine {
     }
 
     async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
-        let nonsense =
-            |why: String| Error::Nonsense { host: self.0.host.to_string(), path: path.to_owned(), why };
+        let nonsense = |why: String| Error::Nonsense { host: self.0.host.to_string(), path: path.to_owned(), why };
         let body = async {
             let body = self.get(path).await?;
             collect(body, MAX_ANSWER).await.map_err(nonsense)
@@ -111,11 +110,8 @@ impl Engine {
     }
 
     async fn timed<T>(&self, path: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let timed_out = || Error::TimedOut {
-            host: self.0.host.to_string(),
-            path: path.to_owned(),
-            timeout: self.0.timeout,
-        };
+        let timed_out =
+            || Error::TimedOut { host: self.0.host.to_string(), path: path.to_owned(), timeout: self.0.timeout };
         tokio::time::timeout(self.0.timeout, call).await.map_err(|_| timed_out())?
     }
 
@@ -146,7 +142,9 @@ impl Engine {
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = Uri::try_from(path).map_err(|error| unreachable(error.to_string(), ""))?;
         let authority = HeaderValue::from_str(&self.0.host.authority());
-        request.headers_mut().insert(http::header::HOST, authority.map_err(|error| unreachable(error.to_string(), ""))?);
+        request
+            .headers_mut()
+            .insert(http::header::HOST, authority.map_err(|error| unreachable(error.to_string(), ""))?);
         request.headers_mut().insert(http::header::USER_AGENT, HeaderValue::from_static(sdk_net::USER_AGENT));
         if let Some(identity) = &self.0.identity
             && let Some(header) = identity.header().await.map_err(|error| unreachable(error.to_string(), ""))?

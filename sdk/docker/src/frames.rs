@@ -63,7 +63,11 @@ impl Splitter {
     /// Takes a chunk and appends the lines that are now complete.
     pub fn push(&mut self, chunk: &[u8], lines: &mut Vec<Line>) -> Result<(), Damaged> {
         self.buffer.extend_from_slice(chunk);
-        if self.tty { self.raw(lines) } else { self.framed(lines)? }
+        if self.tty {
+            self.raw(lines)
+        } else {
+            self.framed(lines)?
+        }
         Ok(())
     }
 
@@ -148,9 +152,9 @@ pub fn split_time(line: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Nanoseconds since 1970 of the engine's times, `2025-11-21T15:04:05.123456789Z`: always in UTC or with an offset.
 pub fn parse_time(text: &[u8]) -> Option<i64> {
     let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        text.get(range)?.iter().try_fold(0i64, |value, digit| {
-            digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
-        })
+        text.get(range)?
+            .iter()
+            .try_fold(0i64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
     };
     let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     if !separators.iter().all(|(at, byte)| text.get(*at) == Some(byte)) {
@@ -229,8 +233,8 @@ mod tests {
     #[test]
     fn a_terminal_is_one_raw_stream() {
         let stream = b"2025-01-01T00:00:00Z tty line\r\n2025-01-01T00:00:00Z second\r\nunfinished";
-        let expected =
-            ["2025-01-01T00:00:00Z tty line", "2025-01-01T00:00:00Z second"].map(|line| (Output::Stdout, line.to_owned()));
+        let expected = ["2025-01-01T00:00:00Z tty line", "2025-01-01T00:00:00Z second"]
+            .map(|line| (Output::Stdout, line.to_owned()));
         assert_eq!(lines(true, stream, 5), expected);
     }
 
@@ -260,7 +264,14 @@ mod tests {
         assert_eq!(parse_time(b"2025-10-09T08:53:20.000000001Z"), Some(1_760_000_000_000_000_001));
         assert_eq!(parse_time(b"2025-10-09T10:53:20.5+02:00"), Some(1_760_000_000_500_000_000));
         assert_eq!(parse_time(b"2024-02-29T00:00:00Z"), Some(1_709_164_800_000_000_000));
-        for nonsense in ["", "2025-10-09", "2025-13-09T08:53:20Z", "2025-10-09T08:53:20.Z", "2025-10-09T08:53:20", "9999-12-31T00:00:00Z"] {
+        for nonsense in [
+            "",
+            "2025-10-09",
+            "2025-13-09T08:53:20Z",
+            "2025-10-09T08:53:20.Z",
+            "2025-10-09T08:53:20",
+            "9999-12-31T00:00:00Z",
+        ] {
             assert_eq!(parse_time(nonsense.as_bytes()), None, "{nonsense}");
         }
     }

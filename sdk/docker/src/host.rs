@@ -29,7 +29,9 @@ pub enum Host {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum HostError {
-    #[error("unable to parse docker host {0:?}: expected unix:///path, tcp://host:port, http://host:port or https://host:port")]
+    #[error(
+        "unable to parse docker host {0:?}: expected unix:///path, tcp://host:port, http://host:port or https://host:port"
+    )]
     Malformed(String),
     #[error("docker host {0:?}: the scheme {1:?} is not supported; use unix, tcp, http or https")]
     Scheme(String, String),

@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
-pub use identity::Identity;
 use credentials::{Credentials, secret_value};
+pub use identity::Identity;
 
 use crate::secret_file::Stamp;
 

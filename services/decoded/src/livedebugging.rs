@@ -23,7 +23,10 @@ impl Service for LiveDebugging {
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
         Ok(Update::then(move || {
             if arguments.enabled {
-                tracing::warn!(service = "livedebugging", "live debugging is not available yet; the block has no effect");
+                tracing::warn!(
+                    service = "livedebugging",
+                    "live debugging is not available yet; the block has no effect"
+                );
             }
         }))
     }

@@ -39,7 +39,9 @@ pub struct RemoteConfig;
 impl Validate for Arguments {
     fn validate(&self) -> Result<(), Invalid> {
         if let Some(reserved) = self.attributes.keys().find(|name| name.starts_with("collector.")) {
-            let message = format!("{reserved:?} is a reserved key: attributes that begin with \"collector.\" are set by the collector");
+            let message = format!(
+                "{reserved:?} is a reserved key: attributes that begin with \"collector.\" are set by the collector"
+            );
             return Err(Invalid::field("attributes", message));
         }
         if self.poll_frequency < GoDuration::from_secs(10) {

@@ -135,10 +135,8 @@ fn tree_of<'r>(repository: &'r gix::Repository, request: &Request) -> Result<gix
     let found = [format!("refs/tags/{revision}"), format!("refs/remotes/origin/{revision}"), revision.clone()]
         .into_iter()
         .find_map(|name| repository.rev_parse_single(name.as_str()).ok());
-    let id = found.ok_or_else(|| Error::NoSuchRevision {
-        repository: request.repository.clone(),
-        revision: revision.clone(),
-    })?;
+    let id = found
+        .ok_or_else(|| Error::NoSuchRevision { repository: request.repository.clone(), revision: revision.clone() })?;
     let unreadable = |why: String| Error::Tree { revision: revision.clone(), why };
     let object = id.object().map_err(|error| unreadable(chain(&error)))?;
     object.peel_to_tree().map_err(|error| unreadable(chain(&error)))
@@ -183,9 +181,9 @@ fn write_tree(
 /// A path of normal parts only, none of them `.git`.
 fn safe(path: &str) -> Option<PathBuf> {
     let path = Path::new(path);
-    let plain = path.components().all(
-        |part| matches!(part, std::path::Component::Normal(name) if !name.eq_ignore_ascii_case(".git")),
-    );
+    let plain = path
+        .components()
+        .all(|part| matches!(part, std::path::Component::Normal(name) if !name.eq_ignore_ascii_case(".git")));
     plain.then(|| path.to_owned())
 }
 
@@ -237,7 +235,12 @@ mod tests {
 
         fn git(&self, arguments: &[&str]) -> bool {
             let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false"];
-            Command::new("git").args(identity).args(arguments).current_dir(&self.0).output().is_ok_and(|o| o.status.success())
+            Command::new("git")
+                .args(identity)
+                .args(arguments)
+                .current_dir(&self.0)
+                .output()
+                .is_ok_and(|o| o.status.success())
         }
 
         fn commit(&self, file: &str, text: &str) {
@@ -277,7 +280,11 @@ mod tests {
         for revision in ["v1", head.trim()] {
             let clone = tempfile::tempdir().expect("a temporary folder");
             update(&origin.request(revision), clone.path()).expect("clones");
-            assert_eq!(std::fs::read_to_string(clone.path().join("a.alloy")).ok().as_deref(), Some("one"), "{revision}");
+            assert_eq!(
+                std::fs::read_to_string(clone.path().join("a.alloy")).ok().as_deref(),
+                Some("one"),
+                "{revision}"
+            );
         }
     }
 

@@ -313,7 +313,12 @@ impl Follower {
 }
 
 /// Takes what else is there already, up to a batch; whether the log has ended.
-async fn gather(logs: &mut Logs, mut bytes: usize, splitter: &mut Splitter, lines: &mut Vec<Line>) -> Result<bool, String> {
+async fn gather(
+    logs: &mut Logs,
+    mut bytes: usize,
+    splitter: &mut Splitter,
+    lines: &mut Vec<Line>,
+) -> Result<bool, String> {
     let deadline = Instant::now() + LINGER;
     while bytes < BATCH_BYTES {
         let Ok(chunk) = tokio::time::timeout_at(deadline, logs.chunk()).await else { return Ok(false) };
