@@ -33,6 +33,9 @@ pub struct Options {
     pub max_response_bytes: usize,
     /// Connections that are kept open without work, for each host.
     pub max_idle_connections: usize,
+    /// How often a connection is probed while an answer is awaited on it, so that one whose other end is gone without a
+    /// word is found dead; `None` for never. For answers that last.
+    pub keep_alive: Option<Duration>,
 }
 
 /// Sends requests as the configuration says.
@@ -59,6 +62,17 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body, as it came (never decompressed).
     pub body: Bytes,
+}
+
+/// An answer whose body is read as it comes: a watch, a log that is followed. Dropping it ends the request.
+#[derive(Debug)]
+pub struct Streaming {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    url: String,
+    response: reqwest::Response,
 }
 
 /// Why there is no answer. None of these texts holds a secret; URLs come without query and credentials.
@@ -116,6 +130,7 @@ impl Default for Options {
             connect_timeout: Duration::from_secs(10),
             max_response_bytes: 4 << 20,
             max_idle_connections: 4,
+            keep_alive: None,
         }
     }
 }
@@ -131,8 +146,31 @@ impl Client {
     }
 
     /// Sends one request and reads the whole answer. A status that tells of failure is an answer, not an error.
-    pub async fn send(&self, mut request: Request<Bytes>) -> Result<Response, SendError> {
+    pub async fn send(&self, request: Request<Bytes>) -> Result<Response, SendError> {
         let url = shown(request.uri());
+        let whole = async {
+            let response = self.execute(&url, request).await?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = self.read_body(&url, response).await?;
+            Ok(Response { status, headers, body })
+        };
+        self.in_time(&url, whole).await
+    }
+
+    /// Sends one request; the body of the answer is left to the caller, who bounds its size and its time. The timeout is
+    /// for the head of the answer.
+    pub async fn open(&self, request: Request<Bytes>) -> Result<Streaming, SendError> {
+        let url = shown(request.uri());
+        let response = self.in_time(&url, self.execute(&url, request)).await?;
+        Ok(Streaming { status: response.status(), headers: response.headers().clone(), url, response })
+    }
+
+    async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
+        let late = |_| SendError::Timeout { url: url.to_owned(), timeout: self.options.timeout };
+        tokio::time::timeout(self.options.timeout, work).await.map_err(late)?
+    }
+
+    async fn execute(&self, url: &str, mut request: Request<Bytes>) -> Result<reqwest::Response, SendError> {
         if let Some(value) = self.credentials.header().await?
             && !request.headers().contains_key(header::AUTHORIZATION)
         {
@@ -148,14 +186,7 @@ impl Client {
         let client = self.client()?;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| SendError::Config(format!("cannot request {url}: {}", innermost(&error))))?;
-        let whole = async {
-            let response = client.execute(request).await.map_err(|error| self.failed(&url, &error))?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let body = self.read_body(&url, response).await?;
-            Ok(Response { status, headers, body })
-        };
-        let late = |_| SendError::Timeout { url: url.clone(), timeout: self.options.timeout };
-        tokio::time::timeout(self.options.timeout, whole).await.map_err(late)?
+        client.execute(request).await.map_err(|error| self.failed(url, &error))
     }
 
     async fn read_body(&self, url: &str, mut response: reqwest::Response) -> Result<Bytes, SendError> {
@@ -231,6 +262,13 @@ impl Client {
         if !config.enable_http2 {
             builder = builder.http1_only();
         }
+        if let Some(period) = self.options.keep_alive {
+            builder = builder
+                .tcp_keepalive(period)
+                .tcp_keepalive_interval(period)
+                .http2_keep_alive_interval(period)
+                .http2_keep_alive_timeout(period);
+        }
         if !config.proxy.proxy_from_environment {
             builder = builder.no_proxy();
         }
@@ -244,6 +282,16 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", &self.config).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+// === impl Streaming ===
+
+impl Streaming {
+    /// What has come next of the body; `None` at its end. May be dropped while it waits without losing anything.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
+        let broken = |error: reqwest::Error| SendError::Broken { url: self.url.clone(), error: innermost(&error) };
+        self.response.chunk().await.map_err(broken)
     }
 }
 

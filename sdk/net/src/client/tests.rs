@@ -289,3 +289,32 @@ fn retry_after_is_seconds_or_a_date() {
     }
     drop(now);
 }
+
+#[tokio::test]
+async fn an_answer_that_lasts_is_read_as_it_comes() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (more, mut wanted) = tokio::sync::mpsc::channel::<&'static str>(1);
+    let _ = base_sys::task::spawn("server", async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = [0; 1024];
+        let _ = stream.read(&mut request).await.unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+        while let Some(text) = wanted.recv().await {
+            stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
+        }
+    });
+    let options = Options { timeout: Duration::from_secs(5), ..Options::default() };
+    let client = Client::new(ClientConfig::default(), options).unwrap();
+    let request = Request::get(format!("http://{address}/watch")).body(Bytes::new()).unwrap();
+    let mut streaming = client.open(request).await.unwrap();
+    assert_eq!(streaming.status, StatusCode::OK);
+    for text in ["one\n", "two\n"] {
+        more.send(text).await.unwrap();
+        assert_eq!(streaming.chunk().await.unwrap().unwrap(), text);
+    }
+    drop(more);
+    let error = streaming.chunk().await.unwrap_err().to_string();
+    assert!(error.starts_with(&format!("request to http://{address}/watch failed: ")), "{error}");
+}
