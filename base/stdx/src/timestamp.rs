@@ -61,6 +61,49 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+/// Nanoseconds since 1970 of a time as container engines write it before each line,
+/// `2025-11-21T15:04:05.123456789Z`: in UTC or with an offset.
+pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        text.get(range)?
+            .iter()
+            .try_fold(0i64, |value, digit| digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0')))
+    };
+    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
+    if !separators.iter().all(|(at, byte)| text.get(*at) == Some(byte)) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let mut rest = text.get(19..)?;
+    let mut nanos = 0;
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        for place in 0..9 {
+            let digit = if place < digits { fraction[place] - b'0' } else { 0 };
+            nanos = nanos * 10 + i64::from(digit);
+        }
+        rest = &fraction[digits..];
+    }
+    let offset = match rest {
+        b"Z" => 0,
+        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+            let digit = |byte: &u8| byte.is_ascii_digit().then(|| i64::from(byte - b'0'));
+            let minutes = (digit(h1)? * 10 + digit(h2)?) * 60 + digit(m1)? * 10 + digit(m2)?;
+            if *sign == b'-' { -minutes * 60 } else { minutes * 60 }
+        }
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - offset;
+    seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
