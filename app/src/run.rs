@@ -48,7 +48,8 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     let process = metrics.scope(&[]);
     base_metrics::process::register(&process);
     build_info(&process);
-    let http = Arc::new(bind(invocation).await?);
+    let live_debugging = services_web::LiveDebugging::default();
+    let http = Arc::new(bind(invocation, live_debugging.clone()).await?);
     let services = vec![
         ServiceDefinition::of(Arc::new(services_logging::Logging::new(log, &process))),
         ServiceDefinition::of(http.clone()),
@@ -57,7 +58,7 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         storage_path: storage,
         shutdown_deadline: invocation.duration("feature.component-shutdown-deadline").to_std().unwrap_or_default(),
         listen_address: http.local_address().to_string(),
-        ..setup::options(invocation, metrics.clone(), services, http)
+        ..setup::options(invocation, metrics.clone(), services, http, &live_debugging)
     };
     let path = &invocation.arguments[0];
     let running = Runtime::start(options, Arc::new(PathSources::new(path)));
@@ -118,7 +119,7 @@ async fn end(running: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
     }
 }
 
-async fn bind(invocation: &Invocation) -> Result<Http, Failure> {
+async fn bind(invocation: &Invocation, live_debugging: services_web::LiveDebugging) -> Result<Http, Failure> {
     let options = services_http::Options {
         listen_address: invocation.text("server.http.listen-addr").to_owned(),
         memory_address: invocation.text("server.http.memory-addr").to_owned(),
@@ -132,6 +133,7 @@ async fn bind(invocation: &Invocation) -> Result<Http, Failure> {
     let web = services_web::Options {
         node_name: invocation.text("cluster.node-name").to_owned(),
         address: options.listen_address.clone(),
+        live_debugging,
     };
     let mount = Mount { prefix, handler: Box::new(move |host| services_web::handler(host, web.clone())) };
     Http::bind(options, vec![mount]).await.map_err(|error| Failure::new(error.to_string()))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base_metrics::Registry;
 use runtime::{FetchGit, Options};
 use sdk_component::{MemoryHttp, ServiceDefinition};
+use services_web::LiveDebugging;
 
 use crate::cli::Invocation;
 
@@ -16,8 +17,10 @@ pub fn options(
     metrics: Registry,
     mut services: Vec<ServiceDefinition>,
     memory_http: Arc<dyn MemoryHttp>,
+    live_debugging: &LiveDebugging,
 ) -> Options {
     services.extend(services_decoded::services());
+    services.push(live_debugging.service());
     language_eval::stdlib::set_version(&version());
     Options {
         components: components::all().copied().collect(),

@@ -10,6 +10,8 @@ use runtime::{LoadError, PathSources};
 use sdk_component::host::Host;
 use sdk_component::{BoxFuture, MemoryHttp, Problem, Service, ServiceDefinition, Stop, Stopped, Update};
 
+use services_web::LiveDebugging;
+
 use crate::cli::Invocation;
 use crate::draw::draw;
 use crate::report::Failure;
@@ -27,7 +29,7 @@ pub fn validate(invocation: &Invocation) -> Result<(), Failure> {
         ))),
         ServiceDefinition::of(Arc::new(HttpBlock)),
     ];
-    let options = setup::options(invocation, Registry::new(), services, Arc::new(Nowhere));
+    let options = setup::options(invocation, Registry::new(), services, Arc::new(Nowhere), &LiveDebugging::default());
     let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let found = reactor.block_on(runtime::validate(options, &PathSources::new(path)));
     let found = match found {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use base_stdx::duration::GoDuration;
 use language_eval::{Arguments, Block, Exports, Target};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_docker::{Engine, Host};
 use sdk_net::ClientConfig;
 use sdk_net::client::Identity;
@@ -66,6 +66,7 @@ pub struct DockerExports {
 /// The component.
 pub struct Docker {
     context: Context,
+    tap: Tap,
     wanted: watch::Sender<Arc<Wanted>>,
 }
 
@@ -86,7 +87,7 @@ impl Component for Docker {
     fn build(context: &Context, arguments: DockerArguments) -> Result<Docker, Problem> {
         let wanted = watch::Sender::new(Arc::new(check(arguments)?));
         context.publish(&DockerExports { targets: Vec::new() });
-        Ok(Docker { context: context.clone(), wanted })
+        Ok(Docker { context: context.clone(), tap: context.tap(), wanted })
     }
 
     fn update(&self, arguments: DockerArguments) -> Result<Update, Problem> {
@@ -111,6 +112,7 @@ impl Component for Docker {
                 Ok(targets) => {
                     failing = false;
                     self.context.healthy(format!("{} targets found", targets.len()));
+                    crate::look::at_targets(&self.tap, &targets);
                     self.context.publish(&DockerExports { targets });
                 }
                 Err(error) => {

@@ -1,6 +1,7 @@
 //! discovery.*.
 
 mod docker;
+mod look;
 mod relabel;
 
 use sdk_component::Definition;

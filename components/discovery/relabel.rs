@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use language_eval::{Arguments, Exports, Target};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_labels::{Labels, LabelsBuilder};
 use sdk_relabel::{NameRule, Rule, Rules};
+
+use crate::look;
 
 /// Rewrites the labels of targets by rules, and drops the targets that a rule drops.
 ///
@@ -30,7 +32,7 @@ pub struct RelabelExports {
 }
 
 /// The component.
-pub struct Relabel;
+pub struct Relabel(Tap);
 
 impl Component for Relabel {
     const NAME: &'static str = "discovery.relabel";
@@ -39,12 +41,20 @@ impl Component for Relabel {
     type Exports = RelabelExports;
 
     fn build(context: &Context, arguments: RelabelArguments) -> Result<Relabel, Problem> {
-        context.publish(&relabel(arguments));
-        Ok(Relabel)
+        let tap = context.tap();
+        let rules = Rules::new(arguments.rule, NameRule::Utf8);
+        context.publish(&relabel(&arguments.targets, rules));
+        Ok(Relabel(tap))
     }
 
     fn update(&self, arguments: RelabelArguments) -> Result<Update, Problem> {
-        Ok(Update::exporting(&relabel(arguments), || {}))
+        let RelabelArguments { targets, rule } = arguments;
+        let rules = Rules::new(rule, NameRule::Utf8);
+        let exports = relabel(&targets, rules.clone());
+        let tap = self.0.clone();
+        Ok(Update::exporting(&exports, move || {
+            look::at_relabelling(&tap, &targets, |target| relabelled(target, &rules, &mut LabelsBuilder::default()));
+        }))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
@@ -53,21 +63,23 @@ impl Component for Relabel {
     }
 }
 
-fn relabel(arguments: RelabelArguments) -> RelabelExports {
-    let rules = Rules::new(arguments.rule, NameRule::Utf8);
+fn relabel(targets: &[Target], rules: Rules) -> RelabelExports {
     let mut builder = LabelsBuilder::default();
-    let output = arguments.targets.into_iter().filter_map(|target| {
-        let labels = Labels::from_pairs(target.iter());
-        builder.reset(&labels);
-        if !rules.apply(&mut builder) {
-            return None;
-        }
-        let relabelled = builder.labels();
-        // A target that the rules leave alone stays the very same value.
-        let same = relabelled.same_allocation(&labels);
-        Some(if same { target } else { relabelled.iter().collect() })
-    });
-    RelabelExports { output: output.collect(), rules }
+    let output = targets.iter().filter_map(|target| relabelled(target, &rules, &mut builder)).collect();
+    RelabelExports { output, rules }
+}
+
+/// None for a target that the rules drop.
+fn relabelled(target: &Target, rules: &Rules, builder: &mut LabelsBuilder) -> Option<Target> {
+    let labels = Labels::from_pairs(target.iter());
+    builder.reset(&labels);
+    if !rules.apply(builder) {
+        return None;
+    }
+    let relabelled = builder.labels();
+    // A target that the rules leave alone stays the very same value.
+    let same = relabelled.same_allocation(&labels);
+    Some(if same { target.clone() } else { relabelled.iter().collect() })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod jmespath;
 mod json;
 mod layout;
 mod logfmt;
+mod look;
 mod pipeline;
 mod plan;
 mod selector;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use language_eval::{Arguments, Exports};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_signals::{BoxFuture, Consumer, Delivery, FanOut, LogBatch, LogsReceiver, Receiver, Refused, Settle};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
@@ -80,6 +81,7 @@ struct Shared {
     /// There is something new for the component's task: an earlier deadline, other arguments, a refused batch.
     wake: Notify,
     followed: mpsc::Sender<Followed>,
+    tap: Tap,
 }
 
 struct Running {
@@ -123,6 +125,7 @@ impl Component for Process {
             next: Mutex::new(None),
             wake: Notify::new(),
             followed: sender,
+            tap: context.tap(),
         });
         let receiver_of_lines =
             LogsReceiver(Receiver::new(context.id(), shared.clone() as Arc<dyn Consumer<LogBatch>>));
@@ -224,7 +227,9 @@ impl Shared {
         }
         self.take_over(&mut running).await;
         running.pay().await?;
+        look::at_incoming(&self.tap, &batch);
         let finished = running.pipeline.run(batch);
+        look::at_outgoing(&self.tap, &finished.batch);
         if finished.delay > Duration::ZERO {
             tokio::time::sleep(finished.delay).await;
         }
@@ -281,6 +286,7 @@ impl Shared {
         let Some(next) = next else { return };
         if let Some(pipeline) = next.pipeline {
             let finished = running.pipeline.release(true);
+            look::at_outgoing(&self.tap, &finished.batch);
             running.pipeline = pipeline;
             running.armed = None;
             if !finished.batch.is_empty() || !finished.released.is_empty() {
@@ -299,6 +305,7 @@ impl Shared {
             return;
         }
         let finished = running.pipeline.release(all);
+        look::at_outgoing(&self.tap, &finished.batch);
         if !finished.batch.is_empty() || !finished.released.is_empty() {
             self.hand_on(&mut running, finished).await.detach();
         }

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base_metrics::Counter;
 use language_eval::{Arguments, Exports, Invalid, Validate};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Look, Problem, Stop, Stopped, Tap, Update};
 use sdk_labels::Labels;
 use sdk_relabel::{NameRule, Rule, Rules};
-use sdk_signals::{BoxFuture, Consumer, Delivery, FanOut, LogBatch, LogsReceiver, Receiver, Refused};
+use sdk_signals::{BoxFuture, Consumer, Delivery, FanOut, LogBatch, LogGroup, LogsReceiver, Receiver, Refused};
 
 use crate::recent::Recent;
 
@@ -59,6 +59,7 @@ struct Relabeller {
     state: Mutex<State>,
     counters: Counters,
     ended: AtomicBool,
+    tap: Tap,
 }
 
 struct State {
@@ -97,6 +98,7 @@ impl Component for Relabel {
             },
             state: Mutex::new(arguments.into_state()),
             ended: AtomicBool::new(false),
+            tap: context.tap(),
         });
         let sized = Arc::downgrade(&relabeller);
         metrics.collect(Box::new(move |page| {
@@ -161,6 +163,7 @@ impl Relabeller {
         let mut state = self.lock();
         let State { known, rules, forward_to } = &mut *state;
         self.counters.processed.add(batch.len() as u64);
+        let look = self.tap.look();
         batch.groups.retain_mut(|group| {
             let relabelled = match known.get(&group.labels) {
                 Some(relabelled) => {
@@ -174,6 +177,9 @@ impl Relabeller {
                     relabelled
                 }
             };
+            if let Some(look) = &look {
+                show(look, group, relabelled.as_ref());
+            }
             match relabelled {
                 Some(labels) => {
                     group.labels = labels;
@@ -187,6 +193,23 @@ impl Relabeller {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lines and what became of their labels, for those who look at the component.
+fn show(look: &Look<'_>, group: &LogGroup, relabelled: Option<&Labels>) {
+    look.count("loki_log", if relabelled.is_some() { group.entries.len() as u64 } else { 0 });
+    if !look.wants_text() {
+        return;
+    }
+    for entry in &group.entries {
+        look.show(|| {
+            let line = String::from_utf8_lossy(&entry.line);
+            match relabelled {
+                Some(labels) => format!("entry: {line}, labels: {} => {labels}", group.labels),
+                None => format!("entry: {line}, labels: {} => <dropped>", group.labels),
+            }
+        });
     }
 }
 

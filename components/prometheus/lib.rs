@@ -2,6 +2,7 @@
 
 mod echo;
 mod forward;
+mod look;
 #[cfg(test)]
 mod metric_names;
 mod relabel;

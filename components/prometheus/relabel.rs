@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base_metrics::Counter;
 use base_stdx::GoDuration;
 use language_eval::{Arguments, Exports, Invalid, Validate};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_relabel::{NameRule, Rule, Rules};
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 
 use crate::forward::Forward;
+use crate::look;
 use crate::rewrite::{Cache, Rewrite};
 
 const LEAST_TTL: GoDuration = GoDuration::from_secs(60);
@@ -54,6 +55,7 @@ pub struct Relabel {
 struct Relabeller {
     component: String,
     forward: Forward,
+    tap: Tap,
     cache: Mutex<Cache>,
     counters: Counters,
     ended: AtomicBool,
@@ -93,6 +95,7 @@ impl Component for Relabel {
             },
             ended: AtomicBool::new(false),
             forward: Forward::new(metrics, arguments.forward_to.clone()),
+            tap: context.tap(),
         });
         let sized = Arc::downgrade(&relabeller);
         metrics.collect(Box::new(move |page| {
@@ -174,6 +177,7 @@ impl Consumer<SampleBatch> for Relabeller {
             counters.misses.add(looked.misses);
             counters.deletes.add(looked.deletes);
             counters.ttl_evictions.add(looked.expired);
+            look::at_relabelling(&self.tap, &batch, &relabelled, |labels| self.lock().preview(labels));
             if relabelled.is_empty() {
                 // Dropped by the user's own rules, and counted by the two counters above.
                 return Ok(Delivery::dropped());

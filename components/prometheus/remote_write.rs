@@ -15,7 +15,7 @@ use std::time::Duration;
 use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use language_eval::Exports;
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_labels::Labels;
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 use tokio::sync::watch;
@@ -26,6 +26,8 @@ use arguments::RemoteWriteArguments;
 use endpoint::{Endpoint, Setup};
 use health::Health;
 use sender::Sender;
+
+use crate::look;
 
 /// How long an endpoint that an update removes may take to write down what it has.
 const REMOVAL_GRACE: Duration = Duration::from_secs(5);
@@ -50,6 +52,7 @@ pub struct RemoteWrite {
 /// The consumer behind the exported receiver.
 struct FanIn {
     component: String,
+    tap: Tap,
     state: watch::Sender<State>,
     samples_in: Counter,
     exemplars_in: Counter,
@@ -86,6 +89,7 @@ impl Component for RemoteWrite {
         let wal = |name: &str, help: &str| metrics.counter(&format!("prometheus_remote_write_wal_{name}"), help);
         let fan_in = Arc::new(FanIn {
             component: context.local_id().to_owned(),
+            tap: context.tap(),
             state: watch::Sender::new(State::Opening),
             samples_in: storage("samples_in_total", "Samples in to remote storage, compare to samples out for queue managers."),
             exemplars_in: storage("exemplars_in_total", "Exemplars in to remote storage, compare to exemplars out for queue managers."),
@@ -247,6 +251,7 @@ impl FanIn {
             endpoint.take(&batch, &settle).await?;
         }
         settle.settle(sdk_signals::Outcome::Delivered);
+        look::at_batch(&self.tap, &batch);
 
         let (samples, exemplars) = (batch.len() as u64, batch.exemplars.len() as u64);
         self.samples_in.add(samples);

@@ -93,6 +93,12 @@ impl Rewrite {
 }
 
 impl Cache {
+    /// What becomes of these labels; nothing is remembered of it.
+    pub(crate) fn preview(&self, labels: &Labels) -> Option<Labels> {
+        let mut builder = LabelsBuilder::default();
+        self.rewrite.apply(labels, &mut builder).then(|| builder.labels())
+    }
+
     /// Remembers so many series.
     pub(crate) fn of_size(rewrite: Rewrite, size: usize) -> Cache {
         Cache::new(rewrite, Bound::Size((size / 2).max(1)))

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use language_eval::{BodyNode, Value};
-use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Tap, Update};
 use tokio::sync::watch;
 use xxhash_rust::xxh64::xxh64;
 
@@ -36,6 +36,7 @@ const MAX_HOST_NAME: usize = 4096;
 pub struct Scrape {
     context: Context,
     forward: Arc<Forward>,
+    tap: Tap,
     metrics: Arc<Metrics>,
     wanted: watch::Sender<Arc<ScrapeArguments>>,
     loops: Mutex<BTreeMap<u64, Loop>>,
@@ -61,6 +62,7 @@ impl Component for Scrape {
         Ok(Scrape {
             context: context.clone(),
             forward: Arc::new(Forward::new(context.metrics(), arguments.forward_to.clone())),
+            tap: context.tap(),
             metrics: Arc::new(Metrics::new(context.metrics(), &job)),
             wanted: watch::Sender::new(Arc::new(arguments)),
             loops: Mutex::default(),
@@ -154,6 +156,7 @@ impl Scrape {
                 target: target.clone(),
                 orders: receiver,
                 forward: self.forward.clone(),
+                tap: self.tap.clone(),
                 metrics: self.metrics.clone(),
                 status: status.clone(),
                 seed,

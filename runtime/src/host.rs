@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use language_eval::{BodyNode, DataEdge, Value};
 use sdk_component::host::{ComponentInfo, Host, LoadReport};
-use sdk_component::{BoxFuture, HttpHandler};
+use sdk_component::{BoxFuture, HttpHandler, Tap};
 
 use crate::blame::guarded;
 use crate::module::Module;
@@ -44,6 +44,16 @@ impl Host for Hosted {
     fn http_handler(&self, id: &str) -> Option<HttpHandler> {
         let (module, index) = self.find(id)?;
         module.nodes[index].component()?.instance()?.http()
+    }
+
+    fn tap(&self, id: &str) -> Option<Tap> {
+        let (module, index) = self.find(id)?;
+        module.nodes[index].component()?.context.taken_tap()
+    }
+
+    fn taps(&self, module: &str) -> Option<Vec<Tap>> {
+        let module = self.0.engine.module(module)?.module;
+        Some(module.nodes.iter().filter_map(|node| node.component()?.context.taken_tap()).collect())
     }
 
     fn reload(&self) -> BoxFuture<'static, Result<(), String>> {
@@ -105,7 +115,7 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         exports: if bodies { exported.collect() } else { Vec::new() },
         debug_info,
         created_module_ids,
-        live_debugging_enabled: false,
+        live_debugging_enabled: node.component().is_some_and(|component| component.context.taken_tap().is_some()),
     }
 }
 

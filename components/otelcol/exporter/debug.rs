@@ -1,6 +1,5 @@
 //! `otelcol.exporter.debug`: shows what arrives.
 
-mod detailed;
 mod normal;
 mod sample;
 
@@ -10,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use language_eval::{Block, Exports, Invalid, Validate, Word};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::debug_metrics::DebugMetrics;
+use sdk_otel::describe;
 use sdk_protocols_otlp::walk;
 use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 
@@ -191,7 +191,7 @@ impl Work {
         let text = match self.arguments.verbosity {
             Verbosity::Basic => return,
             Verbosity::Normal => normal::text(signal, &payload),
-            Verbosity::Detailed => detailed::text(signal, &payload),
+            Verbosity::Detailed => describe::text(signal, &payload),
         };
         if self.paths.is_empty() {
             for part in parts(&text) {
@@ -204,7 +204,7 @@ impl Work {
 
     /// A line as the Collector's own console shows it: time, level, message, counts.
     fn write(&self, message: &str, counts: &str) {
-        let now = detailed::timestamp(base_sys::clock::now_ns().max(0) as u64);
+        let now = describe::timestamp(base_sys::clock::now_ns().max(0) as u64);
         let line = format!("{now}\tINFO\t{message}{}{counts}\n", if counts.is_empty() { "" } else { "\t" });
         for path in &self.paths {
             let written = match path {

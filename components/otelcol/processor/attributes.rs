@@ -80,7 +80,7 @@ impl Component for Attributes {
         };
         let input = Arc::new(Input {
             work: RwLock::new(Arc::new(Work::new(&arguments)?)),
-            outputs: Outputs::new(&arguments.output),
+            outputs: Outputs::new(context, &arguments.output),
             incoming: counters("otelcol_processor_incoming_items_total", "Number of items passed to the processor."),
             outgoing: counters("otelcol_processor_outgoing_items_total", "Number of items emitted from the processor."),
         });

@@ -138,7 +138,7 @@ impl Component for Batch {
         let processor = Arc::new(Processor {
             context: context.clone(),
             settings: RwLock::new(Arc::new(Settings::of(&arguments))),
-            outputs: Outputs::new(&arguments.output),
+            outputs: Outputs::new(context, &arguments.output),
             counters: Arc::new(Counters::new(context.metrics(), &format!("batch/{}", context.id()))),
             shards: Mutex::new(Some(HashMap::new())),
             tasks: task::Scope::new(),

@@ -47,7 +47,7 @@ impl Component for Otlp {
     type Exports = ();
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        let outputs = Outputs::new(&arguments.output);
+        let outputs = Outputs::new(context, &arguments.output);
         let counters = Counters::new(context.metrics(), &format!("otlp/{}", context.id()));
         let servers = Servers {
             grpc: grpc::server(&arguments, &outputs, &counters)?.map(Arc::new),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base_stdx::PrometheusDuration;
 use base_sys::clock;
+use sdk_component::Tap;
 use sdk_signals::{SampleBatch, Samples, Times};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -14,6 +15,7 @@ use super::metrics::Metrics;
 use super::page::{Limit, Page, Rules};
 use super::target::Target;
 use crate::forward::Forward;
+use crate::look;
 
 /// Timestamps this close to the schedule are put on it: they compress better. Never more than a hundredth of the interval.
 const ALIGNMENT: Duration = Duration::from_millis(2);
@@ -58,6 +60,7 @@ pub(crate) struct Scraper {
     pub(crate) target: Target,
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) forward: Arc<Forward>,
+    pub(crate) tap: Tap,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) seed: u64,
@@ -271,7 +274,9 @@ impl Scraper {
         if samples.values.is_empty() {
             return;
         }
-        match self.forward.consume(SampleBatch::new(samples)).await {
+        let batch = SampleBatch::new(samples);
+        look::at_batch(&self.tap, &batch);
+        match self.forward.consume(batch).await {
             // A scrape keeps no position: what was lost comes again with the next one.
             Ok(delivery) => delivery.detach(),
             Err(refused) => tracing::warn!(target = self.target.url, err = %refused, "scraped samples were not taken"),

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use language_eval::{Block, BodyNode, Object};
+use tokio::sync::mpsc;
 
 use crate::context::{Context, Stop};
 use crate::problem::Problem;
@@ -16,6 +17,11 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Answers requests to `/api/v0/component/{id}/…`; the path is what stands behind the id.
 pub type HttpHandler = Arc<dyn Fn(http::Request<Bytes>) -> BoxFuture<'static, http::Response<Bytes>> + Send + Sync>;
+
+/// A body that goes on: in the extensions of a response, it is sent after the response's bytes, chunk by chunk, until its
+/// sender is dropped or the client leaves (the channel is closed then).
+#[derive(Clone)]
+pub struct BodyStream(Arc<Mutex<Option<mpsc::Receiver<Bytes>>>>);
 
 /// A component: one type per component name.
 pub trait Component: Send + Sync + Sized + 'static {
@@ -77,6 +83,20 @@ pub struct Stopped(pub String);
 pub struct Description {
     /// Shown under "Debug info".
     pub debug_info: Vec<BodyNode>,
+}
+
+// === impl BodyStream ===
+
+impl BodyStream {
+    /// What this channel brings.
+    pub fn new(chunks: mpsc::Receiver<Bytes>) -> BodyStream {
+        BodyStream(Arc::new(Mutex::new(Some(chunks))))
+    }
+
+    /// For the server: the chunks, once.
+    pub fn take(&self) -> Option<mpsc::Receiver<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 // === impl Update ===

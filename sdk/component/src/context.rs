@@ -13,6 +13,7 @@ use crate::component::BoxFuture;
 use crate::health::HealthState;
 use crate::problem::Problem;
 use crate::stability::Stability;
+use crate::tap::Tap;
 
 /// One component's door to the world; cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ struct Shared {
     tasks: TaskTracker,
     span: tracing::Span,
     exports: Mutex<Object>,
+    tap: Tap,
 }
 
 /// What the runtime (or a test) makes a [`Context`] of.
@@ -71,7 +73,14 @@ impl Context {
     /// For the runtime and for tests.
     pub fn new(parts: ContextParts) -> Context {
         let span = tracing::info_span!("component", component_path = parts.module_path, component_id = parts.local_id);
-        Context(Arc::new(Shared { parts, tasks: TaskTracker::new(), span, exports: Mutex::new(Object::default()) }))
+        let tap = Tap::new(&parts.id);
+        Context(Arc::new(Shared {
+            parts,
+            tasks: TaskTracker::new(),
+            span,
+            exports: Mutex::new(Object::default()),
+            tap,
+        }))
     }
 
     /// Global id.
@@ -167,6 +176,16 @@ impl Context {
     /// `--server.http.listen-addr`.
     pub fn listen_address(&self) -> &str {
         &self.0.parts.listen_address
+    }
+
+    /// Where the component shows what passes it. Whoever takes it can be looked at: the web API says so.
+    pub fn tap(&self) -> Tap {
+        self.0.tap.take()
+    }
+
+    /// For the runtime: the tap, if the component has taken it.
+    pub fn taken_tap(&self) -> Option<Tap> {
+        self.0.tap.is_taken().then(|| self.0.tap.clone())
     }
 
     /// For the runtime: all tasks of the component, to wait for at its end.

@@ -7,6 +7,7 @@ use language_eval::{BodyNode, DataEdge};
 
 use crate::component::{BoxFuture, HttpHandler};
 use crate::health::Health;
+use crate::tap::Tap;
 
 /// The running graph, read-only but for [`Host::reload`].
 pub trait Host: Send + Sync {
@@ -21,6 +22,16 @@ pub trait Host: Send + Sync {
 
     /// The handler of a component by its global id, if it has one.
     fn http_handler(&self, id: &str) -> Option<HttpHandler>;
+
+    /// Where a component shows what passes it, by its global id; `None` if it cannot be looked at.
+    fn tap(&self, _id: &str) -> Option<Tap> {
+        None
+    }
+
+    /// The taps of all components of a module that have one; `None` if there is no such module.
+    fn taps(&self, _module: &str) -> Option<Vec<Tap>> {
+        None
+    }
 
     /// Loads the configuration again. The error is the text that `/-/reload` answers.
     fn reload(&self) -> BoxFuture<'static, Result<(), String>>;

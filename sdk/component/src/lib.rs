@@ -23,14 +23,16 @@ pub mod host;
 pub mod problem;
 pub mod service;
 pub mod stability;
+pub mod tap;
 
-pub use component::{BoxFuture, Component, Description, HttpHandler, Stopped, Update};
+pub use component::{BodyStream, BoxFuture, Component, Description, HttpHandler, Stopped, Update};
 pub use context::{Context, ContextParts, MemoryHttp, Stop};
 pub use definition::{Decoded, Definition, Instance};
 pub use health::{Health, HealthState};
 pub use problem::{Blame, Problem};
 pub use service::{Service, ServiceDefinition, ServiceInstance};
 pub use stability::Stability;
+pub use tap::{Look, Passed, Tap, Watcher, Watching};
 
 // What every component file needs beside the contract, under one roof.
 pub use base_metrics as metrics;

@@ -3,11 +3,13 @@
 //! - [`output`]: the `output` block, and handing a batch to what it lists;
 //! - [`client`], [`tls`], [`queue`], [`retry`], [`debug_metrics`]: blocks of the same name;
 //! - [`auth`]: the capsule that `otelcol.auth.*` export;
+//! - [`describe`]: a payload in words;
 //! - [`exporter`]: from `consume` to the remote end: queue, consumers, retries, counters.
 
 pub mod auth;
 pub mod client;
 pub mod debug_metrics;
+pub mod describe;
 pub mod exporter;
 pub mod output;
 pub mod queue;

@@ -3,7 +3,10 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use language_eval::Block;
+use sdk_component::{Context, Tap};
 use sdk_signals::{Delivery, FanOut, OtelConsumer, OtlpBatch, OtlpSignal, Refused};
+
+use crate::describe;
 
 /// Where to send what comes out.
 #[derive(Clone, Debug, Default, Block)]
@@ -21,7 +24,10 @@ pub struct Output {
 
 /// The consumers of an `output` block, changed as a whole by an update. Clones are the same.
 #[derive(Clone)]
-pub struct Outputs(Arc<RwLock<Arc<Lists>>>);
+pub struct Outputs {
+    lists: Arc<RwLock<Arc<Lists>>>,
+    tap: Tap,
+}
 
 struct Lists {
     traces: FanOut<OtlpBatch>,
@@ -51,15 +57,15 @@ impl Output {
 // === impl Outputs ===
 
 impl Outputs {
-    /// To these.
+    /// To these. What the component sends can be looked at.
     #[must_use]
-    pub fn new(output: &Output) -> Outputs {
-        Outputs(Arc::new(RwLock::new(output.lists())))
+    pub fn new(context: &Context, output: &Output) -> Outputs {
+        Outputs { lists: Arc::new(RwLock::new(output.lists())), tap: context.tap() }
     }
 
     /// From now on to these.
     pub fn replace(&self, output: &Output) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = output.lists();
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = output.lists();
     }
 
     /// Whether anybody takes this signal.
@@ -78,11 +84,36 @@ impl Outputs {
         if list.receivers().is_empty() {
             return Err(Refused::permanent("telemetry type is not supported"));
         }
-        list.consume(batch).await
+        let shown = self.tap.look().map(|_| batch.clone());
+        let delivery = list.consume(batch).await?;
+        if let Some(batch) = shown {
+            self.show(&batch, list);
+        }
+        Ok(delivery)
+    }
+
+    /// Shows a batch that was taken to those who look.
+    fn show(&self, batch: &OtlpBatch, list: &FanOut<OtlpBatch>) {
+        let Some(look) = self.tap.look() else { return };
+        let signal = match batch.signal {
+            OtlpSignal::Traces => "otel_trace",
+            OtlpSignal::Metrics => "otel_metric",
+            OtlpSignal::Logs => "otel_log",
+        };
+        let to: Vec<Arc<str>> = list.receivers().iter().map(|receiver| receiver.component().into()).collect();
+        let count = match batch.signal {
+            // Metrics are counted, not their points, as Alloy does.
+            OtlpSignal::Metrics => batch.payload.iter().map(|payload| describe::records(payload)).sum(),
+            _ => u64::from(batch.items),
+        };
+        look.count_to(signal, count, &to);
+        if look.wants_text() {
+            look.show(|| batch.payload.iter().map(|payload| describe::text(batch.signal, payload)).collect());
+        }
     }
 
     fn lists(&self) -> Arc<Lists> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lists.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,11 +1,10 @@
-//! Blocks at a configuration's root that are decoded and have no service behind them yet: `tracing`, `livedebugging`,
-//! `labelstore`, `remotecfg`.
+//! Blocks at a configuration's root that are decoded and have no service behind them yet: `tracing`, `labelstore`,
+//! `remotecfg`.
 //!
 //! A configuration that has them loads, as it does in Alloy. What such a block would have *done* is said once in the log;
 //! what a user would wait for in vain (a remote configuration) is refused.
 
 mod labelstore;
-mod livedebugging;
 mod remotecfg;
 mod tracing_block;
 
@@ -17,7 +16,6 @@ use sdk_component::ServiceDefinition;
 pub fn services() -> Vec<ServiceDefinition> {
     vec![
         ServiceDefinition::of(Arc::new(labelstore::LabelStore)),
-        ServiceDefinition::of(Arc::new(livedebugging::LiveDebugging)),
         ServiceDefinition::of(Arc::new(remotecfg::RemoteConfig)),
         ServiceDefinition::of(Arc::new(tracing_block::Tracing)),
     ]

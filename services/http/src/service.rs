@@ -9,6 +9,7 @@ use http::{Request, Response, StatusCode};
 use sdk_component::host::Host;
 use sdk_component::{BoxFuture, MemoryHttp, Problem, Service, Stop, Stopped, Update};
 use sdk_net::server::{Limits, Listener, ServerTls, serve_switching};
+use tokio::sync::watch;
 
 use crate::answer::answer;
 use crate::arguments::Arguments;
@@ -48,6 +49,8 @@ pub(crate) struct State {
     router: OnceLock<Router>,
     /// None until the first load.
     settings: RwLock<Option<Settings>>,
+    /// True when answers that go on must end.
+    stopping: watch::Sender<bool>,
 }
 
 #[derive(Clone)]
@@ -78,7 +81,11 @@ impl Http {
             memory_address: options.memory_address,
             mounts,
             support_bundle: options.support_bundle,
-            state: Arc::new(State { router: OnceLock::new(), settings: RwLock::new(None) }),
+            state: Arc::new(State {
+                router: OnceLock::new(),
+                settings: RwLock::new(None),
+                stopping: watch::Sender::default(),
+            }),
         })
     }
 
@@ -112,7 +119,11 @@ impl Service for Http {
         let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
         let (state, answering) = (self.state.clone(), self.state.clone());
         let service = move |request, _| answer(request, answering.clone());
-        serve_switching(listener, move || state.tls(), limits, service, stop.stopped(), stop.grace()).await;
+        let stopped = async {
+            stop.stopped().await;
+            self.state.stopping.send_replace(true);
+        };
+        serve_switching(listener, move || state.tls(), limits, service, stopped, stop.grace()).await;
         Ok(())
     }
 }
@@ -133,6 +144,12 @@ impl State {
     /// The TLS settings, if connections are to speak TLS.
     pub fn tls(&self) -> Option<Arc<ServerTls>> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).as_ref()?.tls.clone()
+    }
+
+    /// Resolves when the server stops.
+    pub async fn stopping(&self) {
+        // The sender is held by `self`, so it cannot be gone.
+        let _ = self.stopping.subscribe().wait_for(|stopping| *stopping).await;
     }
 
     /// The answer to a request from outside that may not pass.

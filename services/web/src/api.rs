@@ -1,13 +1,16 @@
 //! `/api/v0/web/…`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use sdk_component::host::Host;
 
-use crate::{Options, answer as respond, json, not_found, text};
+use crate::{Options, answer as respond, json, not_found, stream, text};
 
 /// `rest` is the path behind `/api/v0/web/`.
-pub(crate) fn answer(host: &dyn Host, options: &Options, rest: &str) -> Response<Bytes> {
+pub(crate) fn answer(shared: Arc<dyn Host>, options: &Options, rest: &str, query: &str) -> Response<Bytes> {
+    let host = &*shared;
     // Remote configuration is a graph of its own; there is none, so it is empty.
     if let Some(rest) = rest.strip_prefix("remotecfg/") {
         return match rest {
@@ -26,14 +29,16 @@ pub(crate) fn answer(host: &dyn Host, options: &Options, rest: &str) -> Response
         return module_components(host, module);
     }
     if let Some(id) = rest.strip_prefix("debug/") {
-        return debug(host, id);
+        return stream::debug(shared, &options.live_debugging, id, query);
     }
     match rest {
         "components" => module_components(host, ""),
         "peers" => as_json(json::peers(&node_name(options), &options.address)),
-        "graph" => graph(),
-        _ if rest.starts_with("graph/") => graph(),
-        _ => not_found(),
+        "graph" => stream::graph(shared, "", query),
+        _ => match rest.strip_prefix("graph/") {
+            Some(module) => stream::graph(shared, module, query),
+            None => not_found(),
+        },
     }
 }
 
@@ -49,23 +54,6 @@ fn module_components(host: &dyn Host, module: &str) -> Response<Bytes> {
 
 fn module_not_found() -> Response<Bytes> {
     text(StatusCode::NOT_FOUND, "module not found\n")
-}
-
-/// Refuses in Alloy's words: no component here supports it yet.
-fn debug(host: &dyn Host, id: &str) -> Response<Bytes> {
-    let sentence = match host.component(id) {
-        None => "component not found\n".to_owned(),
-        Some(info) => format!("the component {:?} does not support live debugging\n", info.name),
-    };
-    text(StatusCode::INTERNAL_SERVER_ERROR, sentence)
-}
-
-/// Who asks for the rates along the edges gets a sentence instead of zeros that nobody counted.
-fn graph() -> Response<Bytes> {
-    text(
-        StatusCode::NOT_IMPLEMENTED,
-        "rates along the graph's edges are not measured yet; \"dataFlowEdgesTo\" of each component tells the edges\n",
-    )
 }
 
 fn as_json(body: String) -> Response<Bytes> {

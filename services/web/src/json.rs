@@ -75,6 +75,7 @@ fn strings<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
     format!("[{}]", texts.join(","))
 }
 
-fn string(text: &str) -> String {
+/// A JSON string.
+pub(crate) fn string(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -5,7 +5,9 @@
 
 mod api;
 mod json;
+mod livedebugging;
 mod page;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,8 @@ use http::{Response, StatusCode};
 use sdk_component::HttpHandler;
 use sdk_component::host::Host;
 
+pub use livedebugging::LiveDebugging;
+
 /// What the answers need to know of the process.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -24,6 +28,8 @@ pub struct Options {
     pub node_name: String,
     /// Where the HTTP server listens, with the real port.
     pub address: String,
+    /// Whether the configuration allows to look at data.
+    pub live_debugging: LiveDebugging,
 }
 
 /// Answers requests whose path is what stands behind the UI's prefix, with one slash in front.
@@ -34,7 +40,7 @@ pub fn handler(host: Arc<dyn Host>, options: Options) -> HttpHandler {
         Box::pin(async move {
             let path = request.uri().path();
             match path.strip_prefix("/api/v0/web/") {
-                Some(rest) => api::answer(&*host, &options, rest),
+                Some(rest) => api::answer(host, &options, rest, request.uri().query().unwrap_or_default()),
                 None if path == "/" => page::answer(&*host),
                 None => not_found(),
             }

@@ -5,7 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use base_metrics::Registry;
 use language_eval::{BodyNode, Capsule, CapsuleObject, DataEdge, Object, Text, Value};
 use sdk_component::host::{ComponentInfo, LoadReport};
-use sdk_component::{BoxFuture, Health, HealthState};
+use sdk_component::{BodyStream, BoxFuture, Health, HealthState, Tap};
+use tokio::sync::mpsc;
 
 use super::*;
 
@@ -13,6 +14,7 @@ use super::*;
 struct Graph {
     components: Vec<ComponentInfo>,
     last_load: Option<LoadReport>,
+    taps: Vec<Tap>,
 }
 
 impl Host for Graph {
@@ -39,6 +41,14 @@ impl Host for Graph {
 
     fn http_handler(&self, _: &str) -> Option<HttpHandler> {
         None
+    }
+
+    fn tap(&self, id: &str) -> Option<Tap> {
+        self.taps.iter().find(|tap| &**tap.component() == id).cloned()
+    }
+
+    fn taps(&self, module: &str) -> Option<Vec<Tap>> {
+        module.is_empty().then(|| self.taps.clone())
     }
 
     fn reload(&self) -> BoxFuture<'static, Result<(), String>> {
@@ -148,10 +158,20 @@ fn info(json: &serde_json::Value) -> ComponentInfo {
     }
 }
 
-async fn get(graph: Graph, path: &str) -> (u16, String, String) {
-    let options = Options { node_name: "node".to_owned(), address: "127.0.0.1:12345".to_owned() };
+async fn response(graph: Graph, live_debugging: &LiveDebugging, path: &str) -> Response<Bytes> {
+    let options = Options {
+        node_name: "node".to_owned(),
+        address: "127.0.0.1:12345".to_owned(),
+        live_debugging: live_debugging.clone(),
+    };
     let request = http::Request::get(path).body(Bytes::new()).unwrap();
-    let response = handler(Arc::new(graph), options)(request).await;
+    handler(Arc::new(graph), options)(request).await
+}
+
+async fn get(graph: Graph, path: &str) -> (u16, String, String) {
+    let live_debugging = LiveDebugging::default();
+    live_debugging.set(true);
+    let response = response(graph, &live_debugging, path).await;
     let content_type = response.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
     (response.status().as_u16(), content_type, String::from_utf8(response.body().to_vec()).unwrap())
 }
@@ -220,9 +240,9 @@ async fn the_recorded_graph_is_shown_as_alloy_shows_it() {
     let mut list = String::new();
     for (path, step) in steps() {
         if path.starts_with("debug/") {
-            continue; // no component here supports it yet, which the page says; see the test below
+            continue; // nobody has a tap here; see the tests below
         }
-        let graph = Graph { components: components.clone(), last_load: None };
+        let graph = Graph { components: components.clone(), ..Graph::default() };
         let (status, _, body) = get(graph, &format!("/api/v0/web/{path}")).await;
         let expected = match (step["json"].is_null(), step["body"].as_str()) {
             (false, _) if step["json"] == "same as GET" => list.clone(),
@@ -250,7 +270,7 @@ fn component(id: &str, message: &str) -> ComponentInfo {
 
 #[tokio::test]
 async fn the_fields_stand_in_alloys_order() {
-    let graph = Graph { components: vec![component("loki.echo.e", "m")], last_load: None };
+    let graph = Graph { components: vec![component("loki.echo.e", "m")], ..Graph::default() };
     let (status, content_type, body) = get(graph, "/api/v0/web/components/loki.echo.e").await;
     assert_eq!((status, content_type.as_str()), (200, "application/json"));
     assert_eq!(
@@ -264,7 +284,7 @@ async fn an_infinity_does_not_break_the_page() {
     let mut info = component("loki.echo.e", "m");
     let infinity = Value::Number(language_eval::Number::Float(f64::INFINITY));
     info.exports = vec![BodyNode::Attribute { name: "value".to_owned(), value: infinity }];
-    let graph = Graph { components: vec![info], last_load: None };
+    let graph = Graph { components: vec![info], ..Graph::default() };
     let (status, _, body) = get(graph, "/api/v0/web/components/loki.echo.e").await;
     let json: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &json["exports"][0]["value"]["value"]), (200, &"+Inf".into()));
@@ -279,6 +299,7 @@ async fn the_page_tells_version_health_and_the_last_load_and_escapes_everything(
             parent
         }],
         last_load: Some(LoadReport { at: UNIX_EPOCH, error: Some("config.alloy:1:1: <b>no</b>".to_owned()) }),
+        taps: Vec::new(),
     };
     let (status, content_type, html) = get(graph, "/").await;
     assert_eq!((status, content_type.as_str()), (200, "text/html; charset=utf-8"));
@@ -300,18 +321,87 @@ async fn the_page_tells_version_health_and_the_last_load_and_escapes_everything(
 async fn what_is_not_there_says_so() {
     for (path, expected) in [
         ("/nope", (404, "404 page not found\n")),
-        (
-            "/api/v0/web/graph?window=1",
-            (
-                501,
-                "rates along the graph's edges are not measured yet; \"dataFlowEdgesTo\" of each component tells the edges\n",
-            ),
-        ),
+        ("/api/v0/web/graph?window=0", (400, "Invalid window: must be an integer between 1 and 60\n")),
+        ("/api/v0/web/graph/nope?window=1", (404, "module not found\n")),
+        ("/api/v0/web/debug/loki.echo.e?sampleProb=2", (400, "Invalid sample probability\n")),
         ("/api/v0/web/debug/nope.x", (500, "component not found\n")),
         ("/api/v0/web/debug/loki.echo.e", (500, "the component \"loki.echo\" does not support live debugging\n")),
     ] {
-        let graph = Graph { components: vec![component("loki.echo.e", "m")], last_load: None };
+        let graph = Graph { components: vec![component("loki.echo.e", "m")], ..Graph::default() };
         let (status, _, body) = get(graph, path).await;
         assert_eq!((status, body.as_str()), expected, "{path}");
     }
+}
+
+async fn stream(live: &LiveDebugging, tap: &Tap, path: &str) -> mpsc::Receiver<Bytes> {
+    let graph = Graph { taps: vec![tap.clone()], ..Graph::default() };
+    let response = response(graph, live, path).await;
+    assert_eq!(response.status(), 200);
+    let chunks = response.extensions().get::<BodyStream>().expect("it goes on").take().expect("for the first time");
+    // The stream begins to look.
+    while tap.look().is_none() {
+        tokio::task::yield_now().await;
+    }
+    chunks
+}
+
+async fn next(chunks: &mut mpsc::Receiver<Bytes>) -> String {
+    String::from_utf8(chunks.recv().await.expect("it goes on").to_vec()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_graph_tells_rates_of_each_window() {
+    let (live, tap) = (LiveDebugging::default(), Tap::new("loki.process.p"));
+    let mut chunks = stream(&live, &tap, "/api/v0/web/graph?window=2").await;
+    let look = tap.look().expect("the stream looks");
+    look.count("loki_log", 2);
+    look.count("loki_log", 1);
+    look.count_to("otel_log", 4, &["a".into(), "b".into()]);
+    assert!(!look.wants_text(), "rates need no texts");
+    assert_eq!(
+        next(&mut chunks).await,
+        "[{\"componentID\":\"loki.process.p\",\"targetComponentIDs\":null,\"type\":\"loki_log\",\"rate\":1.5},\
+         {\"componentID\":\"loki.process.p\",\"targetComponentIDs\":[\"a\",\"b\"],\"type\":\"otel_log\",\"rate\":2}]|;|"
+    );
+    assert_eq!(next(&mut chunks).await, "[]|;|");
+    drop(chunks);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(tap.look().is_none(), "who leaves does not look any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_debug_stream_shows_records_whole_and_never_more_than_it_has_room_for() {
+    let (live, tap) = (LiveDebugging::default(), Tap::new("loki.process.p"));
+    live.set(true);
+    let mut chunks = stream(&live, &tap, "/api/v0/web/debug/loki.process.p").await;
+    let look = tap.look().expect("the stream looks");
+    look.show(|| "one".to_owned());
+    look.show(|| "cut |;| nowhere".to_owned());
+    assert_eq!(next(&mut chunks).await, "one|;|cut |\\;| nowhere|;|");
+    for record in 0..2000 {
+        look.show(|| record.to_string());
+    }
+    assert_eq!(next(&mut chunks).await.matches("|;|").count(), 1000);
+    live.set(false);
+    assert!(chunks.recv().await.is_none(), "what is disabled ends");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_of_the_records_is_shown_to_who_asks_for_a_share() {
+    let (live, tap) = (LiveDebugging::default(), Tap::new("loki.process.p"));
+    live.set(true);
+    let mut chunks = stream(&live, &tap, "/api/v0/web/debug/loki.process.p?sampleProb=0.25").await;
+    let look = tap.look().expect("the stream looks");
+    for record in 0..100 {
+        look.show(|| record.to_string());
+    }
+    assert_eq!(next(&mut chunks).await.matches("|;|").count(), 25);
+}
+
+#[tokio::test]
+async fn live_debugging_is_off_until_the_block_says_otherwise() {
+    let graph = Graph { taps: vec![Tap::new("loki.process.p")], ..Graph::default() };
+    let refused = response(graph, &LiveDebugging::default(), "/api/v0/web/debug/loki.process.p").await;
+    assert_eq!(refused.status(), 500);
+    assert!(refused.body().starts_with(b"the live debugging service is disabled."));
 }

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 
 use base_stdx::float;
+use sdk_otel::describe::{self, factor, hex, offset};
 use sdk_protocols_otlp::text;
-use sdk_protocols_otlp::walk::{
-    Attribute, Message, PointKind, doubles, fixed64s, metric_data, resources, unzigzag, varints,
-};
+use sdk_protocols_otlp::walk::{Attribute, Message, PointKind, doubles, fixed64s, metric_data, resources, varints};
 use sdk_signals::OtlpSignal;
 
 /// The whole payload.
@@ -63,7 +62,7 @@ fn metric(out: &mut String, metric: &Message<'_>) {
         let _ = write!(out, "{}{{{}}} ", metric.text(1), joined(point.attributes(kind.attributes()), ","));
         match kind {
             PointKind::Gauge | PointKind::Sum => {
-                if let Some(value) = super::detailed::number(&point, float::general) {
+                if let Some(value) = describe::number(&point, float::general) {
                     out.push_str(&value);
                 }
             }
@@ -114,24 +113,6 @@ fn summary(out: &mut String, point: &Message<'_>, count: u64, fields: [u32; 3]) 
             let _ = write!(out, " {name}={}", float::general(value));
         }
     }
-}
-
-/// Of an exponential histogram: bucket `i` ends at `exp((i + 1) * factor)`.
-pub(super) fn factor(point: &Message<'_>) -> f64 {
-    std::f64::consts::LN_2 * 2f64.powi(-(unzigzag(point.number(6)).clamp(-1074, 1023) as i32))
-}
-
-/// The index of the first bucket.
-pub(super) fn offset(buckets: &Message<'_>) -> f64 {
-    unzigzag(buckets.number(1)) as f64
-}
-
-/// Hex; nothing for an id of zeros.
-pub(super) fn hex(id: &[u8]) -> String {
-    if id.iter().all(|byte| *byte == 0) {
-        return String::new();
-    }
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn spaced<'a>(attributes: impl Iterator<Item = Attribute<'a>>) -> String {

@@ -8,7 +8,9 @@ use sdk_testing::component::Alone;
 use sdk_testing::oracle::{Group, cases};
 use serde_json::Value as Json;
 
-use super::{Debug, detailed, normal};
+use sdk_otel::describe;
+
+use super::{Debug, normal};
 
 fn payload(row: &Json) -> (Signal, Vec<u8>) {
     let signal = match row["signal"].as_str().unwrap() {
@@ -38,7 +40,7 @@ fn as_recorded() {
         let id = format!("{} {}", row["verbosity"].as_str().unwrap(), signal.name());
         let ours = match row["verbosity"].as_str().unwrap() {
             "normal" => Some(normal::text(signal, &payload)),
-            "detailed" => Some(detailed::text(signal, &payload)),
+            "detailed" => Some(describe::text(signal, &payload)),
             _ => None,
         };
         let alloy = lines.get(1).map(|line| field(line, "msg").unwrap());
@@ -92,10 +94,10 @@ fn a_long_text_is_shown_in_parts_and_none_is_lost() {
 
 #[test]
 fn times_are_written_as_go_does() {
-    assert_eq!(detailed::timestamp(0), "1970-01-01 00:00:00 +0000 UTC");
-    assert_eq!(detailed::timestamp(951_782_400_000_000_000), "2000-02-29 00:00:00 +0000 UTC");
-    assert_eq!(detailed::timestamp(1_772_600_000_010_000_000), "2026-03-04 04:53:20.01 +0000 UTC");
-    assert_eq!(detailed::timestamp(u64::MAX), "2554-07-21 23:34:33.709551615 +0000 UTC");
+    assert_eq!(describe::timestamp(0), "1970-01-01 00:00:00 +0000 UTC");
+    assert_eq!(describe::timestamp(951_782_400_000_000_000), "2000-02-29 00:00:00 +0000 UTC");
+    assert_eq!(describe::timestamp(1_772_600_000_010_000_000), "2026-03-04 04:53:20.01 +0000 UTC");
+    assert_eq!(describe::timestamp(u64::MAX), "2554-07-21 23:34:33.709551615 +0000 UTC");
 }
 
 #[test]
@@ -106,7 +108,7 @@ fn any_bytes_can_be_shown() {
             .collect();
         for signal in Signal::ALL {
             normal::text(signal, &bytes);
-            detailed::text(signal, &bytes);
+            describe::text(signal, &bytes);
         }
     }
 }

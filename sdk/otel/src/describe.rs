@@ -1,19 +1,17 @@
-//! Everything, a line for each field.
+//! A payload in words: everything, a line for each field, as OpenTelemetry collectors print it.
 
 use std::fmt::Write as _;
 
 use base_stdx::timestamp::Date;
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{
-    Any, AnyValue, Attribute, Message, PointKind, doubles, fixed64s, metric_data, resources, varints,
+    Any, AnyValue, Attribute, Message, PointKind, doubles, fixed64s, metric_data, resources, unzigzag, varints,
 };
 use sdk_protocols_otlp::wire::Value;
 use sdk_signals::OtlpSignal;
 
-use super::normal::{factor, hex, offset};
-
 /// The whole payload.
-pub(super) fn text(signal: OtlpSignal, payload: &[u8]) -> String {
+pub fn text(signal: OtlpSignal, payload: &[u8]) -> String {
     let (resource_name, scope_name) = match signal {
         OtlpSignal::Traces => ("ResourceSpans", "ScopeSpans"),
         OtlpSignal::Metrics => ("ResourceMetrics", "ScopeMetrics"),
@@ -43,8 +41,15 @@ pub(super) fn text(signal: OtlpSignal, payload: &[u8]) -> String {
     page.0
 }
 
+/// How many spans, metrics or log records there are.
+pub fn records(payload: &[u8]) -> u64 {
+    resources(payload)
+        .flat_map(|resource| resource.scopes().map(|scope| scope.records().count() as u64).collect::<Vec<_>>())
+        .sum()
+}
+
 /// The number of a point or an exemplar, doubles written by `double`.
-pub(super) fn number(point: &Message<'_>, double: impl Fn(f64) -> String) -> Option<String> {
+pub fn number(point: &Message<'_>, double: impl Fn(f64) -> String) -> Option<String> {
     let field = point.fields().filter(|field| matches!(field.number, 3 | 4 | 6)).filter(|field| match field.number {
         // In a point 3 is the time and 4 the double, in an exemplar 3 is the double and 4 the span id.
         3 => false,
@@ -300,7 +305,7 @@ fn typed(value: AnyValue<'_>) -> String {
 }
 
 /// Nanoseconds since 1970 as Go prints a time in UTC: `2026-03-04 04:53:20.000000003 +0000 UTC`.
-pub(super) fn timestamp(ns: u64) -> String {
+pub fn timestamp(ns: u64) -> String {
     let (seconds, fraction) = (ns / 1_000_000_000, ns % 1_000_000_000);
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
@@ -308,4 +313,22 @@ pub(super) fn timestamp(ns: u64) -> String {
     let fraction =
         if fraction == 0 { String::new() } else { format!(".{fraction:09}").trim_end_matches('0').to_owned() };
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}{fraction} +0000 UTC")
+}
+
+/// Of an exponential histogram: bucket `i` ends at `exp((i + 1) * factor)`.
+pub fn factor(point: &Message<'_>) -> f64 {
+    std::f64::consts::LN_2 * 2f64.powi(-(unzigzag(point.number(6)).clamp(-1074, 1023) as i32))
+}
+
+/// The index of the first bucket.
+pub fn offset(buckets: &Message<'_>) -> f64 {
+    unzigzag(buckets.number(1)) as f64
+}
+
+/// Hex; nothing for an id of zeros.
+pub fn hex(id: &[u8]) -> String {
+    if id.iter().all(|byte| *byte == 0) {
+        return String::new();
+    }
+    id.iter().map(|byte| format!("{byte:02x}")).collect()
 }
