@@ -1,6 +1,7 @@
-//! What the sources share: saved positions, and the window of what is on its way.
+//! What the sources share: saved positions, places in logs whose lines have times, and the window of what is on its way.
 
 pub mod docker;
 pub mod file;
+pub mod place;
 pub mod positions;
 pub mod window;

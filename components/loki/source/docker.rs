@@ -4,7 +4,6 @@ mod follower;
 mod streams;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +19,9 @@ use sdk_signals::{FanOut, LogBatch, LogsReceiver};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::source::place::Place;
 use crate::source::positions::{self, Positions};
-use follower::{Follower, Place};
+use follower::Follower;
 use streams::{CONTAINER_ID, Streams};
 
 /// How often positions are saved.
@@ -125,7 +125,7 @@ impl Component for Docker {
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let file = self.context.data_path().join("positions.yml");
-        let mut positions = open(file).await?;
+        let mut positions = positions::load(file).await?;
         let mut following: HashMap<String, Following> = HashMap::new();
         let mut wanted = self.wanted.subscribe();
         let mut save = tokio::time::interval(SAVE_EVERY);
@@ -143,7 +143,7 @@ impl Component for Docker {
                 tokio::select! {
                     () = stop.stopped() => {
                         self.end(following.drain(), &mut positions).await;
-                        flush(&mut positions).await;
+                        positions::save(&mut positions).await;
                         return Ok(());
                     }
                     changed = wanted.changed() => {
@@ -155,7 +155,7 @@ impl Component for Docker {
                         for (id, follower) in &following {
                             note(&mut positions, id, follower);
                         }
-                        flush(&mut positions).await;
+                        positions::save(&mut positions).await;
                     }
                 }
             }
@@ -259,25 +259,6 @@ fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
         containers,
         forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
     })
-}
-
-async fn open(file: PathBuf) -> Result<Positions, Stopped> {
-    let opened = base_sys::task::blocking("positions", move || Positions::open(&file)).await;
-    match opened.returned() {
-        Some(Ok(positions)) => Ok(positions),
-        Some(Err(error)) => Err(Stopped(error.to_string())),
-        None => Err(Stopped("the process is shutting down".to_owned())),
-    }
-}
-
-async fn flush(positions: &mut Positions) {
-    let Some((file, text)) = positions.take_changes() else { return };
-    let shown = file.display().to_string();
-    let written = base_sys::task::blocking("positions", move || positions::write(&file, &text)).await;
-    if let Some(Err(error)) = written.returned() {
-        positions.not_written();
-        tracing::error!(file = shown, %error, "cannot save positions; they are tried again");
-    }
 }
 
 /// Alloy's key holds whole seconds; ours beside it the nanosecond and how many lines of it are done, which Alloy ignores.

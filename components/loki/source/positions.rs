@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use base_sys::fs;
+use sdk_component::Stopped;
 use serde::Deserialize;
 
 /// Ten thousand logs need two megabytes.
@@ -144,6 +145,27 @@ pub fn write_to(file: &Path, text: &str, sync: fs::Sync) -> io::Result<()> {
         fs::create_dir_private(folder)?;
     }
     fs::write_atomic(file, text.as_bytes(), sync)
+}
+
+/// [`Positions::open`], off the reactor; positions that cannot be used stop the component that asks.
+pub async fn load(file: PathBuf) -> Result<Positions, Stopped> {
+    let opened = base_sys::task::blocking("positions", move || Positions::open(&file)).await;
+    match opened.returned() {
+        Some(Ok(positions)) => Ok(positions),
+        Some(Err(error)) => Err(Stopped(error.to_string())),
+        None => Err(Stopped("the process is shutting down".to_owned())),
+    }
+}
+
+/// Writes what has changed, off the reactor; what cannot be written is tried again the next time.
+pub async fn save(positions: &mut Positions) {
+    let Some((file, text)) = positions.take_changes() else { return };
+    let shown = file.display().to_string();
+    let written = base_sys::task::blocking("positions", move || write(&file, &text)).await;
+    if let Some(Err(error)) = written.returned() {
+        positions.not_written();
+        tracing::error!(file = shown, %error, "cannot save positions; they are tried again");
+    }
 }
 
 /// Plain where YAML allows it beyond doubt, else quoted.

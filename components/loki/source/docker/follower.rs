@@ -1,7 +1,5 @@
 //! One container: its log is followed, its lines are handed on, its place is reported once delivered.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use base_metrics::Counter;
@@ -13,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::streams::Streams;
+use crate::source::place::{Place, Skip};
 use crate::source::window::{Progress, Window};
 
 /// How often a container that does not print is looked at.
@@ -30,14 +29,6 @@ const BATCH_BYTES: usize = 64 << 10;
 
 /// Drivers that keep no log which the engine could read.
 const UNREADABLE: [&str; 7] = ["none", "syslog", "gelf", "fluentd", "awslogs", "splunk", "gcplogs"];
-
-/// Where in a container's log: after so many lines of this nanosecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    nanos: i64,
-    /// Lines with exactly this time that are done; the engine's `since` includes them.
-    done: u32,
-}
 
 pub struct Follower {
     pub container: String,
@@ -58,56 +49,6 @@ enum Ended {
     Abandoned,
     /// We were told to stop.
     Told,
-}
-
-/// Lines that were done before, at the place where reading began.
-struct Skip {
-    from: Option<Place>,
-    seen: u32,
-}
-
-// === impl Place ===
-
-impl Place {
-    pub fn at_second(seconds: i64) -> Place {
-        Place { nanos: seconds.saturating_mul(1_000_000_000), done: 0 }
-    }
-
-    pub fn seconds(&self) -> i64 {
-        self.nanos.div_euclid(1_000_000_000)
-    }
-
-    /// As the engine's `since` takes it.
-    fn since(place: Option<Place>) -> String {
-        match place {
-            None => "0".to_owned(),
-            Some(place) => format!("{}.{:09}", place.seconds(), place.nanos.rem_euclid(1_000_000_000)),
-        }
-    }
-
-    fn after(self, time: i64) -> Place {
-        match time.cmp(&self.nanos) {
-            std::cmp::Ordering::Greater => Place { nanos: time, done: 1 },
-            std::cmp::Ordering::Equal => Place { done: self.done.saturating_add(1), ..self },
-            // The two outputs may overtake each other by a little; the later time stands.
-            std::cmp::Ordering::Less => self,
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}", self.nanos, self.done)
-    }
-}
-
-impl FromStr for Place {
-    type Err = std::num::ParseIntError;
-
-    fn from_str(text: &str) -> Result<Place, Self::Err> {
-        let (nanos, done) = text.split_once('+').unwrap_or((text, "0"));
-        Ok(Place { nanos: nanos.parse()?, done: done.parse()? })
-    }
 }
 
 // === impl Follower ===
@@ -177,7 +118,7 @@ impl Follower {
         delivered: &mut Option<Place>,
         stop: &Stop,
     ) -> Result<Ended, String> {
-        let since = Place::since(*delivered);
+        let since = since(*delivered);
         let opened = tokio::select! {
             opened = self.engine.logs(&self.container, &since, state.tty) => opened,
             () = stop.stopped() => return Ok(Ended::Told),
@@ -200,7 +141,7 @@ impl Follower {
     ) -> Result<Ended, String> {
         let mut splitter = Splitter::new(logs.tty);
         let mut lines = Vec::new();
-        let mut skip = Skip { from: *delivered, seen: 0 };
+        let mut skip = Skip::to(*delivered);
         let mut read_to = *delivered;
         let mut too_long = 0;
         loop {
@@ -271,7 +212,7 @@ impl Follower {
             if skip.is_done(nanos) {
                 continue;
             }
-            *read_to = Some(read_to.unwrap_or(Place { nanos: i64::MIN, done: 0 }).after(nanos));
+            *read_to = Some(Place::after(*read_to, nanos));
             if text.is_empty() {
                 continue;
             }
@@ -329,24 +270,10 @@ async fn gather(
     Ok(false)
 }
 
-// === impl Skip ===
-
-impl Skip {
-    /// Whether a line was done before we began here.
-    fn is_done(&mut self, nanos: i64) -> bool {
-        let Some(from) = self.from else { return false };
-        match nanos.cmp(&from.nanos) {
-            std::cmp::Ordering::Less => true,
-            std::cmp::Ordering::Equal if self.seen < from.done => {
-                self.seen += 1;
-                true
-            }
-            std::cmp::Ordering::Equal => false,
-            // Everything of the old moment is behind us.
-            std::cmp::Ordering::Greater => {
-                self.from = None;
-                false
-            }
-        }
+/// A place as the engine's `since` takes it, which includes the lines of that time.
+fn since(place: Option<Place>) -> String {
+    match place {
+        None => "0".to_owned(),
+        Some(place) => format!("{}.{:09}", place.seconds(), place.nanos().rem_euclid(1_000_000_000)),
     }
 }
