@@ -38,6 +38,9 @@ struct Lanes {
 /// The label that names the tenant.
 const TENANT: &str = "__tenant_id__";
 
+/// How long several endpoints wait for one of them that takes nothing and whose queue is full.
+const PATIENCE: Duration = Duration::from_secs(15);
+
 /// What one endpoint may keep on the disk.
 const MAX_DISK_BYTES: u64 = 1 << 30;
 
@@ -93,7 +96,12 @@ impl Pipeline {
                 memory_bytes,
                 disk: Some(Disk::new(directory.join(shard.to_string()), MAX_DISK_BYTES / shards as u64)),
                 durable: arguments.is_durable(),
-                overflow: if queue_config.block_on_overflow { Overflow::Wait } else { Overflow::DropNewest },
+                overflow: match queue_config.block_on_overflow {
+                    // A dead endpoint must not stop the living ones.
+                    true if arguments.endpoint.len() > 1 => Overflow::WaitForTheLiving(PATIENCE),
+                    true => Overflow::Wait,
+                    false => Overflow::DropNewest,
+                },
             };
             let queue = Queue::open(config).await.map_err(|error| error.to_string())?;
             self.tasks.spawn("loki.write sender", shared.clone().send_all(queue.clone()));

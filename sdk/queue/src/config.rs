@@ -1,6 +1,7 @@
 //! How large a queue may get, and what happens then.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How one queue behaves.
 #[derive(Debug, Clone)]
@@ -33,6 +34,9 @@ pub struct Disk {
 pub enum Overflow {
     /// The pusher waits: back-pressure up to the source.
     Wait,
+    /// The pusher waits as long as the endpoint takes records; when it has taken none for this long, the oldest go, as in
+    /// [`Overflow::DropOldest`], so that a dead endpoint does not hold up what is sent elsewhere.
+    WaitForTheLiving(Duration),
     /// The oldest records go (on disk: the oldest segment), counted as [`Lost::Overflow`](crate::Lost::Overflow).
     DropOldest,
     /// The new record goes, counted as [`Lost::Overflow`](crate::Lost::Overflow).

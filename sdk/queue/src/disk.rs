@@ -560,8 +560,9 @@ impl Store {
         }
     }
 
-    /// Writes down what is in memory and is older than everything in the segments, replacing an earlier front file.
-    pub fn write_front(&mut self, records: &[(Record, i64)]) -> io::Result<()> {
+    /// Writes down what is older than everything in the segments behind `up_to`, replacing an earlier front file. What the
+    /// segments hold before that place is among the records, or was acknowledged.
+    pub fn write_front(&mut self, records: &[(Record, i64)], up_to: Option<Position>) -> io::Result<()> {
         let old = self.cursor.front;
         let salt = segment::new_salt();
         let mut bytes = segment::file_header(salt);
@@ -572,8 +573,12 @@ impl Store {
         fs::write_atomic(&self.front_path(number), &bytes, Sync::Disk)?;
         self.cursor.front = number;
         self.cursor.front_acked = 0;
+        if let Some(up_to) = up_to {
+            self.cursor.position = self.cursor.position.max(up_to);
+        }
         self.cursor_saved = false;
         self.save_cursor(Sync::Disk)?;
+        self.reclaim();
         if old > 0 {
             self.remove(&self.front_path(old));
         }

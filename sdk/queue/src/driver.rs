@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::config::Overflow;
 use crate::disk::{Loaded, Position, Stop, Store};
-use crate::queue::{Origin, Pending, Phase, Shared, State};
+use crate::queue::{Entry, Origin, Pending, Phase, Shared, State};
 use crate::record::Record;
 
 /// Records that wait to be written, in bytes; one is always allowed.
@@ -46,10 +46,22 @@ enum Job {
     Write(Vec<Pending>),
     Read(u64),
     SaveCursor(Option<Position>, u64),
-    /// What is in memory alone (or in the front file), with the records' numbers.
-    WriteFront(Vec<(Record, i64)>, Vec<u64>),
+    /// What is in memory alone (or in the front file), and all that is older.
+    WriteFront(Front),
     Wait(Option<Instant>),
     End,
+}
+
+/// What is to be in the front file: all that waits, in order, up to the newest record that is nowhere else on the disk. A
+/// record of the segments that stands between others is among them, so that the order is kept after a restart.
+struct Front {
+    records: Vec<(Record, i64)>,
+    /// Of `records`.
+    numbers: Vec<u64>,
+    /// The first number behind all that.
+    end: u64,
+    /// How much of the segments is in it, or was acknowledged.
+    up_to: Option<Position>,
 }
 
 // === impl Driver ===
@@ -73,7 +85,7 @@ impl Driver {
                 Job::Write(pending) => self.write(pending).await,
                 Job::Read(bytes) => self.read(bytes).await,
                 Job::SaveCursor(position, front_acked) => self.save_cursor(position, front_acked).await,
-                Job::WriteFront(records, numbers) => self.write_front(records, &numbers).await,
+                Job::WriteFront(front) => self.write_front(front).await,
                 Job::Wait(until) => {
                     let work = self.shared.work.notified();
                     match until {
@@ -128,7 +140,7 @@ impl Driver {
         {
             return Job::Wait(Some(retry_at));
         }
-        if self.full {
+        if self.full && state.overflow(&shared.config) != Overflow::DropOldest {
             return Job::Wait(None);
         }
         if !shared.config.durable && state.tail_bytes < GATHERED_BYTES {
@@ -145,7 +157,7 @@ impl Driver {
     }
 
     async fn write(&mut self, mut pending: Vec<Pending>) {
-        let drop_oldest = self.shared.config.overflow == Overflow::DropOldest;
+        let drop_oldest = self.shared.lock().overflow(&self.shared.config) == Overflow::DropOldest;
         let records: Vec<_> = pending.iter().map(|pending| (pending.record.clone(), pending.taken_at_ms)).collect();
         // A durable queue keeps in memory what it wrote, as long as it fits and nothing older is still to be read.
         let keep = {
@@ -245,8 +257,9 @@ impl Driver {
     }
 
     /// Writes down what has waited for long; its sources need not keep it any longer.
-    async fn write_front(&mut self, records: Vec<(Record, i64)>, numbers: &[u64]) {
-        let written = self.with_store(move |store| store.write_front(&records)).await;
+    async fn write_front(&mut self, front: Front) {
+        let Front { records, numbers, end, up_to } = front;
+        let written = self.with_store(move |store| store.write_front(&records, up_to)).await;
         let Some(written) = written else { return self.go_on_without_disk(Vec::new()) };
         self.tell(written.as_ref().err());
         let mut settles = Vec::new();
@@ -257,12 +270,18 @@ impl Driver {
                 // Those that were acknowledged meanwhile stand at the start of the new file.
                 let first = state.first;
                 state.front_acked = numbers.iter().filter(|&&number| number < first).count() as u64;
-                for &number in numbers {
-                    if let Some(entry) = state.entry(number) {
-                        entry.origin = Origin::Front;
+                let mut written = numbers.iter().peekable();
+                for number in first..end {
+                    while written.next_if(|&&other| other < number).is_some() {}
+                    let is_written = written.next_if_eq(&&number).is_some();
+                    let Some(entry) = state.entry(number) else { break };
+                    // Those that were done before are not in the new file: the cursor must not count them there.
+                    entry.origin = if is_written { Origin::Front } else { Origin::Memory };
+                    if is_written {
                         settles.extend(entry.settle.take());
                     }
                 }
+                state.position = state.position.max(up_to);
                 state.cursor_dirty |= state.front_acked > 0;
             } else {
                 state.unsaved_since.get_or_insert(Instant::now());
@@ -314,18 +333,15 @@ impl Driver {
         }
         let (front, position, front_acked) = {
             let state = self.shared.lock();
-            let unsent = state.ready.iter().filter(|entry| entry.phase != Phase::Done);
-            let only_here = unsent.filter(|entry| !matches!(entry.origin, Origin::Disk(_)));
-            let front: Vec<_> = only_here.map(|entry| (entry.record.clone(), entry.taken_at_ms)).collect();
-            (front, state.position, state.front_acked)
+            (front(&state), state.position, state.front_acked)
         };
+        let (end, first) = (front.as_ref().map_or(0, |front| front.end), self.shared.lock().first);
         let written = self
             .with_store(move |store| {
                 store.acknowledge(position, front_acked, Sync::Kernel)?;
-                if front.is_empty() {
-                    store.remove_front()
-                } else {
-                    store.write_front(&front)?
+                match front {
+                    None => store.remove_front(),
+                    Some(front) => store.write_front(&front.records, front.up_to)?,
                 }
                 store.sync()
             })
@@ -333,12 +349,14 @@ impl Driver {
         match written {
             Some(Ok(())) => {
                 let mut settles = Vec::new();
-                for entry in &mut self.shared.lock().ready {
-                    if entry.phase != Phase::Done && !matches!(entry.origin, Origin::Disk(_)) {
+                let mut state = self.shared.lock();
+                for (entry, _) in state.ready.iter_mut().zip(first..end) {
+                    if entry.phase != Phase::Done {
                         entry.origin = Origin::Front;
                         settles.extend(entry.settle.take());
                     }
                 }
+                drop(state);
                 for settle in settles {
                     settle.settle(Outcome::Delivered);
                 }
@@ -380,22 +398,33 @@ impl Driver {
     }
 }
 
-/// All that is in memory alone or in the front file, when some of it has waited for long.
+/// The front file, when something has waited for long in memory alone.
 fn write_front(state: &mut State, now: Instant) -> Option<Job> {
-    let first = state.first;
-    let unsent = state.ready.iter().enumerate().filter(|(_, entry)| entry.phase != Phase::Done);
-    let only_here = unsent.filter(|(_, entry)| !matches!(entry.origin, Origin::Disk(_)));
-    let chosen: Vec<_> = only_here.collect();
     state.unsaved_since = None;
-    let oldest =
-        chosen.iter().filter(|(_, entry)| entry.origin == Origin::Memory).map(|(_, entry)| entry.since).min()?;
+    let unsaved = state.ready.iter().filter(|entry| entry.phase != Phase::Done && entry.origin == Origin::Memory);
+    let oldest = unsaved.map(|entry| entry.since).min()?;
     if now < oldest + MAX_UNSAVED {
         state.unsaved_since = Some(oldest);
         return None;
     }
-    let numbers = chosen.iter().map(|(index, _)| first + *index as u64).collect();
-    let records = chosen.iter().map(|(_, entry)| (entry.record.clone(), entry.taken_at_ms)).collect();
-    Some(Job::WriteFront(records, numbers))
+    front(state).map(Job::WriteFront)
+}
+
+/// What the front file must hold, if there is anything that is nowhere else.
+fn front(state: &State) -> Option<Front> {
+    let only_here = |entry: &Entry| entry.phase != Phase::Done && !matches!(entry.origin, Origin::Disk(_));
+    let count = state.ready.iter().rposition(only_here)? + 1;
+    let mut front = Front { records: Vec::new(), numbers: Vec::new(), end: state.first + count as u64, up_to: None };
+    for (entry, number) in state.ready.iter().take(count).zip(state.first..) {
+        if let Origin::Disk(position) = entry.origin {
+            front.up_to = front.up_to.max(Some(position));
+        }
+        if entry.phase != Phase::Done {
+            front.records.push((entry.record.clone(), entry.taken_at_ms));
+            front.numbers.push(number);
+        }
+    }
+    Some(front)
 }
 
 /// Moves from the tail what there is room for; true when something moved.

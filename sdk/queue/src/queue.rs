@@ -123,6 +123,10 @@ pub(crate) struct State {
     pub front_acked: u64,
     pub cursor_dirty: bool,
     pub disk_failed: bool,
+    /// When a record was acknowledged or refused last.
+    pub progress_at: Instant,
+    /// The endpoint takes nothing, and is not waited for ([`Overflow::WaitForTheLiving`]).
+    pub given_up: bool,
     /// Since when records are in memory alone.
     pub unsaved_since: Option<Instant>,
     pub closing: bool,
@@ -221,6 +225,7 @@ impl Queue {
     pub async fn push(&self, record: Record, settle: Settle) -> Result<Taken, Closed> {
         let shared = &self.handle.shared;
         let mut offered = Some((record, settle));
+        let start = Instant::now();
         loop {
             let room = shared.writable.notified();
             tokio::pin!(room);
@@ -237,7 +242,14 @@ impl Queue {
                 Offer::Closed(record, settle) => return Err(Closed(record, settle)),
                 Offer::NoRoom(record, settle) => {
                     offered = Some((record, settle));
-                    room.await;
+                    let Overflow::WaitForTheLiving(patience) = shared.config.overflow else {
+                        room.await;
+                        continue;
+                    };
+                    let until = start.max(shared.lock().progress_at) + patience;
+                    if tokio::time::timeout_at(until, room).await.is_err() {
+                        shared.give_up(patience);
+                    }
                 }
             }
         }
@@ -406,8 +418,8 @@ impl Shared {
                 self.work.notify_one();
                 return if durable { Offer::Committing(receiver) } else { Offer::Taken(Taken::Queued) };
             }
-            match self.config.overflow {
-                Overflow::Wait => return Offer::NoRoom(record, settle),
+            match state.overflow(&self.config) {
+                Overflow::Wait | Overflow::WaitForTheLiving(_) => return Offer::NoRoom(record, settle),
                 Overflow::DropNewest if on_disk && !state.is_stuck(&self.config) => {
                     return Offer::NoRoom(record, settle);
                 }
@@ -436,8 +448,13 @@ impl Shared {
         entry.phase = Phase::Done;
         let settle = entry.settle.take();
         state.pop_done();
+        state.progress_at = Instant::now();
+        let came_back = std::mem::take(&mut state.given_up);
         let more_on_disk = state.unread > 0 || !state.tail.is_empty() || state.cursor_dirty;
         drop(state);
+        if came_back {
+            tracing::info!(queue = self.config.name, "the endpoint takes data again");
+        }
         self.writable.notify_waiters();
         if more_on_disk {
             self.work.notify_one();
@@ -445,6 +462,19 @@ impl Shared {
         if let Some(settle) = settle {
             settle.settle(outcome);
         }
+    }
+
+    /// From now on the oldest records make room, until the endpoint takes one.
+    fn give_up(&self, patience: Duration) {
+        let mut state = self.lock();
+        if state.progress_at.elapsed() < patience || std::mem::replace(&mut state.given_up, true) {
+            return;
+        }
+        drop(state);
+        let queue = &self.config.name;
+        tracing::error!(queue, "the queue is full and its endpoint takes nothing; the oldest entries are dropped");
+        // The driver may wait for acknowledgements.
+        self.work.notify_one();
     }
 
     fn release(&self, number: u64) {
@@ -481,8 +511,18 @@ impl State {
             front_acked: 0,
             cursor_dirty: false,
             disk_failed: false,
+            progress_at: Instant::now(),
+            given_up: false,
             unsaved_since: None,
             closing: false,
+        }
+    }
+
+    /// What happens now when there is no room.
+    pub fn overflow(&self, config: &Config) -> Overflow {
+        match config.overflow {
+            Overflow::WaitForTheLiving(_) if self.given_up => Overflow::DropOldest,
+            overflow => overflow,
         }
     }
 

@@ -243,3 +243,75 @@ pub(super) async fn reopen(config: Config) -> Queue {
     }
     panic!("the directory stays locked")
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_endpoint_is_not_waited_for_and_a_slow_one_is() {
+    let overflow = Overflow::WaitForTheLiving(Duration::from_secs(15));
+    let queue = Queue::open(Config { overflow, ..config(None, 100) }).await.unwrap();
+    let ledger = Ledger::default();
+    queue.push(record(0, 100), ledger.page(0)).await.unwrap();
+
+    // Slow: a record each ten seconds.
+    let slow = async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        next(&queue).await.ack();
+    };
+    let (pushed, ()) = tokio::join!(queue.push(record(1, 100), ledger.page(1)), slow);
+    pushed.unwrap();
+    assert_eq!(ledger.outcome(0), Some(Outcome::Delivered));
+
+    // Dead: waited for once.
+    let start = tokio::time::Instant::now();
+    queue.push(record(2, 100), ledger.page(2)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(15));
+    queue.push(record(3, 100), ledger.page(3)).await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(15));
+    assert_eq!((ledger.outcome(1), ledger.outcome(2)), (Some(Outcome::Dropped), Some(Outcome::Dropped)));
+    assert_eq!(queue.counters().lost(Lost::Overflow).records.load(Relaxed), 2);
+
+    // Back: waited for again.
+    next(&queue).await.ack();
+    queue.push(record(4, 100), ledger.page(4)).await.unwrap();
+    assert_eq!(ledger.outcome(3), Some(Outcome::Delivered));
+    let pushing = queue.push(record(5, 100), ledger.page(5));
+    assert!(tokio::time::timeout(Duration::from_secs(10), pushing).await.is_err());
+}
+
+#[tokio::test]
+async fn a_dead_endpoint_with_a_full_disk_part_loses_its_oldest() {
+    let dir = tempfile::tempdir().unwrap();
+    let overflow = Overflow::WaitForTheLiving(Duration::from_millis(50));
+    let disk = Disk { segment_bytes: 128 << 10, ..Disk::new(dir.path(), 1 << 20) };
+    let queue = Queue::open(Config { overflow, disk: Some(disk), ..config(None, 600) }).await.unwrap();
+    let ledger = Ledger::default();
+    // Far more than memory, write buffer and disk hold together.
+    for at in 0..200 {
+        queue.push(record(at, 64 << 10), ledger.page(at)).await.unwrap();
+    }
+    assert!(queue.counters().lost(Lost::Overflow).records.load(Relaxed) > 0);
+}
+
+#[tokio::test]
+async fn what_came_after_an_outage_stays_behind_what_the_outage_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = || config(Some(dir.path()), 2000);
+    let ledger = Ledger::default();
+    let queue = Queue::open(config()).await.unwrap();
+    for at in 0..12 {
+        queue.push(record(at, 501), ledger.page(at)).await.unwrap();
+    }
+    settle_down(&queue).await;
+    // All that is on the disk comes to memory, and one more comes behind it.
+    for _ in 0..10 {
+        next(&queue).await.ack();
+    }
+    settle_down(&queue).await;
+    queue.push(record(12, 8), ledger.page(12)).await.unwrap();
+    assert_eq!(queue.close(Duration::from_secs(10)).await.lost, 0);
+    let queue = Queue::open(config()).await.unwrap();
+    for at in 10..13 {
+        let lease = next(&queue).await;
+        assert_eq!(number(lease.record()), at);
+        lease.ack();
+    }
+}
