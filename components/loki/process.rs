@@ -117,7 +117,7 @@ impl Component for Process {
             id: context.id().to_owned(),
             running: tokio::sync::Mutex::new(Running {
                 pipeline,
-                forward_to: fan_out(arguments.forward_to),
+                forward_to: fan_out(context, arguments.forward_to),
                 owed: None,
                 armed: None,
                 stopped: false,
@@ -143,12 +143,13 @@ impl Component for Process {
         let same = *lock(&self.stages) == arguments.stages;
         let pipeline = if same { None } else { Some(Pipeline::build(&arguments.stages, self.context.metrics())?) };
         let (shared, stages) = (self.shared.clone(), self.stages.clone());
+        let forward_to = fan_out(&self.context, arguments.forward_to);
         Ok(Update::then(move || {
             *lock(&stages) = arguments.stages;
             let mut next = lock(&shared.next);
             // Two commits may come before anyone takes them over: the newer pipeline counts.
             let before = next.take().and_then(|next| next.pipeline);
-            *next = Some(Next { pipeline: pipeline.or(before), forward_to: fan_out(arguments.forward_to) });
+            *next = Some(Next { pipeline: pipeline.or(before), forward_to });
             drop(next);
             shared.wake.notify_one();
         }))
@@ -196,8 +197,8 @@ impl Component for Process {
     }
 }
 
-fn fan_out(forward_to: Vec<LogsReceiver>) -> FanOut<LogBatch> {
-    FanOut::new(forward_to.into_iter().map(|receiver| receiver.0))
+fn fan_out(context: &Context, forward_to: Vec<LogsReceiver>) -> FanOut<LogBatch> {
+    FanOut::new(forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

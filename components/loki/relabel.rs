@@ -51,6 +51,7 @@ pub struct RelabelExports {
 pub struct Relabel {
     relabeller: Arc<Relabeller>,
     receiver: LogsReceiver,
+    context: Context,
 }
 
 /// The consumer behind the exported receiver.
@@ -96,7 +97,7 @@ impl Component for Relabel {
                 hits: counter("cache_hits", "Total number of cache hits"),
                 misses: counter("cache_misses", "Total number of cache misses"),
             },
-            state: Mutex::new(arguments.into_state()),
+            state: Mutex::new(arguments.into_state(context)),
             ended: AtomicBool::new(false),
             tap: context.tap(),
         });
@@ -107,13 +108,14 @@ impl Component for Relabel {
         }));
         let receiver = LogsReceiver(Receiver::new(context.id(), relabeller.clone() as Arc<dyn Consumer<LogBatch>>));
         context.publish(&RelabelExports { receiver: receiver.clone(), rules });
-        Ok(Relabel { relabeller, receiver })
+        Ok(Relabel { relabeller, receiver, context: context.clone() })
     }
 
     fn update(&self, arguments: RelabelArguments) -> Result<Update, Problem> {
         let relabeller = self.relabeller.clone();
         let exports = RelabelExports { receiver: self.receiver.clone(), rules: arguments.rules() };
-        Ok(Update::exporting(&exports, move || *relabeller.lock() = arguments.into_state()))
+        let state = arguments.into_state(&self.context);
+        Ok(Update::exporting(&exports, move || *relabeller.lock() = state))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
@@ -129,11 +131,11 @@ impl RelabelArguments {
         Rules::new(self.rule.clone(), NameRule::Legacy)
     }
 
-    fn into_state(self) -> State {
+    fn into_state(self, context: &Context) -> State {
         State {
             rules: self.rules(),
             known: Recent::new(usize::try_from(self.max_cache_size).unwrap_or(1)),
-            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)),
+            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
         }
     }
 }

@@ -11,6 +11,7 @@ const LATENCY_BOUNDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 /// Hands batches to the receivers of a `forward_to` list, which an update may replace.
 pub(crate) struct Forward {
     receivers: Mutex<Arc<FanOut<SampleBatch>>>,
+    metrics: Scope,
     samples: Counter,
     latency: Histogram,
 }
@@ -18,7 +19,8 @@ pub(crate) struct Forward {
 impl Forward {
     pub(crate) fn new(metrics: &Scope, receivers: Vec<MetricsReceiver>) -> Forward {
         Forward {
-            receivers: Mutex::new(fan_out(receivers)),
+            receivers: Mutex::new(fan_out(metrics, receivers)),
+            metrics: metrics.clone(),
             samples: metrics.counter(
                 "prometheus_forwarded_samples_total",
                 "Total number of samples sent to downstream components.",
@@ -33,7 +35,8 @@ impl Forward {
 
     /// From now on to these.
     pub(crate) fn replace(&self, receivers: Vec<MetricsReceiver>) {
-        *self.lock() = fan_out(receivers);
+        let receivers = fan_out(&self.metrics, receivers);
+        *self.lock() = receivers;
     }
 
     /// See [`FanOut::consume`].
@@ -52,6 +55,6 @@ impl Forward {
     }
 }
 
-fn fan_out(receivers: Vec<MetricsReceiver>) -> Arc<FanOut<SampleBatch>> {
-    Arc::new(FanOut::new(receivers.into_iter().map(|receiver| receiver.0)))
+fn fan_out(metrics: &Scope, receivers: Vec<MetricsReceiver>) -> Arc<FanOut<SampleBatch>> {
+    Arc::new(FanOut::new(receivers.into_iter().map(|receiver| receiver.0)).counted(metrics))
 }

@@ -99,7 +99,7 @@ impl Component for Docker {
     type Exports = ();
 
     fn build(context: &Context, arguments: DockerArguments) -> Result<Docker, Problem> {
-        let wanted = Arc::new(check(arguments)?);
+        let wanted = Arc::new(check(context, arguments)?);
         let metrics = context.metrics();
         Ok(Docker {
             context: context.clone(),
@@ -116,7 +116,7 @@ impl Component for Docker {
     }
 
     fn update(&self, arguments: DockerArguments) -> Result<Update, Problem> {
-        let wanted = Arc::new(check(arguments)?);
+        let wanted = Arc::new(check(&self.context, arguments)?);
         let sender = self.wanted.clone();
         Ok(Update::then(move || {
             sender.send_replace(wanted);
@@ -229,7 +229,7 @@ impl Docker {
     }
 }
 
-fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
+fn check(context: &Context, arguments: DockerArguments) -> Result<Wanted, Problem> {
     let tls = arguments.http_client_config.tls_config.has_certificate();
     let host = Host::parse(&arguments.host, tls).map_err(|error| Problem::at("host", error.to_string()))?;
     let identity = Identity::new(&arguments.http_client_config)
@@ -257,7 +257,7 @@ fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
     Ok(Wanted {
         engine: Engine::new(host, Some(identity), timeout),
         containers,
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
     })
 }
 

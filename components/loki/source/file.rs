@@ -200,7 +200,7 @@ impl Component for File {
             context: context.clone(),
             positions,
             metrics,
-            forward_to: watch::Sender::new(fan_out(&arguments)),
+            forward_to: watch::Sender::new(fan_out(context, &arguments)),
             arguments: watch::Sender::new(Arc::new(arguments)),
             tailers: Mutex::default(),
         })
@@ -208,8 +208,9 @@ impl Component for File {
 
     fn update(&self, arguments: FileArguments) -> Result<Update, Problem> {
         let (sender, forward_to) = (self.arguments.clone(), self.forward_to.clone());
+        let fan_out = fan_out(&self.context, &arguments);
         Ok(Update::then(move || {
-            forward_to.send_replace(fan_out(&arguments));
+            forward_to.send_replace(fan_out);
             sender.send_replace(Arc::new(arguments));
         }))
     }
@@ -269,8 +270,8 @@ impl Component for File {
     }
 }
 
-fn fan_out(arguments: &FileArguments) -> FanOut<LogBatch> {
-    FanOut::new(arguments.forward_to.iter().map(|receiver| receiver.0.clone()))
+fn fan_out(context: &Context, arguments: &FileArguments) -> FanOut<LogBatch> {
+    FanOut::new(arguments.forward_to.iter().map(|receiver| receiver.0.clone())).counted(context.metrics())
 }
 
 /// A file to read, with the labels of its target.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base_metrics::Scope;
 use language_eval::Block;
 use sdk_component::{Context, Tap};
 use sdk_signals::{Delivery, FanOut, OtelConsumer, OtlpBatch, OtlpSignal, Refused};
@@ -27,6 +28,7 @@ pub struct Output {
 pub struct Outputs {
     lists: Arc<RwLock<Arc<Lists>>>,
     tap: Tap,
+    metrics: Scope,
 }
 
 struct Lists {
@@ -48,8 +50,10 @@ impl Output {
         }
     }
 
-    fn lists(&self) -> Arc<Lists> {
-        let list = |consumers: &[OtelConsumer]| FanOut::new(consumers.iter().map(|consumer| consumer.0.clone()));
+    fn lists(&self, metrics: &Scope) -> Arc<Lists> {
+        let list = |consumers: &[OtelConsumer]| {
+            FanOut::new(consumers.iter().map(|consumer| consumer.0.clone())).counted(metrics)
+        };
         Arc::new(Lists { traces: list(&self.traces), metrics: list(&self.metrics), logs: list(&self.logs) })
     }
 }
@@ -60,12 +64,13 @@ impl Outputs {
     /// To these. What the component sends can be looked at.
     #[must_use]
     pub fn new(context: &Context, output: &Output) -> Outputs {
-        Outputs { lists: Arc::new(RwLock::new(output.lists())), tap: context.tap() }
+        let metrics = context.metrics().clone();
+        Outputs { lists: Arc::new(RwLock::new(output.lists(&metrics))), tap: context.tap(), metrics }
     }
 
     /// From now on to these.
     pub fn replace(&self, output: &Output) {
-        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = output.lists();
+        *self.lists.write().unwrap_or_else(PoisonError::into_inner) = output.lists(&self.metrics);
     }
 
     /// Whether anybody takes this signal.

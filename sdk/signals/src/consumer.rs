@@ -36,13 +36,6 @@ pub struct Receiver<B> {
     consumer: Arc<dyn Consumer<B>>,
 }
 
-/// Hands every batch to each receiver of a `forward_to` list.
-///
-/// One receiver that is slow slows its source, but does not keep the batch from the others.
-pub struct FanOut<B> {
-    receivers: Arc<[Receiver<B>]>,
-}
-
 // === impl Refused ===
 
 impl Refused {
@@ -95,48 +88,5 @@ impl<B> Clone for Receiver<B> {
 impl<B> fmt::Debug for Receiver<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Receiver({})", self.component)
-    }
-}
-
-// === impl FanOut ===
-
-impl<B: Clone + Send + 'static> FanOut<B> {
-    /// To all of these, in this order.
-    pub fn new(receivers: impl IntoIterator<Item = Receiver<B>>) -> FanOut<B> {
-        FanOut { receivers: receivers.into_iter().collect() }
-    }
-
-    /// Whom it reaches.
-    pub fn receivers(&self) -> &[Receiver<B>] {
-        &self.receivers
-    }
-
-    /// Taken when every receiver has taken it; delivered when all branches are. With no receiver at all the batch is
-    /// dropped: whoever built the list has said so, as Alloy does with `forward_to = []`.
-    pub async fn consume(&self, batch: B) -> Result<Delivery, Refused> {
-        match &*self.receivers {
-            [] => Ok(Delivery::dropped()),
-            [only] => only.consume(batch).await,
-            many => {
-                let taken = futures_util::future::join_all(many.iter().map(|one| one.consume(batch.clone()))).await;
-                let mut deliveries = Vec::with_capacity(taken.len());
-                for result in taken {
-                    deliveries.push(result?);
-                }
-                Ok(Delivery::all(deliveries))
-            }
-        }
-    }
-}
-
-impl<B> Clone for FanOut<B> {
-    fn clone(&self) -> FanOut<B> {
-        FanOut { receivers: self.receivers.clone() }
-    }
-}
-
-impl<B: Clone + Send + 'static> Consumer<B> for FanOut<B> {
-    fn consume(&self, batch: B) -> BoxFuture<'_, Result<Delivery, Refused>> {
-        Box::pin(FanOut::consume(self, batch))
     }
 }

@@ -12,12 +12,14 @@
 
 pub mod consumer;
 pub mod delivery;
+pub mod fan_out;
 pub mod logs;
 pub mod metrics;
 pub mod otlp;
 
-pub use consumer::{BoxFuture, Consumer, FanOut, Receiver, Refused};
+pub use consumer::{BoxFuture, Consumer, Receiver, Refused};
 pub use delivery::{Delivery, Outcome, Settle};
+pub use fan_out::{Batch, FanOut};
 pub use logs::{LogBatch, LogEntry, LogGroup, LogsReceiver, Metadata};
 pub use metrics::{Exemplar, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times, is_stale};
 pub use otlp::{Origin, OtelConsumer, OtlpBatch, OtlpSignal};

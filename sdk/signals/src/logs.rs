@@ -8,6 +8,7 @@ use language_eval::{CapsuleObject, DataEdge, capsule};
 use sdk_labels::Labels;
 
 use crate::consumer::Receiver;
+use crate::fan_out::Batch;
 
 /// Log entries, grouped by label set. Order inside a group is the order of reading and is kept by every component.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +66,12 @@ impl LogBatch {
     /// Bytes of all lines.
     pub fn line_bytes(&self) -> usize {
         self.groups.iter().flat_map(|group| &group.entries).map(|entry| entry.line.len()).sum()
+    }
+}
+
+impl Batch for LogBatch {
+    fn items(&self) -> u64 {
+        self.len() as u64
     }
 }
 

@@ -8,6 +8,7 @@ use language_eval::{CapsuleObject, DataEdge, capsule};
 use sdk_series::Series;
 
 use crate::consumer::Receiver;
+use crate::fan_out::Batch;
 
 /// What one scrape, or one request of a pusher, gave. Shared: a clone costs one count, whoever changes samples makes a
 /// batch of its own.
@@ -107,6 +108,12 @@ impl SampleBatch {
     /// Whether it holds nothing at all.
     pub fn is_empty(&self) -> bool {
         self.0.values.is_empty() && self.0.exemplars.is_empty() && self.0.metadata.is_empty()
+    }
+}
+
+impl Batch for SampleBatch {
+    fn items(&self) -> u64 {
+        self.len() as u64
     }
 }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use language_eval::{CapsuleObject, DataEdge, capsule};
 
 use crate::consumer::Receiver;
+use crate::fan_out::Batch;
 
 pub use sdk_protocols_otlp::Signal as OtlpSignal;
 
@@ -63,6 +64,12 @@ impl OtlpBatch {
     /// The one request: free when there is one payload, one copy otherwise.
     pub fn into_bytes(mut self) -> Bytes {
         if self.payload.len() == 1 { self.payload.remove(0) } else { self.payload.concat().into() }
+    }
+}
+
+impl Batch for OtlpBatch {
+    fn items(&self) -> u64 {
+        u64::from(self.items)
     }
 }
 
