@@ -14,6 +14,7 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
     Definition::of::<process::Process>(),
     Definition::of::<relabel::Relabel>(),
+    Definition::of::<source::api::Api>(),
     Definition::of::<source::docker::Docker>(),
     Definition::of::<source::file::File>(),
     Definition::of::<write::Write>(),

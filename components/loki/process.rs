@@ -6,7 +6,7 @@
 
 mod chance;
 mod jmespath;
-mod json;
+pub(crate) mod json;
 mod layout;
 mod logfmt;
 mod look;

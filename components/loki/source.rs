@@ -1,5 +1,6 @@
 //! What the sources share: saved positions, places in logs whose lines have times, and the window of what is on its way.
 
+pub mod api;
 pub mod docker;
 pub mod file;
 pub mod place;

@@ -1,9 +1,13 @@
 //! The server side: accepting connections with limits, over TLS or not, HTTP/1.1 and HTTP/2 on one port.
 
 mod accept;
+mod arguments;
+pub mod push;
 mod tls;
 
 pub use accept::{Limits, serve, serve_switching};
+pub use arguments::{GrpcServer, Http2, HttpServer, PushServer, PushTls};
+pub use push::Push;
 pub use tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
 use std::io;
