@@ -17,5 +17,6 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<source::api::Api>(),
     Definition::of::<source::docker::Docker>(),
     Definition::of::<source::file::File>(),
+    Definition::of::<source::syslog::Syslog>(),
     Definition::of::<write::Write>(),
 ];

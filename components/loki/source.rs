@@ -5,4 +5,5 @@ pub mod docker;
 pub mod file;
 pub mod place;
 pub mod positions;
+pub mod syslog;
 pub mod window;

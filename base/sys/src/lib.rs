@@ -1,10 +1,12 @@
 //! Clock, disk, sockets and tasks: the only door to the operating system.
 //!
 //! What `clippy.toml` bans elsewhere (the wall clock, bare `tokio::spawn`) is called here and nowhere else, so a test can
-//! set the time, and a task always has an owner. `adjtimex` holds the only `unsafe`: a system call that no crate wraps.
+//! set the time, and a task always has an owner. `adjtimex` and `names` hold the only
+//! `unsafe`: system calls that no crate wraps.
 
 pub mod adjtimex;
 pub mod clock;
 pub mod fs;
 pub mod glob;
+pub mod names;
 pub mod task;

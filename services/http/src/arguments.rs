@@ -150,6 +150,7 @@ impl From<Tls> for ServerTlsConfig {
             cipher_suites: tls.cipher_suites,
             curve_preferences: tls.curve_preferences,
             http2: true,
+            not_http: false,
         }
     }
 }

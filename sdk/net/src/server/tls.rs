@@ -48,6 +48,8 @@ pub struct ServerTlsConfig {
     pub curve_preferences: Vec<String>,
     /// Offer HTTP/2.
     pub http2: bool,
+    /// What is spoken inside is not HTTP: no protocol is offered or asked for.
+    pub not_http: bool,
 }
 
 /// Whether clients must show who they are; the names are Go's.
@@ -86,7 +88,8 @@ impl ServerTls {
         Ok(ServerTls { config, built: Mutex::new(built) })
     }
 
-    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    /// The handshake of one connection; the caller bounds its time.
+    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let acceptor = self.acceptor();
         acceptor.accept(stream).await
     }
@@ -147,7 +150,9 @@ impl ServerTlsConfig {
         if self.http2 {
             config.alpn_protocols.push(b"h2".to_vec());
         }
-        config.alpn_protocols.push(b"http/1.1".to_vec());
+        if !self.not_http {
+            config.alpn_protocols.push(b"http/1.1".to_vec());
+        }
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
