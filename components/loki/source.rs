@@ -3,7 +3,9 @@
 pub mod api;
 pub mod docker;
 pub mod file;
+pub mod kubernetes;
 pub mod place;
+pub mod pods;
 pub mod positions;
 pub mod syslog;
 pub mod window;
