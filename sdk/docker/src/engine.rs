@@ -195,7 +195,7 @@ async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> hyper::Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>> {
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // Ends when the answer's body is dropped or read to its end.
-    let _ = base_sys::task::spawn("docker connection", connection);
+    drop(base_sys::task::spawn("docker connection", connection));
     Ok(sender)
 }
 
