@@ -85,9 +85,9 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
         if digits == 0 {
             return None;
         }
-        for place in 0..9 {
-            let digit = if place < digits { fraction[place] - b'0' } else { 0 };
-            nanos = nanos * 10 + i64::from(digit);
+        let padded = fraction[..digits].iter().copied().chain(std::iter::repeat(b'0'));
+        for digit in padded.take(9) {
+            nanos = nanos * 10 + i64::from(digit - b'0');
         }
         rest = &fraction[digits..];
     }

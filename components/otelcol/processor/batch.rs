@@ -125,6 +125,11 @@ impl Settings {
     fn at_once(&self) -> bool {
         self.timeout.is_zero() || self.size == 0
     }
+
+    /// Whether so many items are sent without waiting for more.
+    fn is_batch(&self, items: usize) -> bool {
+        items > 0 && (self.at_once() || items >= self.size)
+    }
 }
 
 // === impl Batch ===

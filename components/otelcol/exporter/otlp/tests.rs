@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use language_eval::{FromValue as _, Scope};
+use sdk_protocols_grpc::server::{Config, Headers, Service};
 use sdk_protocols_grpc::{Code, Status};
 use sdk_protocols_otlp::edit::any;
 use sdk_protocols_otlp::response::PartialSuccess;
@@ -32,21 +33,9 @@ impl Server {
             loop {
                 let (tcp, _) = listener.accept().await.unwrap();
                 let server = shared.clone();
-                let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
-                    let server = server.clone();
-                    async move {
-                        let path = request.uri().path().to_owned();
-                        let answer = sdk_protocols_grpc::server::unary(request, 64 << 20, |message| async {
-                            server.got.lock().unwrap().push((path, message, Instant::now()));
-                            let mut answers = server.answers.lock().unwrap();
-                            if answers.is_empty() { Ok(Bytes::new()) } else { answers.remove(0) }
-                        });
-                        Ok::<_, std::convert::Infallible>(answer.await)
-                    }
-                });
-                let io = hyper_util::rt::TokioIo::new(tcp);
-                let serving = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
-                base_sys::task::spawn("connection", serving.serve_connection(io, service));
+                let config = Config { message_limit: 64 << 20, ..Config::default() };
+                let serving = sdk_protocols_grpc::server::serve(tcp, server, config, std::future::pending());
+                base_sys::task::spawn("connection", serving);
             }
         });
         (server, address)
@@ -54,6 +43,20 @@ impl Server {
 
     fn got(&self) -> usize {
         self.got.lock().unwrap().len()
+    }
+}
+
+impl Service for Server {
+    type Admission = String;
+
+    fn admit(&self, path: &str, _: &Headers) -> Result<String, Status> {
+        Ok(path.to_owned())
+    }
+
+    async fn call(self: Arc<Self>, path: String, message: Bytes) -> Result<Bytes, Status> {
+        self.got.lock().unwrap().push((path, message, Instant::now()));
+        let mut answers = self.answers.lock().unwrap();
+        if answers.is_empty() { Ok(Bytes::new()) } else { answers.remove(0) }
     }
 }
 

@@ -9,14 +9,12 @@ use bytes::Bytes;
 use sdk_otel::output::Outputs;
 use sdk_protocols_otlp::split::split;
 use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Refused, Settle};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Settings;
 use super::counters::{Counters, Trigger};
 
-/// Requests that were taken and not looked at yet. The batch itself is the buffer.
-const INBOX: usize = 2;
 /// When the next component refuses without saying for how long.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -28,21 +26,43 @@ pub(super) struct Shard {
     outputs: Outputs,
     counters: Arc<Counters>,
     tasks: task::Scope,
-    inbox: mpsc::Receiver<(OtlpBatch, Settle)>,
+    inbox: Arc<Inbox>,
     blocked: Blocked,
-    waiting: VecDeque<Arrival>,
-    items: usize,
     /// Items of the batch that is being handed on.
     in_hand: usize,
-    /// When what waits is sent, however little it is.
-    deadline: Option<Instant>,
 }
 
-/// The way into a shard.
+/// The way into a shard. When the last is dropped the shard sends what it holds, and ends.
 #[derive(Clone)]
-pub(super) struct ShardHandle {
-    inbox: mpsc::Sender<(OtlpBatch, Settle)>,
+pub(super) struct ShardHandle(Arc<Door>);
+
+struct Door {
+    inbox: Arc<Inbox>,
     blocked: Blocked,
+    settings: Arc<Settings>,
+}
+
+/// The batch in the making. Requests are put into it where they arrive; the shard's task is woken for the first, to set
+/// its clock, and when there is a batch, but not for those in between.
+#[derive(Default)]
+struct Inbox {
+    held: Mutex<Held>,
+    /// For the shard.
+    work: Notify,
+    /// For those who wait until a full batch has been taken out.
+    room: Notify,
+}
+
+#[derive(Default)]
+struct Held {
+    waiting: VecDeque<Arrival>,
+    items: usize,
+    /// When what waits is sent, however little it is.
+    deadline: Option<Instant>,
+    /// Nobody can send any more.
+    closed: bool,
+    /// Nobody takes any more.
+    ended: bool,
 }
 
 /// Why nothing is taken at the moment, if it is not.
@@ -59,12 +79,55 @@ struct Arrival {
 impl ShardHandle {
     /// The next component refuses; until it does not, so do we.
     pub(super) fn blocked(&self) -> Option<Refused> {
-        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it was taken: not any more when the shard has ended.
     pub(super) async fn send(&self, batch: OtlpBatch, settle: Settle) -> bool {
-        self.inbox.send((batch, settle)).await.is_ok()
+        let Door { inbox, settings, .. } = &*self.0;
+        let items = batch.items as usize;
+        if items == 0 {
+            settle.settle(sdk_signals::Outcome::Delivered);
+            return true;
+        }
+        loop {
+            let room = inbox.room.notified();
+            tokio::pin!(room);
+            {
+                let mut held = inbox.held();
+                if held.ended {
+                    return false;
+                }
+                if !settings.is_batch(held.items) {
+                    let first = held.items == 0;
+                    if first && !settings.at_once() {
+                        held.deadline = Some(Instant::now() + settings.timeout);
+                    }
+                    held.items += items;
+                    held.waiting.push_back(Arrival { payload: batch.payload, items, settle });
+                    if first || settings.is_batch(held.items) {
+                        inbox.work.notify_one();
+                    }
+                    return true;
+                }
+                // Before the lock is released, so that no notification is missed.
+                room.as_mut().enable();
+            }
+            room.await;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.inbox.held().closed = true;
+        self.inbox.work.notify_one();
+    }
+}
+
+impl Inbox {
+    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,98 +142,79 @@ impl Shard {
         counters: Arc<Counters>,
         tasks: task::Scope,
     ) -> (Shard, ShardHandle) {
-        let (sender, inbox) = mpsc::channel(INBOX);
-        let blocked = Blocked::default();
-        let handle = ShardHandle { inbox: sender, blocked: blocked.clone() };
-        let (waiting, items, in_hand, deadline) = (VecDeque::new(), 0, 0, None);
-        let shard = Shard {
-            signal,
-            settings,
-            origin,
-            outputs,
-            counters,
-            tasks,
-            inbox,
-            blocked,
-            waiting,
-            items,
-            in_hand,
-            deadline,
-        };
-        (shard, handle)
+        let (inbox, blocked) = (Arc::<Inbox>::default(), Blocked::default());
+        let door = Door { inbox: inbox.clone(), blocked: blocked.clone(), settings: settings.clone() };
+        let shard = Shard { signal, settings, origin, outputs, counters, tasks, inbox, blocked, in_hand: 0 };
+        (shard, ShardHandle(Arc::new(door)))
     }
 
     /// Ends when nobody can send any more, with nothing left.
     pub(super) async fn run(mut self) {
+        let inbox = self.inbox.clone();
         loop {
-            let arrival = match self.deadline {
-                None => self.inbox.recv().await,
-                Some(deadline) => tokio::select! {
-                    biased;
-                    () = tokio::time::sleep_until(deadline) => {
-                        self.send(Trigger::Timeout).await;
-                        continue;
-                    }
-                    arrival = self.inbox.recv() => arrival,
-                },
+            let (items, deadline, closed) = {
+                let held = inbox.held();
+                (held.items, held.deadline, held.closed)
             };
-            let Some((batch, settle)) = arrival else { break };
-            self.add(batch, settle);
-            while self.items > 0 && (self.settings.at_once() || self.items >= self.settings.size) {
+            if self.settings.is_batch(items) {
                 self.send(Trigger::Size).await;
+            } else if closed && items == 0 {
+                return;
+            } else if closed {
+                self.send(Trigger::Timeout).await;
+            } else {
+                match deadline {
+                    None => inbox.work.notified().await,
+                    Some(deadline) => tokio::select! {
+                        biased;
+                        () = tokio::time::sleep_until(deadline) => self.send(Trigger::Timeout).await,
+                        () = inbox.work.notified() => {}
+                    },
+                }
             }
         }
-        while self.items > 0 {
-            self.send(Trigger::Timeout).await;
-        }
-    }
-
-    fn add(&mut self, batch: OtlpBatch, settle: Settle) {
-        let items = batch.items as usize;
-        if items == 0 {
-            settle.settle(sdk_signals::Outcome::Delivered);
-            return;
-        }
-        if self.deadline.is_none() && !self.settings.at_once() {
-            self.deadline = Some(Instant::now() + self.settings.timeout);
-        }
-        self.items += items;
-        self.waiting.push_back(Arrival { payload: batch.payload, items, settle });
     }
 
     /// Sends as much as one batch may hold.
     async fn send(&mut self, trigger: Trigger) {
         let (mut payload, mut items, mut settles) = (Vec::new(), 0, Vec::new());
-        while let Some(arrival) = self.waiting.pop_front() {
-            if items + arrival.items <= self.settings.max {
-                items += arrival.items;
-                payload.extend(arrival.payload);
-                settles.push(arrival.settle);
-                continue;
-            }
-            let room = self.settings.max - items;
-            if room == 0 {
-                self.waiting.push_front(arrival);
+        {
+            let mut held = self.inbox.held();
+            while let Some(arrival) = held.waiting.pop_front() {
+                if items + arrival.items <= self.settings.max {
+                    items += arrival.items;
+                    payload.extend(arrival.payload);
+                    settles.push(arrival.settle);
+                    continue;
+                }
+                let room = self.settings.max - items;
+                if room == 0 {
+                    held.waiting.push_front(arrival);
+                    break;
+                }
+                let whole = if arrival.payload.len() == 1 {
+                    arrival.payload[0].clone()
+                } else {
+                    arrival.payload.concat().into()
+                };
+                let mut pieces = split(self.signal, &whole, room, self.settings.max).into_iter();
+                if let Some(first) = pieces.next() {
+                    items += first.items;
+                    payload.extend(first.segments);
+                    settles.push(arrival.settle.clone());
+                }
+                for piece in pieces.rev() {
+                    let settle = arrival.settle.clone();
+                    held.waiting.push_front(Arrival { payload: piece.segments, items: piece.items, settle });
+                }
+                // The clones answer for the pieces.
+                arrival.settle.settle(sdk_signals::Outcome::Delivered);
                 break;
             }
-            let whole =
-                if arrival.payload.len() == 1 { arrival.payload[0].clone() } else { arrival.payload.concat().into() };
-            let mut pieces = split(self.signal, &whole, room, self.settings.max).into_iter();
-            if let Some(first) = pieces.next() {
-                items += first.items;
-                payload.extend(first.segments);
-                settles.push(arrival.settle.clone());
-            }
-            for piece in pieces.rev() {
-                let settle = arrival.settle.clone();
-                self.waiting.push_front(Arrival { payload: piece.segments, items: piece.items, settle });
-            }
-            // The clones answer for the pieces.
-            arrival.settle.settle(sdk_signals::Outcome::Delivered);
-            break;
+            held.items -= items;
+            held.deadline = (held.items > 0).then(|| Instant::now() + self.settings.timeout);
         }
-        self.items -= items;
-        self.deadline = (self.items > 0).then(|| Instant::now() + self.settings.timeout);
+        self.inbox.room.notify_waiters();
         let bytes = payload.iter().map(Bytes::len).sum();
         self.counters.sends(trigger, items, bytes);
         let count = u32::try_from(items).unwrap_or(u32::MAX);
@@ -235,7 +279,13 @@ impl Shard {
 /// Cut off at the end of the grace period: what is lost is counted.
 impl Drop for Shard {
     fn drop(&mut self) {
-        let items = self.items + self.in_hand;
+        let left = {
+            let mut held = self.inbox.held();
+            held.ended = true;
+            held.items
+        };
+        self.inbox.room.notify_waiters();
+        let items = left + self.in_hand;
         if items > 0 {
             tracing::error!(items, "stopped before the next component took the batch; dropping it");
             self.counters.dropped(self.signal, items);

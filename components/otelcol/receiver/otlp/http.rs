@@ -22,7 +22,7 @@ use super::arguments::{Arguments, HttpServer};
 use super::cors::CorsPolicy;
 use super::counters::Counters;
 use super::intake::{Fault, Intake};
-use super::listener::{Limits, Protocol, Server, Service, limit};
+use super::listener::{Protocol, Server, Service, limit};
 
 /// `max_request_body_size` when it is 0.
 const BODY_LIMIT: usize = 20 << 20;
@@ -55,18 +55,20 @@ pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counte
         name: "HTTP",
         endpoint: http.endpoint.clone(),
         tls: tls.map_err(|error| Problem::environment(format!("failed to load TLS config: {error}")))?,
-        protocol: Protocol::Auto(builder),
-        limits: Limits { idle: limit(http.idle_timeout), age: None, age_grace: None },
-        service: Arc::new(Http {
-            intake: Intake { outputs: outputs.clone(), auth, include_metadata: http.include_metadata },
-            paths,
-            body_limit: http.max_request_body_size.to_usize().filter(|size| *size > 0).unwrap_or(BODY_LIMIT),
-            codings: http.compression_algorithms.clone(),
-            cors: CorsPolicy::new(&http.cors),
-            read_timeout: limit(http.read_timeout),
-            write_timeout: limit(http.write_timeout),
-            counters: counters.clone(),
-        }),
+        protocol: Protocol::Http {
+            builder,
+            idle: limit(http.idle_timeout),
+            service: Arc::new(Http {
+                intake: Intake { outputs: outputs.clone(), auth, include_metadata: http.include_metadata },
+                paths,
+                body_limit: http.max_request_body_size.to_usize().filter(|size| *size > 0).unwrap_or(BODY_LIMIT),
+                codings: http.compression_algorithms.clone(),
+                cors: CorsPolicy::new(&http.cors),
+                read_timeout: limit(http.read_timeout),
+                write_timeout: limit(http.write_timeout),
+                counters: counters.clone(),
+            }),
+        },
     }))
 }
 

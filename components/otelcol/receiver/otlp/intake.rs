@@ -31,6 +31,11 @@ pub(super) enum Fault {
 // === impl Intake ===
 
 impl Intake {
+    /// Whether the headers of a request say anything to us.
+    pub(super) fn needs_headers(&self) -> bool {
+        self.auth.is_some() || self.include_metadata
+    }
+
     /// Whether the sender may send, and what is known of it.
     pub(super) fn origin(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Origin>, Status> {
         let auth = match &self.auth {

@@ -22,6 +22,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use super::grpc::{Connected, Grpc};
+
 /// Connections of one server; further ones wait in the kernel.
 const MAX_CONNECTIONS: usize = 10_000;
 /// A TLS handshake that takes longer is not one.
@@ -35,21 +37,20 @@ pub(super) struct Server {
     pub(super) endpoint: String,
     pub(super) tls: Option<Reloading<rustls::ServerConfig>>,
     pub(super) protocol: Protocol,
-    pub(super) limits: Limits,
-    pub(super) service: Arc<dyn ErasedService>,
 }
 
+/// What is spoken on a server's port.
 pub(super) enum Protocol {
-    Http2(hyper::server::conn::http2::Builder<TokioExecutor>),
-    Auto(hyper_util::server::conn::auto::Builder<TokioExecutor>),
-}
-
-/// How long connections live.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) idle: Option<Duration>,
-    pub(super) age: Option<Duration>,
-    pub(super) age_grace: Option<Duration>,
+    Grpc {
+        config: sdk_protocols_grpc::server::Config,
+        service: Arc<Grpc>,
+    },
+    Http {
+        builder: hyper_util::server::conn::auto::Builder<TokioExecutor>,
+        /// A connection without requests is closed after this long.
+        idle: Option<Duration>,
+        service: Arc<dyn ErasedService>,
+    },
 }
 
 /// Answers requests.
@@ -214,7 +215,7 @@ async fn connection(
     server: &Server,
     tcp: TcpStream,
     peer: SocketAddr,
-    closing: impl Future<Output = ()>,
+    closing: impl Future<Output = ()> + Send,
 ) -> Result<(), String> {
     tcp.set_nodelay(true).map_err(|error| error.to_string())?;
     let Some(tls) = &server.tls else { return speak(server, tcp, peer, closing).await };
@@ -225,82 +226,69 @@ async fn connection(
     speak(server, stream, peer, closing).await
 }
 
-async fn speak<S>(server: &Server, stream: S, peer: SocketAddr, closing: impl Future<Output = ()>) -> Result<(), String>
+async fn speak<S>(
+    server: &Server,
+    stream: S,
+    peer: SocketAddr,
+    closing: impl Future<Output = ()> + Send,
+) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity =
-        Arc::new(Activity { under_way: AtomicUsize::new(0), last: Mutex::new(Instant::now()), ended: Notify::new() });
-    let answer = {
-        let (service, activity) = (server.service.clone(), activity.clone());
-        service_fn(move |request| {
-            let (answering, working) = (service.clone().answer(request, peer.ip()), Working::new(activity.clone()));
-            async move {
-                let response = answering.await;
-                drop(working);
-                Ok::<_, std::convert::Infallible>(response)
-            }
-        })
-    };
-    let stream = TokioIo::new(stream);
-    let end = until_closed(&activity, server.limits, closing);
     match &server.protocol {
-        Protocol::Http2(http2) => {
-            let mut serving = pin!(http2.serve_connection(stream, answer));
-            let grace = tokio::select! {
-                ended = &mut serving => return ended.map_err(|error| error.to_string()),
-                grace = end => grace,
-            };
-            serving.as_mut().graceful_shutdown();
-            within(grace, serving).await.map_err(|error| error.to_string())
+        Protocol::Grpc { config, service } => {
+            let service = Arc::new(Connected::new(service.clone(), peer.ip()));
+            sdk_protocols_grpc::server::serve(stream, service, config.clone(), closing).await
         }
-        Protocol::Auto(auto) => {
-            let mut serving = pin!(auto.serve_connection(stream, answer));
-            let grace = tokio::select! {
-                ended = &mut serving => return ended.map_err(|error| error.to_string()),
-                grace = end => grace,
+        Protocol::Http { builder, idle, service } => {
+            let activity = Arc::new(Activity::new());
+            let answer = {
+                let (service, activity) = (service.clone(), activity.clone());
+                service_fn(move |request| {
+                    let (answering, working) =
+                        (service.clone().answer(request, peer.ip()), Working::new(activity.clone()));
+                    async move {
+                        let response = answering.await;
+                        drop(working);
+                        Ok::<_, std::convert::Infallible>(response)
+                    }
+                })
             };
+            let mut serving = pin!(builder.serve_connection(TokioIo::new(stream), answer));
+            tokio::select! {
+                ended = &mut serving => return ended.map_err(|error| error.to_string()),
+                () = closing => {}
+                () = activity.idle_for(*idle) => {}
+            }
             serving.as_mut().graceful_shutdown();
-            within(grace, serving).await.map_err(|error| error.to_string())
+            serving.await.map_err(|error| error.to_string())
         }
     }
 }
 
-async fn within<E>(grace: Option<Duration>, serving: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    match grace {
-        None => serving.await,
-        Some(grace) => tokio::time::timeout(grace, serving).await.unwrap_or(Ok(())),
-    }
-}
+// === impl Activity ===
 
-/// Resolves when the connection should be closed; answers how long its requests may go on.
-async fn until_closed(activity: &Activity, limits: Limits, closing: impl Future<Output = ()>) -> Option<Duration> {
-    let aged = async {
-        match limits.age {
-            Some(age) => tokio::time::sleep(age).await,
-            None => std::future::pending().await,
-        }
-    };
-    let idle = async {
-        let Some(longest) = limits.idle else { return std::future::pending().await };
+impl Activity {
+    fn new() -> Activity {
+        Activity { under_way: AtomicUsize::new(0), last: Mutex::new(Instant::now()), ended: Notify::new() }
+    }
+
+    /// Resolves when there has been no request for this long.
+    async fn idle_for(&self, longest: Option<Duration>) {
+        let Some(longest) = longest else { return std::future::pending().await };
         loop {
-            let ended = activity.ended.notified();
-            if activity.under_way.load(Ordering::Acquire) > 0 {
+            let ended = self.ended.notified();
+            if self.under_way.load(Ordering::Acquire) > 0 {
                 ended.await;
                 continue;
             }
-            let last = *activity.last.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
             let deadline = last + longest;
             if Instant::now() >= deadline {
                 return;
             }
             tokio::time::sleep_until(deadline).await;
         }
-    };
-    tokio::select! {
-        () = closing => None,
-        () = aged => limits.age_grace,
-        () = idle => None,
     }
 }
 

@@ -1,4 +1,9 @@
 //! The asking side: one connection, kept as long as it works, and unary calls over it.
+//!
+//! A message leaves as the segments that it came in: frame heads are put between slices of them, and many frames go out
+//! with one write.
+
+mod connection;
 
 use std::fmt;
 use std::io;
@@ -7,20 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, TE};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
-use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use http::{HeaderMap, Uri};
 use sdk_protocols_compression::Coding;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{Body, Code, Status, message, status};
+use crate::http2::hpack;
+use crate::{Code, Status, message, status};
+use connection::{Answer, Call, Connection};
 
-/// How much a peer may send before it waits for us. Replies are small.
-const STREAM_WINDOW: u32 = 1 << 20;
-/// A reply may be this large.
-const REPLY_LIMIT: usize = 4 << 20;
+/// Calls that wait for the connection's task. It takes them as they come, up to the server's limit.
+const WAITING_CALLS: usize = 16;
 
 /// A connection before HTTP/2 is spoken on it.
 pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -58,7 +60,7 @@ pub struct Channel(Arc<Shared>);
 struct Shared {
     config: ChannelConfig,
     connector: Arc<dyn Connect>,
-    connection: tokio::sync::Mutex<Option<SendRequest<Body>>>,
+    connection: tokio::sync::Mutex<Option<mpsc::Sender<Call>>>,
 }
 
 /// What a server answered.
@@ -83,40 +85,57 @@ impl Channel {
     /// # Errors
     /// The status that the server answered, or `Unavailable` when it could not be reached.
     pub async fn unary(&self, path: &'static str, message: Vec<Bytes>, extra: HeaderMap) -> Result<Reply, Status> {
-        let config = &self.0.config;
         let segments = self.encode(message);
         let sent_bytes = segments.iter().map(Bytes::len).sum();
-        let mut request = Request::new(Body::of(segments));
-        *request.method_mut() = Method::POST;
-        let mut uri = config.authority.clone().into_parts();
-        uri.path_and_query = Some(PathAndQuery::from_static(path));
-        *request.uri_mut() = Uri::from_parts(uri).map_err(|error| Status::new(Code::Internal, error.to_string()))?;
-        let headers = request.headers_mut();
-        headers.extend(config.headers.clone());
-        headers.extend(extra);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        if let Some(name) = coding_name(config.coding) {
-            headers.insert(HeaderName::from_static("grpc-encoding"), HeaderValue::from_static(name));
-        }
-
-        let unreachable = |error: hyper::Error| Status::new(Code::Unavailable, describe(&error));
-        let mut connection = self.connection().await?;
-        let response = connection.send_request(request).await.map_err(unreachable)?;
-        let (head, body) = response.into_parts();
-        if let Some(status) = status::get(&head.headers).filter(|status| status.code != Code::Ok) {
+        let (reply, answer) = oneshot::channel();
+        let body = segments.into_iter().filter(|segment| !segment.is_empty()).collect();
+        let call = Call { headers: self.headers(path, &extra), body, reply };
+        let lost = || Status::new(Code::Unavailable, "the connection ended before the call was answered");
+        self.connection().await?.send(call).await.map_err(|_| lost())?;
+        let Answer { headers, trailers, message } = answer.await.map_err(|_| lost())??;
+        let first = headers.to_map();
+        if let Some(status) = status::get(&first).filter(|status| status.code != Code::Ok) {
             return Err(status);
         }
-        if !head.status.is_success() {
-            return Err(of_http(head.status));
+        let code = headers.get(":status").and_then(|code| http::StatusCode::from_bytes(code).ok()).unwrap_or_default();
+        if !code.is_success() {
+            return Err(of_http(code));
         }
-        let (message, trailers) = message::read(body, Coding::Identity, REPLY_LIMIT).await?;
-        let status = trailers.as_ref().and_then(status::get).or_else(|| status::get(&head.headers));
-        match status {
-            Some(Status { code: Code::Ok, .. }) => Ok(Reply { message: message.unwrap_or_default(), sent_bytes }),
+        match trailers.and_then(|trailers| status::get(&trailers.to_map())).or_else(|| status::get(&first)) {
+            Some(Status { code: Code::Ok, .. }) => {
+                let message = if message.is_empty() {
+                    Bytes::new()
+                } else {
+                    message.finish(Coding::Identity, connection::REPLY_LIMIT)?
+                };
+                Ok(Reply { message, sent_bytes })
+            }
             Some(status) => Err(status),
             None => Err(Status::new(Code::Unknown, "server closed the stream without sending trailers")),
         }
+    }
+
+    /// The header block of a call.
+    fn headers(&self, path: &str, extra: &HeaderMap) -> Vec<u8> {
+        let config = &self.0.config;
+        let mut block = Vec::with_capacity(256);
+        hpack::put_known(&mut block, ":method", "POST");
+        hpack::put_known(&mut block, ":scheme", config.authority.scheme_str().unwrap_or("http"));
+        hpack::put(&mut block, ":path", path.as_bytes());
+        hpack::put(&mut block, ":authority", config.authority.authority().map_or("", |a| a.as_str()).as_bytes());
+        hpack::put(&mut block, "content-type", b"application/grpc");
+        hpack::put(&mut block, "te", b"trailers");
+        if let Some(name) = coding_name(config.coding) {
+            hpack::put(&mut block, "grpc-encoding", name.as_bytes());
+        }
+        // What goes with this call wins over what goes with all.
+        let all = config.headers.iter().filter(|(name, _)| !extra.contains_key(*name));
+        for (name, value) in all.chain(extra) {
+            if !matches!(name.as_str(), "content-type" | "te" | "grpc-encoding" | "connection") {
+                hpack::put(&mut block, name.as_str(), value.as_bytes());
+            }
+        }
+        block
     }
 
     fn encode(&self, mut message: Vec<Bytes>) -> Vec<Bytes> {
@@ -129,36 +148,21 @@ impl Channel {
         message
     }
 
-    async fn connection(&self) -> Result<SendRequest<Body>, Status> {
+    async fn connection(&self) -> Result<mpsc::Sender<Call>, Status> {
         let mut slot = self.0.connection.lock().await;
-        if let Some(connection) = &mut *slot
+        if let Some(connection) = &*slot
             && !connection.is_closed()
-            && connection.ready().await.is_ok()
         {
             return Ok(connection.clone());
         }
-        let config = &self.0.config;
-        let failed = |error: &dyn fmt::Display| Status::new(Code::Unavailable, format!("cannot connect: {error}"));
-        let stream = self.0.connector.connect().await.map_err(|error| failed(&error))?;
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(4 * STREAM_WINDOW)
-            .keep_alive_timeout(config.ping_timeout)
-            .keep_alive_while_idle(config.ping_when_idle);
-        if config.ping_interval.is_some() {
-            builder.keep_alive_interval(config.ping_interval);
-        }
-        let (connection, driver) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
-        // Ends when the connection does: the channel's sender is dropped, or the peer goes away.
-        base_sys::task::spawn("grpc connection", async move {
-            if let Err(error) = driver.await {
-                tracing::debug!(error = %describe(&error), "connection ended");
-            }
-        });
-        *slot = Some(connection.clone());
-        Ok(connection)
+        let stream = self.0.connector.connect().await;
+        let stream = stream.map_err(|error| Status::new(Code::Unavailable, format!("cannot connect: {error}")))?;
+        let (calls, waiting) = mpsc::channel(WAITING_CALLS);
+        let connection = Connection::new(stream, waiting, &self.0.config);
+        // Ends when the channel is dropped, or the server goes away.
+        drop(base_sys::task::spawn("grpc connection", connection.run()));
+        *slot = Some(calls.clone());
+        Ok(calls)
     }
 }
 
@@ -189,16 +193,4 @@ fn of_http(status: http::StatusCode) -> Status {
         _ => Code::Unknown,
     };
     Status::new(code, format!("unexpected HTTP status {status}"))
-}
-
-/// An error with what caused it: hyper's own text leaves out the part that helps.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

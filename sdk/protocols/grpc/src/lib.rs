@@ -1,14 +1,15 @@
-//! Unary gRPC over hyper: one message in, one message out, both bytes.
+//! Unary gRPC over HTTP/2 of our own: one message in, one message out, both bytes.
 //!
-//! What tonic adds (codecs, a service tree, a buffered channel in front of each connection) is for typed messages; here
-//! a request is five bytes, a payload that somebody else encoded, and a status. So a payload is copied at most once on the
-//! way in and not at all on the way out.
+//! What tonic and h2 add (codecs, a service tree, a task and a buffered channel for each call) is for typed messages and
+//! streams; here a request is five bytes, a payload that somebody else encoded, and a status. So a payload is copied at most
+//! once on the way in and not at all on the way out, and a call that is taken at once wakes nobody.
 //!
-//! - [`server::unary`] answers one request that any hyper server accepted;
-//! - [`client::Channel`] keeps one connection and sends requests over it.
+//! - [`server::serve`] answers the calls of one connection;
+//! - [`client::Channel`] keeps one connection and sends calls over it.
 
 pub mod body;
 pub mod client;
+mod http2;
 mod message;
 pub mod server;
 mod status;

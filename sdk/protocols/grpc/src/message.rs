@@ -1,15 +1,14 @@
 //! The one message of a unary body: a flag, a length, the bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::HeaderMap;
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use sdk_protocols_compression::{Coding, ExpandError};
 
 use crate::{Code, Status};
 
 /// Flag and length.
 const PREFIX: usize = 5;
+/// What is allocated for a message on the word of its sender; beyond that it must have come.
+const TRUSTED: usize = 1 << 20;
 
 /// The prefix of a message of `length` bytes.
 pub(crate) fn prefix(compressed: bool, length: usize) -> Bytes {
@@ -19,108 +18,97 @@ pub(crate) fn prefix(compressed: bool, length: usize) -> Bytes {
     prefix.freeze()
 }
 
-/// Reads the message of a unary body, at most `limit` bytes as sent and as decompressed, and the trailers behind it.
-/// A body without any message is `None`.
-pub(crate) async fn read(
-    mut body: Incoming,
-    coding: Coding,
-    limit: usize,
-) -> Result<(Option<Bytes>, Option<HeaderMap>), Status> {
-    let mut prefix = Vec::with_capacity(PREFIX);
-    let mut wanted = 0;
-    let mut message = Gathered::Nothing;
-    let mut trailers = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Status::new(Code::Canceled, format!("request ended early: {error}")))?;
-        let mut data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => {
-                trailers = frame.into_trailers().ok();
-                continue;
+fn expand(flag: u8, message: Bytes, coding: Coding, limit: usize) -> Result<Bytes, Status> {
+    match (flag, coding) {
+        (0, _) => Ok(message),
+        (1, Coding::Identity) => Err(Status::new(Code::Internal, "compressed message without grpc-encoding")),
+        (1, coding) => coding.expand(&message, limit).map(Bytes::from).map_err(|error| match error {
+            ExpandError::TooLarge { limit } => {
+                let message = format!("message after decompression larger than max {limit} bytes");
+                Status::new(Code::ResourceExhausted, message)
             }
-        };
-        if prefix.len() < PREFIX {
-            prefix.extend_from_slice(&data.split_to(data.len().min(PREFIX - prefix.len())));
-            if prefix.len() < PREFIX {
-                continue;
-            }
-            wanted = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
-            if wanted > limit {
-                return Err(too_large(wanted, limit));
-            }
-        }
-        message.add(data, wanted);
-        if message.len() > wanted {
-            return Err(Status::new(Code::Unimplemented, "more than one message in a unary call"));
-        }
+            ExpandError::Damaged(error) => Status::new(Code::Internal, format!("cannot decompress: {error}")),
+        }),
+        (flag, _) => Err(Status::new(Code::Internal, format!("unknown message flag {flag}"))),
     }
-    if prefix.is_empty() {
-        return Ok((None, trailers));
-    }
-    if prefix.len() < PREFIX || message.len() < wanted {
-        return Err(Status::new(Code::Internal, "message ended early"));
-    }
-    let bytes = message.finish();
-    let bytes = match (prefix[0], coding) {
-        (0, _) => bytes,
-        (1, Coding::Identity) => {
-            return Err(Status::new(Code::Internal, "compressed message without grpc-encoding"));
-        }
-        (1, coding) => coding
-            .expand(&bytes, limit)
-            .map_err(|error| match error {
-                ExpandError::TooLarge { limit } => Status::new(
-                    Code::ResourceExhausted,
-                    format!("message after decompression larger than max {limit} bytes"),
-                ),
-                ExpandError::Damaged(error) => Status::new(Code::Internal, format!("cannot decompress: {error}")),
-            })?
-            .into(),
-        (flag, _) => return Err(Status::new(Code::Internal, format!("unknown message flag {flag}"))),
-    };
-    Ok((Some(bytes), trailers))
 }
 
-/// What has come of a message. Only what is cut over several frames is copied together, once, into a buffer of the
-/// length that the prefix tells.
-enum Gathered {
-    Nothing,
-    Whole(Bytes),
-    Parts(BytesMut),
+/// A message as it comes.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    prefix: [u8; PREFIX],
+    prefix_length: usize,
+    message: BytesMut,
 }
 
 impl Gathered {
-    fn add(&mut self, data: Bytes, wanted: usize) {
-        match self {
-            _ if data.is_empty() => {}
-            Gathered::Nothing => *self = Gathered::Whole(data),
-            Gathered::Whole(first) => {
-                let mut parts = BytesMut::with_capacity(wanted.max(first.len() + data.len()));
-                parts.extend_from_slice(first);
-                parts.extend_from_slice(&data);
-                *self = Gathered::Parts(parts);
+    /// More of it, of at most `limit` bytes.
+    pub(crate) fn add(&mut self, mut data: &[u8], limit: usize) -> Result<(), Status> {
+        if self.prefix_length < PREFIX {
+            let part = data.len().min(PREFIX - self.prefix_length);
+            self.prefix[self.prefix_length..self.prefix_length + part].copy_from_slice(&data[..part]);
+            self.prefix_length += part;
+            data = &data[part..];
+            if self.prefix_length < PREFIX {
+                return Ok(());
             }
-            Gathered::Parts(parts) => parts.extend_from_slice(&data),
+            if self.wanted() > limit {
+                let message = format!("received message larger than max ({} vs. {limit})", self.wanted());
+                return Err(Status::new(Code::ResourceExhausted, message));
+            }
+            self.message.reserve(self.wanted().min(TRUSTED));
         }
+        if data.len() > self.wanted() - self.message.len() {
+            return Err(Status::new(Code::Unimplemented, "more than one message in a unary call"));
+        }
+        self.message.extend_from_slice(data);
+        Ok(())
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Gathered::Nothing => 0,
-            Gathered::Whole(bytes) => bytes.len(),
-            Gathered::Parts(parts) => parts.len(),
-        }
+    fn wanted(&self) -> usize {
+        let [_, a, b, c, d] = self.prefix;
+        u32::from_be_bytes([a, b, c, d]) as usize
     }
 
-    fn finish(self) -> Bytes {
-        match self {
-            Gathered::Nothing => Bytes::new(),
-            Gathered::Whole(bytes) => bytes,
-            Gathered::Parts(parts) => parts.freeze(),
+    /// Whether nothing has come.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.prefix_length == 0
+    }
+
+    /// All of it, decompressed.
+    pub(crate) fn finish(self, coding: Coding, limit: usize) -> Result<Bytes, Status> {
+        if self.prefix_length == 0 {
+            return Err(Status::new(Code::Internal, "unary call without a message"));
         }
+        if self.prefix_length < PREFIX || self.message.len() < self.wanted() {
+            return Err(Status::new(Code::Internal, "message ended early"));
+        }
+        expand(self.prefix[0], self.message.freeze(), coding, limit)
     }
 }
 
-fn too_large(length: usize, limit: usize) -> Status {
-    Status::new(Code::ResourceExhausted, format!("received message larger than max ({length} vs. {limit})"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_may_come_byte_by_byte() {
+        let mut gathered = Gathered::default();
+        for byte in b"\0\0\0\0\x03abc" {
+            gathered.add(&[*byte], 3).unwrap();
+        }
+        assert_eq!(gathered.finish(Coding::Identity, 3).unwrap(), "abc");
+    }
+
+    #[test]
+    fn what_is_too_long_is_known_from_its_prefix() {
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.add(b"\0\0\0\0\x04", 3).unwrap_err().code, Code::ResourceExhausted);
+        let mut gathered = Gathered::default();
+        assert_eq!(gathered.add(b"\0\0\0\0\x01ab", 3).unwrap_err().code, Code::Unimplemented);
+        let mut gathered = Gathered::default();
+        gathered.add(b"\0\0\0\0\x02a", 3).unwrap();
+        assert_eq!(gathered.finish(Coding::Identity, 3).unwrap_err().code, Code::Internal);
+        assert_eq!(Gathered::default().finish(Coding::Identity, 3).unwrap_err().code, Code::Internal);
+    }
 }

@@ -1,78 +1,93 @@
-//! The answering side: one unary call.
+//! The answering side: unary calls over one HTTP/2 connection.
+//!
+//! A connection is one task. It reads into a buffer that all connections of a thread share, copies each message once into
+//! an allocation of its own length, and polls the call in place: a call that is taken at once costs no task, no timer and
+//! no second wake-up, and its answer leaves with the same write as others that are ready. Compared with hyper and h2 at
+//! 200 requests a second (mostly cold code) that is less than half of the CPU time.
 
+mod connection;
+mod stream;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use sdk_protocols_compression::Coding;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{Body, Code, Status, message, status};
+use crate::Status;
+pub use crate::http2::hpack::Headers;
+use connection::Connection;
 
-const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
-const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
-const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-const ENCODINGS: HeaderValue = HeaderValue::from_static("gzip,zstd,snappy,deflate");
+/// Answers calls.
+pub trait Service: Send + Sync + 'static {
+    /// What is known of a call before its message has come.
+    type Admission: Send + 'static;
 
-/// Answers a unary call: reads its message of at most `limit` bytes (as sent and as decompressed), hands it to `handle`
-/// and sends what that answers. A client's deadline cancels `handle`.
-pub async fn unary<F>(request: Request<Incoming>, limit: usize, handle: impl FnOnce(Bytes) -> F) -> Response<Body>
-where
-    F: Future<Output = Result<Bytes, Status>>,
-{
-    let (head, body) = request.into_parts();
-    if head.method != Method::POST || !is_grpc(&head.headers) {
-        let mut response = Response::new(Body::empty());
-        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return response;
-    }
-    let name = head.headers.get(ENCODING).map_or(Ok(""), HeaderValue::to_str).unwrap_or("?");
-    let Some(coding) = Coding::of_grpc(name) else {
-        let message = format!("grpc: Decompressor is not installed for grpc-encoding {name:?}");
-        return refusal(&Status::new(Code::Unimplemented, message));
-    };
-    let deadline = head.headers.get(TIMEOUT).and_then(|timeout| parse_timeout(timeout.to_str().ok()?));
-    let call = async {
-        let (message, _) = message::read(body, coding, limit).await?;
-        let message = message.ok_or_else(|| Status::new(Code::Internal, "unary call without a message"))?;
-        handle(message).await
-    };
-    let answer = match deadline {
-        None => call.await,
-        Some(deadline) => match tokio::time::timeout(deadline, call).await {
-            Ok(answer) => answer,
-            Err(_) => Err(Status::new(Code::DeadlineExceeded, "context deadline exceeded")),
-        },
-    };
-    match answer {
-        Err(status) => refusal(&status),
-        Ok(reply) => {
-            let body = Body::of([message::prefix(false, reply.len()), reply]).trailed(status::ok());
-            let mut response = Response::new(body);
-            response.headers_mut().insert(CONTENT_TYPE, GRPC);
-            response
+    /// Looks at the headers of a call, before anything of its message is kept.
+    ///
+    /// # Errors
+    /// The call is answered with this, and its message is not read.
+    fn admit(&self, path: &str, headers: &Headers) -> Result<Self::Admission, Status>;
+
+    /// Answers a call with the bytes of its reply. Dropped when the client goes away, or its deadline passes.
+    fn call(
+        self: Arc<Self>,
+        admission: Self::Admission,
+        message: Bytes,
+    ) -> impl Future<Output = Result<Bytes, Status>> + Send + 'static;
+}
+
+/// The bounds of a connection.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The largest message, as sent and as decompressed, in bytes.
+    pub message_limit: usize,
+    /// Calls at a time; further ones are refused, and may be sent again.
+    pub max_streams: u32,
+    /// Closed after this long without a call.
+    pub idle: Option<Duration>,
+    /// Closed when this old, give or take a tenth, so that not all clients come back at once.
+    pub age: Option<Duration>,
+    /// How long the calls of an old connection may go on.
+    pub age_grace: Option<Duration>,
+    /// The client is asked for a sign of life after this long without one.
+    pub ping_after: Duration,
+    /// And is gone when it gives none for this long.
+    pub ping_timeout: Duration,
+}
+
+impl Default for Config {
+    /// grpc-go's defaults, but for the streams, which it does not limit.
+    fn default() -> Config {
+        Config {
+            message_limit: 4 << 20,
+            max_streams: 1000,
+            idle: None,
+            age: None,
+            age_grace: None,
+            ping_after: Duration::from_secs(2 * 60 * 60),
+            ping_timeout: Duration::from_secs(20),
         }
     }
 }
 
-/// A call that fails without a message.
-#[must_use]
-pub fn refusal(refused: &Status) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, GRPC);
-    if refused.code == Code::Unimplemented {
-        headers.insert(ACCEPT_ENCODING, ENCODINGS);
-    }
-    status::put(refused, headers);
-    response
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    kind.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+/// Serves a connection until the client closes it, or until `closing` resolves and its last call has been answered.
+///
+/// # Errors
+/// What went wrong with the connection; calls under way are dropped.
+pub async fn serve<S, T>(
+    stream: S,
+    service: Arc<T>,
+    config: Config,
+    closing: impl Future<Output = ()> + Send,
+) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+    T: Service,
+{
+    let mut closing = std::pin::pin!(closing);
+    let mut connection = Connection::new(stream, service, config);
+    std::future::poll_fn(|cx| connection.poll(cx, closing.as_mut())).await
 }
 
 /// Up to eight digits and a unit (gRPC over HTTP/2, "Timeout").

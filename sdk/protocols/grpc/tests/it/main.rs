@@ -8,20 +8,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use http::HeaderMap;
 use sdk_protocols_compression::Coding;
-use sdk_protocols_grpc::server::unary;
-use sdk_protocols_grpc::{Body, Channel, ChannelConfig, Code, Connect, Status, Stream};
+use sdk_protocols_grpc::server::{Config, Headers, Service, serve};
+use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Status, Stream};
+
+mod hostile;
+mod peers;
+
+/// Answers every call with a function of its message.
+pub struct Answers(pub fn(Bytes) -> Result<Bytes, Status>);
+
+impl Service for Answers {
+    type Admission = ();
+
+    fn admit(&self, path: &str, _: &Headers) -> Result<(), Status> {
+        if path == "/a.B/C" { Ok(()) } else { Err(Status::new(Code::Unimplemented, "no such method")) }
+    }
+
+    async fn call(self: Arc<Self>, (): (), message: Bytes) -> Result<Bytes, Status> {
+        (self.0)(message)
+    }
+}
 
 /// Every connection is a pipe to a server that calls `answer`.
 struct Pipe {
     answer: fn(Bytes) -> Result<Bytes, Status>,
     limit: usize,
     connections: AtomicUsize,
-    /// Cuts the connection after this many requests.
-    requests: Option<usize>,
+    /// Cuts connections after this long.
+    age: Option<Duration>,
 }
 
 impl Connect for Pipe {
@@ -29,40 +45,16 @@ impl Connect for Pipe {
         Box::pin(async {
             self.connections.fetch_add(1, Ordering::Relaxed);
             let (ours, theirs) = tokio::io::duplex(1 << 16);
-            let (answer, limit) = (self.answer, self.limit);
-            let seen = Arc::new(AtomicUsize::new(0));
-            let (end, ended) = tokio::sync::oneshot::channel::<()>();
-            let end = Arc::new(std::sync::Mutex::new(Some(end)));
-            let requests = self.requests;
-            let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-                let last = Some(seen.fetch_add(1, Ordering::Relaxed) + 1) == requests;
-                let end = last.then(|| end.lock().unwrap().take()).flatten();
-                async move {
-                    let response: Response<Body> =
-                        unary(request, limit, |message| async move { answer(message) }).await;
-                    drop(end);
-                    Ok::<_, std::convert::Infallible>(response)
-                }
-            });
-            base_sys::task::spawn("server", async move {
-                let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-                    .serve_connection(TokioIo::new(theirs), service);
-                tokio::select! {
-                    _ = serving => {}
-                    _ = async { let _ = ended.await; tokio::time::sleep(Duration::from_millis(50)).await } => {}
-                }
-            });
+            let config = Config { message_limit: self.limit, age: self.age, ..Config::default() };
+            let serving = serve(theirs, Arc::new(Answers(self.answer)), config, std::future::pending());
+            drop(base_sys::task::spawn("server", serving));
             Ok(Box::new(ours) as Box<dyn Stream>)
         })
     }
 }
 
-fn channel(
-    answer: fn(Bytes) -> Result<Bytes, Status>,
-    coding: Coding,
-    requests: Option<usize>,
-) -> (Channel, Arc<Pipe>) {
-    let pipe = Arc::new(Pipe { answer, limit: 1 << 20, connections: AtomicUsize::new(0), requests });
+fn channel(answer: fn(Bytes) -> Result<Bytes, Status>, coding: Coding, age: Option<Duration>) -> (Channel, Arc<Pipe>) {
+    let pipe = Arc::new(Pipe { answer, limit: 1 << 20, connections: AtomicUsize::new(0), age });
     let config = ChannelConfig {
         authority: "http://test:4317".parse().unwrap(),
         headers: HeaderMap::new(),
@@ -115,14 +107,29 @@ async fn a_message_over_the_limit_is_refused_also_when_it_hides_in_compression()
 }
 
 #[tokio::test]
-async fn a_lost_connection_is_made_again() {
-    let (channel, pipe) = channel(reverse, Coding::Identity, Some(1));
+async fn a_connection_that_the_server_ends_is_made_again_without_an_error() {
+    let (channel, pipe) = channel(reverse, Coding::Identity, Some(Duration::from_millis(50)));
     for round in 1..=3 {
         let reply = channel.unary("/a.B/C", vec![Bytes::from_static(b"ab")], HeaderMap::new()).await.unwrap();
         assert_eq!(reply.message, "ba");
         assert_eq!(pipe.connections.load(Ordering::Relaxed), round);
         tokio::time::sleep(Duration::from_millis(150)).await;
     }
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_do_not_disturb_each_other() {
+    let (channel, pipe) = channel(reverse, Coding::Identity, None);
+    let calls = (0..200_u32).map(|n| {
+        let channel = channel.clone();
+        let sent: Vec<u8> = (0..n * 300).map(|i| (i ^ n) as u8).collect();
+        async move {
+            let reply = channel.unary("/a.B/C", vec![sent.clone().into()], HeaderMap::new()).await.unwrap();
+            assert_eq!(reply.message, reverse(sent.into()).unwrap());
+        }
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!(pipe.connections.load(Ordering::Relaxed), 1);
 }
 
 struct Nowhere;
