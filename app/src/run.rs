@@ -1,6 +1,7 @@
 //! `ferroalloy run`.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,8 +43,7 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     tracing::info!("Alloy is starting");
     let storage = PathBuf::from(invocation.text("storage.path"));
-    base_sys::fs::create_dir_private(&storage)
-        .map_err(|error| Failure::io("mkdir", &storage.display().to_string(), &error))?;
+    create_storage(&storage)?;
     let metrics = Registry::new();
     let process = metrics.scope(&[]);
     base_metrics::process::register(&process);
@@ -67,11 +67,8 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         () = signals.stop() => return end(&running, &mut signals).await,
     };
     match loaded {
-        Ok(warnings) => {
-            for warning in &warnings.0 {
-                tracing::warn!("{warning}");
-            }
-        }
+        // The runtime has logged what there is to warn of.
+        Ok(_) => {}
         Err(LoadError::Unreadable(error)) => {
             let path = base_stdx::quote::quote(path.as_bytes());
             return Err(Failure::new(format!("reading config path {path}: {error}")));
@@ -117,6 +114,16 @@ async fn end(running: &Runtime, signals: &mut Signals) -> Result<(), Failure> {
         () = running.stop() => Ok(()),
         () = second => Err(Failure::new("stopped at the second signal, without waiting for components")),
     }
+}
+
+fn create_storage(path: &Path) -> Result<(), Failure> {
+    base_sys::fs::create_dir_private(path).map_err(|error| {
+        let error = match error.kind() {
+            ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
+            _ => error,
+        };
+        Failure::io("mkdir", &path.display().to_string(), &error)
+    })
 }
 
 async fn bind(invocation: &Invocation, live_debugging: services_web::LiveDebugging) -> Result<Http, Failure> {
