@@ -215,11 +215,16 @@ impl Block {
         }
     }
 
+    /// The dotted name alone: what an error about the name underlines.
+    pub fn name_span(&self) -> Span {
+        let part = |part: Option<&Ident>| part.map_or(self.open, |part| part.span);
+        part(self.name.first()).to(part(self.name.last()))
+    }
+
     /// From the first name part to the label (or the name's end): what an error about the block underlines.
     pub fn header_span(&self) -> Span {
-        let first = self.name.first().map_or(self.open, |part| part.span);
-        let last = self.label.as_ref().or(self.name.last()).map_or(self.open, |part| part.span);
-        first.to(last)
+        let label = self.label.as_ref().map(|label| label.span);
+        label.map_or(self.name_span(), |label| self.name_span().to(label))
     }
 
     /// From the first name part to the closing brace.

@@ -241,13 +241,10 @@ impl Sorter<'_> {
         }
         match self.catalogue.services.get(name) {
             Some(service) => Ok(NodeKind::Service(service.clone())),
-            None => Err(Box::new(
-                Diagnostic::error(
-                    self.block.location(),
-                    format!("{name:?} is not supported yet by this version of Ferroalloy"),
-                )
-                .with_hint("remove the block"),
-            )),
+            None => {
+                let message = format!("{name:?} is not supported yet by this version of Ferroalloy");
+                Err(Box::new(self.name_error(message).with_hint("remove the block")))
+            }
         }
     }
 
@@ -264,7 +261,7 @@ impl Sorter<'_> {
         };
         if definition.community {
             if !self.catalogue.community {
-                return Err(self.error(format!(
+                return Err(self.name_error(format!(
                     "the component {name:?} is a community component. Use the --feature.community-components.enabled \
                      command-line flag to enable community components"
                 )));
@@ -273,7 +270,7 @@ impl Sorter<'_> {
             definition
                 .stability
                 .check(self.catalogue.minimum_stability, &format!("component {name:?}"))
-                .map_err(|message| self.error(message))?;
+                .map_err(|message| self.name_error(message))?;
         }
         if !labelled {
             return Err(Box::new(self.unlabelled(name)));
@@ -288,7 +285,7 @@ impl Sorter<'_> {
 
     fn unknown(&self, name: &str) -> Diagnostic {
         let message = format!("cannot find the definition of component name {name:?}");
-        let diagnostic = Diagnostic::error(self.block.location(), message);
+        let diagnostic = *self.name_error(message);
         let mut known: Vec<&str> = self.catalogue.components.keys().copied().collect();
         known.extend(CONFIGURATION_WORDS.iter().chain(CONFIGURABLE));
         known.extend(self.names.levels().flat_map(|level| level.declares.keys()).map(String::as_str));
@@ -301,6 +298,11 @@ impl Sorter<'_> {
 
     fn error(&self, message: impl Into<String>) -> Box<Diagnostic> {
         Box::new(Diagnostic::error(self.block.location(), message))
+    }
+
+    /// An error about the name of the block, whatever its label.
+    fn name_error(&self, message: impl Into<String>) -> Box<Diagnostic> {
+        Box::new(Diagnostic::error(self.block.block.name_span().in_source(&self.block.source), message))
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn report_in_body(input: &mut BodyInput<'_>, asked: &[Asked]) {
             }
             Statement::Block(block) => {
                 let name = block.full_name();
-                let location = block.header_span().in_source(source);
+                let location = block.name_span().in_source(source);
                 if is_block(asked, &name) {
                     continue;
                 }
