@@ -12,6 +12,7 @@ mod references;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use language_syntax::doubts::octal_numbers;
 use language_syntax::{Diagnostics, Location, Source, Span, ast};
 use sdk_component::{Definition, ServiceDefinition, Stability};
 
@@ -155,7 +156,11 @@ impl Plan {
             .iter()
             .flat_map(|file| file.body.statements.iter().map(|statement| (file.source.clone(), statement)))
             .collect();
-        Plan::new(catalogue, Body { statements, place, parent: None, outer: Outer::default() })
+        let mut plan = Plan::new(catalogue, Body { statements, place, parent: None, outer: Outer::default() });
+        for file in files {
+            plan.diagnostics.extend(octal_numbers(&file.body, &file.source));
+        }
+        plan
     }
 
     /// The node of that id.

@@ -132,10 +132,8 @@ fn decode_field(field: &BlockField) -> TokenStream {
     let decoded = match role {
         Role::Attribute { value, presence } => match presence {
             Presence::Required => quote! { body.required_attribute::<#value>(#name) },
-            Presence::Zero => quote! { body.optional_attribute::<#value>(#name) },
-            Presence::Absent => {
-                quote! { body.attribute_or::<#value>(#name, || ::core::option::Option::None) }
-            }
+            // An option's zero is to be absent.
+            Presence::Zero | Presence::Absent => quote! { body.optional_attribute::<#value>(#name) },
             Presence::Default(default) => {
                 let default = default_value(default, value);
                 quote! { body.attribute_or::<#value>(#name, || #default) }

@@ -6,13 +6,14 @@
 
 mod body;
 mod check;
+mod doubts;
 mod object;
 mod unknown;
 
 use std::sync::Arc;
 
 use language_syntax::ast::Body;
-use language_syntax::{Diagnostic, Diagnostics, Source};
+use language_syntax::{Diagnostic, Diagnostics, Severity, Source};
 
 use crate::block::{Block, BlockVariants, BodySource, Invalid, Validate, Variant};
 use crate::convert::{FromValue, ValueError};
@@ -20,6 +21,7 @@ use crate::scope::Scope;
 use crate::value::Object;
 
 use body::BodyInput;
+use doubts::NullMeans;
 use object::ObjectInput;
 
 pub use object::struct_from_value;
@@ -32,10 +34,14 @@ const MAX_DEPTH: usize = 100;
 impl BodySource<'_> {
     /// The typed struct, or every diagnostic of the body, in source order.
     pub fn decode<T: Block>(&self) -> Result<T, Diagnostics> {
-        let (decoded, diagnostics) = self.run(false);
-        match decoded {
-            Some(decoded) if !diagnostics.has_errors() => Ok(decoded),
-            _ => Err(diagnostics),
+        self.decode_with_warnings().map(|(decoded, _)| decoded)
+    }
+
+    /// The typed struct with what its author should know, or every diagnostic of the body, in source order.
+    pub fn decode_with_warnings<T: Block>(&self) -> Result<(T, Diagnostics), Diagnostics> {
+        match self.run(false) {
+            (Some(decoded), diagnostics) if !diagnostics.has_errors() => Ok((decoded, diagnostics)),
+            (_, diagnostics) => Err(diagnostics),
         }
     }
 
@@ -64,6 +70,8 @@ impl BodySource<'_> {
             Some(location) => (location.span == self.header, location.span.start),
             None => (true, u32::MAX),
         });
+        // A struct written by hand may ask twice for one attribute.
+        diagnostics.0.dedup_by(|one, other| one.severity == Severity::Warning && one.to_string() == other.to_string());
         (decoded, diagnostics)
     }
 }
@@ -112,7 +120,7 @@ enum Asked {
 impl BodyDecoder<'_> {
     /// An attribute that must be there.
     pub fn required_attribute<T: FromValue>(&mut self, name: &'static str) -> Option<T> {
-        match self.attribute(name) {
+        match self.attribute(name, NullMeans::Given) {
             Lookup::Found(value) => Some(value),
             Lookup::Failed => None,
             Lookup::Absent => match &mut self.input {
@@ -131,7 +139,7 @@ impl BodyDecoder<'_> {
 
     /// An attribute with a default.
     pub fn attribute_or<T: FromValue>(&mut self, name: &'static str, default: impl FnOnce() -> T) -> Option<T> {
-        match self.attribute(name) {
+        match self.attribute(name, NullMeans::NotTheDefault) {
             Lookup::Found(value) => Some(value),
             Lookup::Failed => None,
             Lookup::Absent => Some(default()),
@@ -140,7 +148,7 @@ impl BodyDecoder<'_> {
 
     /// An attribute whose absence is its type's zero.
     pub fn optional_attribute<T: FromValue>(&mut self, name: &'static str) -> Option<T> {
-        match self.attribute(name) {
+        match self.attribute(name, NullMeans::LeftOut) {
             Lookup::Found(value) => Some(value),
             Lookup::Failed => None,
             Lookup::Absent => T::absent().or_else(|| {
@@ -247,10 +255,10 @@ impl BodyDecoder<'_> {
         }
     }
 
-    fn attribute<T: FromValue>(&mut self, name: &'static str) -> Lookup<T> {
+    fn attribute<T: FromValue>(&mut self, name: &'static str, null: NullMeans) -> Lookup<T> {
         self.asked.push(Asked::Attribute(name));
         match &mut self.input {
-            Input::Body(input) => input.attribute(name),
+            Input::Body(input) => input.attribute(name, null),
             Input::Object(input) => input.attribute(name),
         }
     }

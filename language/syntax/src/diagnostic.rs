@@ -104,13 +104,14 @@ impl From<Diagnostic> for Diagnostics {
     }
 }
 
-/// The first message, and how many more there are.
+/// The first message, of errors if there are any, and how many more there are.
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
-            [] => f.write_str("no errors"),
-            [only] => write!(f, "{only}"),
-            [first, rest @ ..] => write!(f, "{first} (and {} more diagnostics)", rest.len()),
+        let error = self.0.iter().find(|diagnostic| diagnostic.severity == Severity::Error);
+        match (error.or(self.0.first()), self.0.len()) {
+            (None, _) => f.write_str("no errors"),
+            (Some(only), 1) => write!(f, "{only}"),
+            (Some(first), all) => write!(f, "{first} (and {} more diagnostics)", all - 1),
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod doubts;
 pub mod encoding;
 pub mod fuzz;
 pub mod json;

@@ -117,7 +117,10 @@ impl Stager<'_> {
         decode: impl FnOnce() -> Result<Decoded, language_syntax::Diagnostics>,
     ) -> Result<Decoded, Unusable> {
         match blame::guarded(decode) {
-            Ok(Ok(decoded)) => Ok(decoded),
+            Ok(Ok(mut decoded)) => {
+                self.diagnostics.extend(std::mem::take(&mut decoded.warnings));
+                Ok(decoded)
+            }
             Ok(Err(diagnostics)) => {
                 self.diagnostics.extend(diagnostics);
                 Err(Unusable)

@@ -38,6 +38,8 @@ pub struct Decoded {
     arguments: Box<dyn Any + Send>,
     /// Equal bodies mean equal arguments; the web API prints them.
     pub body: Vec<BodyNode>,
+    /// What their author should know.
+    pub warnings: Diagnostics,
 }
 
 /// A component whose type is forgotten.
@@ -71,8 +73,8 @@ impl Definition {
 }
 
 pub(crate) fn decode<A: Block + Send + 'static>(body: BodySource<'_>) -> Result<Decoded, Diagnostics> {
-    let arguments: A = body.decode()?;
-    Ok(Decoded { body: arguments.encode(), arguments: Box::new(arguments) })
+    let (arguments, warnings) = body.decode_with_warnings::<A>()?;
+    Ok(Decoded { body: arguments.encode(), arguments: Box::new(arguments), warnings })
 }
 
 // === impl Decoded ===

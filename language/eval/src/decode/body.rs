@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use language_syntax::ast::{self, Body, Statement};
-use language_syntax::{Diagnostic, Diagnostics, Location, Source};
+use language_syntax::{Diagnostic, Diagnostics, Location, Severity, Source};
 
+use super::doubts::{self, NullMeans};
 use super::{BodyDecoder, Context, Input, Lookup, MAX_DEPTH};
 use crate::block::{Block, BlockVariants, Invalid};
-use crate::convert::{FromValue, from_value_or_zero};
+use crate::convert::{FromValue, ValueError, from_value_or_zero};
 use crate::evaluate::{Evaluator, Failure, blame_value};
 use crate::scope::Scope;
 use crate::value::{Object, Value};
@@ -22,7 +23,7 @@ pub(super) struct BodyInput<'a> {
 }
 
 impl<'a> BodyInput<'a> {
-    pub fn attribute<T: FromValue>(&mut self, name: &str) -> Lookup<T> {
+    pub fn attribute<T: FromValue>(&mut self, name: &str, null: NullMeans) -> Lookup<T> {
         let Some(attribute) = self.find_attribute(name) else {
             // Written as a block: that is the error to report, not that it is missing.
             return if self.find_block(name).is_some() { Lookup::Failed } else { Lookup::Absent };
@@ -41,7 +42,14 @@ impl<'a> BodyInput<'a> {
             }
         };
         match from_value_or_zero(&value) {
-            Ok(decoded) => Lookup::Found(decoded),
+            Ok(decoded) => {
+                let warn = |doubt: ValueError| Diagnostic {
+                    severity: Severity::Warning,
+                    ..blame_value(&attribute.value, source, &doubt)
+                };
+                self.diagnostics.0.extend(doubts::of(&value, &T::schema(), null).into_iter().map(warn));
+                Lookup::Found(decoded)
+            }
             Err(error) => {
                 self.diagnostics.push(blame_value(&attribute.value, source, &error));
                 Lookup::Failed

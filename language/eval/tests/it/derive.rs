@@ -113,6 +113,10 @@ impl Validate for Push {
 }
 
 fn decode(text: &str) -> Result<Push, Diagnostics> {
+    decode_with_warnings(text).map(|(push, _)| push)
+}
+
+fn decode_with_warnings(text: &str) -> Result<(Push, Diagnostics), Diagnostics> {
     let source = Source::new("test.alloy", text);
     let (file, diagnostics) = parse(source.clone());
     assert!(diagnostics.is_empty(), "{diagnostics}");
@@ -123,7 +127,7 @@ fn decode(text: &str) -> Result<Push, Diagnostics> {
         label: Some("default"),
         scope: &Scope::new(),
     };
-    body.decode()
+    body.decode_with_warnings()
 }
 
 fn messages(text: &str) -> Vec<String> {
@@ -182,6 +186,31 @@ fn every_kind_of_field_decodes() {
     let [Stage::Match(outer), Stage::Json(_)] = &push.stages[..] else { panic!("{:?}", push.stages) };
     assert!(matches!(&outer.stages[..], [Stage::Json(_)]));
     assert!(!format!("{push:?}").contains("hunter2"));
+}
+
+#[test]
+fn what_decodes_to_something_else_than_it_says_is_a_warning() {
+    let text = r#"url = null
+type = null
+tenant_id = null
+labels = null
+headers = {a = null}
+queue { depth = 2.5 }
+rules = [{depth = 4}, {depth = "1.9"}]
+"#;
+    let (push, warnings) = decode_with_warnings(text).unwrap();
+    assert_eq!((push.kind.as_str(), push.queue.depth, push.rules[1].depth), ("", 2, 1));
+    assert!(!warnings.has_errors());
+    let warnings: Vec<String> = warnings.0.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "test.alloy:1:7: null counts as an empty value",
+            "test.alloy:2:8: null counts as an empty value, and not as the default",
+            "test.alloy:6:17: 2.5 is no whole number; it counts as 2",
+            "test.alloy:7:32: \"1.9\" is no whole number; it counts as 1",
+        ]
+    );
 }
 
 #[test]
