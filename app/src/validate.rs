@@ -52,7 +52,8 @@ impl Service for HttpBlock {
     const NAME: &'static str = services_http::Http::NAME;
     type Arguments = services_http::Arguments;
 
-    fn update(&self, _: services_http::Arguments) -> Result<Update, Problem> {
+    fn update(&self, arguments: services_http::Arguments) -> Result<Update, Problem> {
+        services_http::Http::check(arguments)?;
         Ok(Update::then(|| {}))
     }
 

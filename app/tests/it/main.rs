@@ -9,3 +9,4 @@ mod oracle_check;
 mod oracle_runtime;
 mod process;
 mod specs;
+mod validating;

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use http::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use sdk_component::host::Host;
-use sdk_component::{BoxFuture, MemoryHttp, Problem, Service, Stop, Stopped, Update};
+use sdk_component::{Blame, BoxFuture, MemoryHttp, Problem, Service, Stop, Stopped, Update};
 use sdk_net::server::{Limits, Listener, ServerTls, serve_switching};
 use tokio::sync::watch;
 
 use crate::answer::answer;
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Tls};
 use crate::auth::Gate;
 use crate::routes::{Mount, Router, readiness, text};
 
@@ -89,6 +89,11 @@ impl Http {
         })
     }
 
+    /// Whether [`Service::update`] will accept these arguments; for `validate`, which has no server.
+    pub fn check(arguments: Arguments) -> Result<(), Problem> {
+        arguments.tls.map(usable).transpose().map(drop)
+    }
+
     /// Where it listens; the port is the real one.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
@@ -102,8 +107,7 @@ impl Service for Http {
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
         let gate = Arc::new(Gate::new(arguments.auth.as_ref()));
-        let tls = arguments.tls.map(|tls| ServerTls::new(tls.into()).map(Arc::new)).transpose();
-        let tls = tls.map_err(|error| Problem { field: Some("tls".to_owned()), ..Problem::environment(error.0) })?;
+        let tls = arguments.tls.map(usable).transpose()?.map(Arc::new);
         let state = self.state.clone();
         Ok(Update::then(move || {
             *state.settings.write().unwrap_or_else(PoisonError::into_inner) = Some(Settings { tls, gate });
@@ -136,6 +140,14 @@ impl MemoryHttp for Http {
     fn call(&self, request: Request<Bytes>) -> BoxFuture<'_, Response<Bytes>> {
         Box::pin(self.state.answer(request))
     }
+}
+
+/// Certificates and keys that are what they should be.
+fn usable(tls: Tls) -> Result<ServerTls, Problem> {
+    let reads_files = [&tls.cert_file, &tls.key_file, &tls.client_ca_file].iter().any(|file| !file.is_empty());
+    // The machine that checks a configuration need not be the one that has the files.
+    let blame = if reads_files { Blame::Environment } else { Blame::Configuration };
+    ServerTls::new(tls.into()).map_err(|error| Problem { blame, ..Problem::at("tls", error.0) })
 }
 
 // === impl State ===
