@@ -4,6 +4,10 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+#[cfg(unix)]
+use tokio::time::Instant;
 
 /// Whether a replaced file must survive a power cut, or only the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +59,12 @@ pub fn create_dir_private(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Reads a whole file of at most `limit` bytes; a longer one is an error that says so.
+/// Reads a whole file of at most `limit` bytes; a longer one is an error that says so, and so is a pipe to which nobody
+/// writes.
 pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     // One byte more than allowed tells "just fits" from "too long", also for /proc files whose size reads as 0.
-    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut contents)?;
+    open(path, PIPE_PATIENCE)?.take(limit as u64 + 1).read_to_end(&mut contents)?;
     if contents.len() > limit {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is longer than the limit of {limit} bytes")));
     }
@@ -70,6 +75,59 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 pub fn read_text_bounded(path: &Path, limit: usize) -> io::Result<String> {
     String::from_utf8(read_bounded(path, limit)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not valid UTF-8"))
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path, _: Duration) -> io::Result<impl Read> {
+    File::open(path)
+}
+
+/// To open a pipe must not take until somebody opens its other end.
+#[cfg(unix)]
+fn open(path: &Path, patience: Duration) -> io::Result<impl Read> {
+    use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let is_pipe = file.metadata()?.file_type().is_fifo();
+    Ok(Patient { file, is_pipe, patience, started: false })
+}
+
+/// How long a pipe may be silent.
+const PIPE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often to look whether something has come.
+#[cfg(unix)]
+const PIPE_LOOK: Duration = Duration::from_millis(5);
+
+/// A file or a pipe; of a pipe, the writer is waited for, but not for ever.
+#[cfg(unix)]
+struct Patient {
+    file: File,
+    is_pipe: bool,
+    patience: Duration,
+    /// Something has come: from now on, nothing more is the end.
+    started: bool,
+}
+
+#[cfg(unix)]
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let since = Instant::now();
+        loop {
+            match self.file.read(buffer) {
+                Ok(0) if self.is_pipe && !self.started => {}
+                Err(error) if self.is_pipe && error.kind() == io::ErrorKind::WouldBlock => {}
+                read => {
+                    self.started = true;
+                    return read;
+                }
+            }
+            if since.elapsed() > self.patience {
+                let silence = format!("is a pipe, and nobody has written to it for {:?}", self.patience);
+                return Err(io::Error::new(io::ErrorKind::TimedOut, silence));
+            }
+            std::thread::sleep(PIPE_LOOK);
+        }
+    }
 }
 
 fn temporary_path(path: &Path) -> PathBuf {
@@ -102,6 +160,20 @@ mod tests {
         write_atomic(&path, b"new", Sync::Disk).unwrap_err();
         assert_eq!(std::fs::read(path.join("child")).unwrap(), b"x");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let writing = path.clone();
+        let writer = std::thread::spawn(move || std::fs::write(writing, "a = 1\n".repeat(20_000)));
+        assert_eq!(read_bounded(&path, 1 << 20).unwrap().len(), 120_000);
+        writer.join().unwrap().unwrap();
+        let silent = open(&path, Duration::from_millis(20)).unwrap().read(&mut [0]).unwrap_err();
+        assert_eq!(silent.to_string(), "is a pipe, and nobody has written to it for 20ms");
     }
 
     #[test]

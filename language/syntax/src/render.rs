@@ -12,6 +12,7 @@
 //!
 //! However long a line or a list of errors is, what is drawn has a bound.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -34,6 +35,9 @@ const MAX_RANGE_LINES: u32 = 60;
 
 /// So many diagnostics are drawn; of the rest only the number is told.
 const MAX_DRAWN: usize = 200;
+
+/// Of a longer message only so many characters are shown: a cycle may go through thousands of names.
+const MAX_MESSAGE: usize = 500;
 
 /// How to draw.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +81,11 @@ fn header(output: &mut String, diagnostic: &Diagnostic, style: Style) {
         Severity::Error => ("Error", "31;1"),
         Severity::Warning => ("Warning", "33;1"),
     };
+    let message = diagnostic.to_string();
+    let message = shortened(&message);
     let _ = match style.colors {
-        true => write!(output, "\x1b[{color}m{word}: \x1b[0m\x1b[1m{diagnostic}\n\x1b[0m"),
-        false => writeln!(output, "{word}: {diagnostic}"),
+        true => write!(output, "\x1b[{color}m{word}: \x1b[0m\x1b[1m{message}\n\x1b[0m"),
+        false => writeln!(output, "{word}: {message}"),
     };
 }
 
@@ -90,7 +96,14 @@ fn hints(output: &mut String, diagnostic: &Diagnostic) {
     };
     for hint in &diagnostic.hints {
         let word = if hint.starts_with("did you mean") { "" } else { "help: " };
-        let _ = writeln!(output, "{:indent$} = {word}{hint}", "");
+        let _ = writeln!(output, "{:indent$} = {word}{}", "", shortened(hint));
+    }
+}
+
+fn shortened(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MAX_MESSAGE) {
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
+        None => text.into(),
     }
 }
 
