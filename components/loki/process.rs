@@ -4,12 +4,13 @@
 //! and what comes out is grouped by label set again. Which extracted values exist is planned when the pipeline is made
 //! (`plan`), so a line has a row of slots and no map.
 
-mod chance;
+pub(crate) mod chance;
 mod jmespath;
 pub(crate) mod json;
 mod layout;
 mod logfmt;
 mod look;
+mod mmdb;
 mod pipeline;
 mod plan;
 mod selector;
