@@ -4,6 +4,7 @@ mod arguments;
 mod lane;
 mod metrics;
 mod pipeline;
+mod refusal;
 mod sender;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! What is counted, under Alloy's names.
 
-use base_metrics::{Counter, CounterVec, Histogram, HistogramVec, Scope};
+use base_metrics::{Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, Scope};
 
 /// The families of the component.
 #[derive(Clone)]
@@ -10,9 +10,24 @@ pub struct Metrics {
     retries: CounterVec,
     dropped_bytes: CounterVec,
     dropped_entries: CounterVec,
+    rejected_entries: CounterVec,
     request_bytes: HistogramVec,
     request_seconds: HistogramVec,
     propagation_seconds: HistogramVec,
+    wal_last_written: GaugeVec,
+    wal_last_read: GaugeVec,
+    wal_running: GaugeVec,
+    wal_records_read: CounterVec,
+    wal_dropped_notifications: CounterVec,
+}
+
+/// What is told of `wal`, where it is enabled. Alloy's numbers of segments have no equal here: what is sent is forgotten.
+#[derive(Clone)]
+pub struct WalMetrics {
+    /// Seconds since 1970 of the latest request that was read.
+    pub last_read: Gauge,
+    /// Requests that were read to be sent.
+    pub records_read: Counter,
 }
 
 /// The members of one tenant at one endpoint, found once.
@@ -44,9 +59,12 @@ pub enum Reason {
     StreamLimited,
     /// Memory and disk are full, and the user said not to wait.
     QueueIsFull,
+    /// Never here; dashboards find the series that they know.
+    LineTooLong,
 }
 
-const REASONS: [Reason; 4] = [Reason::IngesterError, Reason::RateLimited, Reason::StreamLimited, Reason::QueueIsFull];
+const REASONS: [Reason; 5] =
+    [Reason::IngesterError, Reason::RateLimited, Reason::StreamLimited, Reason::QueueIsFull, Reason::LineTooLong];
 
 const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -70,6 +88,12 @@ impl Metrics {
                 "loki_write_dropped_entries_total",
                 "Number of log entries dropped because failed to be sent to the ingester after all retries.",
             ),
+            // Ours, beside Alloy's: what Loki said of entries that it refused one by one.
+            rejected_entries: scope.counter_vec(
+                "loki_write_rejected_entries_total",
+                "Number of log entries that the endpoint refused for themselves, by its own reason.",
+                &["host", "tenant", "reason"],
+            ),
             request_bytes: scope.histogram_vec(
                 "loki_write_request_size_bytes",
                 "Number of bytes for encoded requests.",
@@ -88,7 +112,45 @@ impl Metrics {
                 &latencies,
                 &["host", "tenant"],
             ),
+            wal_last_written: scope.gauge_vec(
+                "loki_write_wal_writer_last_written_timestamp",
+                "Latest timestamp that was written to the WAL",
+                &[],
+            ),
+            wal_last_read: scope.gauge_vec(
+                "loki_write_last_read_timestamp",
+                "Latest timestamp read from the WAL",
+                &["id"],
+            ),
+            wal_running: scope.gauge_vec("loki_write_wal_watcher_running", "Number of WAL watchers running.", &[]),
+            wal_records_read: scope.counter_vec(
+                "loki_write_wal_watcher_records_read_total",
+                "Number of records read by the WAL watcher from the WAL.",
+                &["id"],
+            ),
+            wal_dropped_notifications: scope.counter_vec(
+                "loki_write_wal_watcher_dropped_write_notifications_total",
+                "Number of dropped write notifications due to having one already buffered.",
+                &["id"],
+            ),
         }
+    }
+
+    /// Seconds since 1970 of the latest entry that was written down, to be kept true.
+    pub fn wal_last_written(&self) -> Gauge {
+        self.wal_last_written.with(&[])
+    }
+
+    /// So many endpoints read what is written down.
+    pub fn wal_running(&self, endpoints: usize) {
+        self.wal_running.with(&[]).set_u64(endpoints as u64);
+    }
+
+    /// Of an endpoint, by its name.
+    pub fn wal(&self, id: &str) -> WalMetrics {
+        // No notification is ever dropped.
+        self.wal_dropped_notifications.with(&[id]);
+        WalMetrics { last_read: self.wal_last_read.with(&[id]), records_read: self.wal_records_read.with(&[id]) }
     }
 
     pub fn tenant(&self, host: &str, tenant: &str) -> TenantMetrics {
@@ -119,6 +181,11 @@ impl TenantMetrics {
         self.families.dropped_bytes.with(&labels).add(bytes);
     }
 
+    /// `reason` is Loki's own word.
+    pub fn rejected(&self, reason: &str, entries: u64) {
+        self.families.rejected_entries.with(&[&self.host, &self.tenant, reason]).add(entries);
+    }
+
     /// `status` is -1 when there was no answer.
     pub fn request(&self, status: i32, seconds: f64) {
         let labels = [&status.to_string(), self.host.as_str(), self.tenant.as_str()];
@@ -135,6 +202,7 @@ impl Reason {
             Reason::RateLimited => "rate_limited",
             Reason::StreamLimited => "stream_limited",
             Reason::QueueIsFull => "queue_is_full",
+            Reason::LineTooLong => "line_too_long",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use base_metrics::Gauge;
 use base_sys::task::Scope;
 use sdk_component::Context;
 use sdk_labels::Labels;
@@ -23,6 +24,8 @@ pub struct Pipeline {
     endpoints: Vec<Lanes>,
     external: Labels,
     calls: AtomicU64,
+    /// Of the latest entry that was written down, where that is what taking means.
+    last_written: Option<Gauge>,
     /// Cut last: what sends and what keeps the time.
     tasks: Scope,
 }
@@ -53,6 +56,7 @@ impl Pipeline {
             endpoints: Vec::new(),
             external: Labels::from_pairs(&arguments.external_labels),
             calls: AtomicU64::new(1),
+            last_written: arguments.is_durable().then(|| metrics.wal_last_written()),
             tasks: Scope::new(),
         };
         let mut directories: Vec<PathBuf> = Vec::new();
@@ -66,6 +70,9 @@ impl Pipeline {
             let lanes = pipeline.open_endpoint(context, metrics, arguments, endpoint, &directory).await?;
             pipeline.endpoints.push(lanes);
         }
+        if arguments.is_durable() {
+            metrics.wal_running(pipeline.endpoints.len());
+        }
         Ok(pipeline)
     }
 
@@ -78,7 +85,8 @@ impl Pipeline {
         directory: &Path,
     ) -> Result<Lanes, String> {
         let max_streams = usize::try_from(arguments.max_streams).unwrap_or_default();
-        let shared = Endpoint::new(context, metrics, endpoint, max_streams).map_err(|error| error.to_string())?;
+        let shared = Endpoint::new(context, metrics, endpoint, max_streams, arguments.is_durable())
+            .map_err(|error| error.to_string())?;
         let shared = Arc::new(shared);
         shared.tenant(&endpoint.tenant_id);
         let queue_config = &endpoint.queue_config;
@@ -130,6 +138,12 @@ impl Pipeline {
                 let tenant = group.labels.get(TENANT).filter(|tenant| !tenant.is_empty());
                 let tenant = tenant.unwrap_or(&endpoint.tenant_id);
                 endpoint.lane_of(&labels).add(tenant, &labels, group, &settle, call).await?;
+            }
+        }
+        if let Some(last_written) = &self.last_written {
+            let times = batch.groups.iter().flat_map(|group| &group.entries).map(|entry| entry.timestamp);
+            if let Some(latest) = times.max() {
+                last_written.set((latest / 1_000_000_000) as f64);
             }
         }
         // Our own part is done; those in requests and queues still count.

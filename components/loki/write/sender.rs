@@ -9,12 +9,13 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use sdk_component::Context;
 use sdk_net::{Client, Response, SendError};
-use sdk_queue::{Lease, Queue};
+use sdk_queue::Queue;
 use tokio::time::Instant;
 
 use super::arguments::{self, duration};
 use super::lock;
-use super::metrics::{Metrics, Reason, TenantMetrics};
+use super::metrics::{Metrics, Reason, TenantMetrics, WalMetrics};
+use super::refusal::{self, Entries};
 
 /// What lanes and senders of one endpoint share.
 pub struct Endpoint {
@@ -27,6 +28,7 @@ pub struct Endpoint {
     headers: HeaderMap,
     host: String,
     metrics: Metrics,
+    wal: Option<WalMetrics>,
     tenants: Mutex<HashMap<String, TenantMetrics>>,
     attempts: Option<u32>,
     attempts_on_refusal: Option<u32>,
@@ -40,7 +42,12 @@ pub struct Endpoint {
 /// What one attempt came to.
 enum Attempt {
     Accepted,
-    Final(Reason, String),
+    Final {
+        reason: Reason,
+        /// Loki's word, when only some entries are to blame.
+        of_entries: Option<&'static str>,
+        why: String,
+    },
     /// Worth another attempt; `own_fault` when the endpoint itself fails on this request.
     Again {
         why: String,
@@ -48,6 +55,16 @@ enum Attempt {
         retry_after: Option<Duration>,
     },
 }
+
+/// Entries that will not arrive.
+struct GivenUp {
+    reason: Reason,
+    /// Loki's word, when only some of them are to blame.
+    of_entries: Option<&'static str>,
+}
+
+/// A request that is refused for some of its entries is sent in at most so many parts.
+const MAX_PARTS: u32 = 256;
 
 const TENANT: HeaderName = HeaderName::from_static("x-scope-orgid");
 
@@ -65,6 +82,7 @@ impl Endpoint {
         metrics: &Metrics,
         arguments: &arguments::Endpoint,
         max_streams: usize,
+        durable: bool,
     ) -> Result<Endpoint, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &arguments.headers {
@@ -81,6 +99,7 @@ impl Endpoint {
             client: arguments.client()?,
             headers,
             host: arguments.host(),
+            wal: durable.then(|| metrics.wal(&arguments.identity())),
             metrics: metrics.clone(),
             tenants: Mutex::default(),
             attempts: arguments.attempts(),
@@ -109,49 +128,100 @@ impl Endpoint {
             let tenant = String::from_utf8_lossy(&lease.record().meta).into_owned();
             let metrics = self.tenant(&tenant);
             let (entries, bytes) = (u64::from(lease.record().items), lease.record().body.len() as u64);
-            match self.deliver(&lease, &tenant, &metrics).await {
+            let body = lease.record().body.clone();
+            if let Some(wal) = &self.wal {
+                wal.records_read.inc();
+                wal.last_read.set((lease.taken_at_ms() / 1000) as f64);
+            }
+            let sent = match self.deliver(&body, entries, &tenant, &metrics).await {
                 Ok(()) => {
                     metrics.sent_bytes.add(bytes);
                     metrics.sent_entries.add(entries);
-                    let age = base_sys::clock::now_ms().saturating_sub(lease.taken_at_ms());
-                    metrics.propagation_seconds.observe(age as f64 / 1000.0);
-                    lease.ack();
+                    true
                 }
-                Err(reason) => {
-                    metrics.dropped(reason, entries, bytes);
-                    lease.refuse();
+                Err(GivenUp { of_entries: Some(_), .. }) if entries > 1 => {
+                    self.deliver_the_good(&body, &tenant, &metrics).await
                 }
+                Err(given_up) => {
+                    given_up.count(&metrics, entries, bytes);
+                    false
+                }
+            };
+            if sent {
+                let age = base_sys::clock::now_ms().saturating_sub(lease.taken_at_ms());
+                metrics.propagation_seconds.observe(age as f64 / 1000.0);
+                lease.ack();
+            } else {
+                lease.refuse();
             }
         }
     }
 
+    /// Sends a request that was refused for some of its entries again, in halves, in order. True when all arrived that
+    /// could.
+    async fn deliver_the_good(&self, body: &Bytes, tenant: &str, metrics: &TenantMetrics) -> bool {
+        let Some(all) = Entries::of(body) else { return false };
+        let half = all.len() / 2;
+        let mut waiting = vec![half..all.len(), 0..half];
+        let mut requests = 0;
+        let (mut sent, mut lost) = (0, 0);
+        while let Some(part) = waiting.pop() {
+            let part_body = all.body(part.clone());
+            let (entries, bytes) = (part.len() as u64, part_body.len() as u64);
+            requests += 1;
+            match self.deliver(&part_body, entries, tenant, metrics).await {
+                Ok(()) => {
+                    metrics.sent_bytes.add(bytes);
+                    metrics.sent_entries.add(entries);
+                    sent += entries;
+                }
+                // So many bad entries are no accident: the rest goes as it would have gone without us.
+                Err(given_up) if entries == 1 || given_up.of_entries.is_none() || requests > MAX_PARTS => {
+                    given_up.count(metrics, entries, bytes);
+                    lost += entries;
+                }
+                Err(_) => {
+                    let middle = part.start + part.len() / 2;
+                    waiting.extend([middle..part.end, part.start..middle]);
+                }
+            }
+        }
+        tracing::info!(endpoint = self.url, tenant, sent, lost, requests, "a refused request was sent again in parts");
+        sent > 0
+    }
+
     /// Tries until the request is accepted or given up.
-    async fn deliver(&self, lease: &Lease, tenant: &str, metrics: &TenantMetrics) -> Result<(), Reason> {
+    async fn deliver(&self, body: &Bytes, entries: u64, tenant: &str, metrics: &TenantMetrics) -> Result<(), GivenUp> {
         let mut attempts = 0u32;
         let mut wait = self.backoff.0;
         loop {
             let started = Instant::now();
-            let answer = match self.request(&lease.record().body, tenant) {
+            let answer = match self.request(body, tenant) {
                 Ok(request) => self.client.send(request).await,
                 Err(error) => Err(error),
             };
             let status = answer.as_ref().map_or(-1, |answer| i32::from(answer.status.as_u16()));
             metrics.request(status, started.elapsed().as_secs_f64());
-            metrics.request_bytes.observe(lease.record().body.len() as f64);
+            metrics.request_bytes.observe(body.len() as f64);
             match self.judge(answer) {
                 Attempt::Accepted => {
                     self.well();
                     return Ok(());
                 }
-                Attempt::Final(reason, why) => {
+                // The endpoint works, and says so.
+                Attempt::Final { reason, of_entries: Some(word), why } if entries > 1 => {
+                    tracing::debug!(endpoint = self.url, tenant, entries, why, "some entries are refused");
+                    return Err(GivenUp { reason, of_entries: Some(word) });
+                }
+                Attempt::Final { reason, of_entries, why } => {
                     tracing::error!(
                         endpoint = self.url,
                         tenant,
-                        entries = lease.record().items,
+                        entries,
                         why,
                         "entries are dropped: the endpoint will not take them"
                     );
-                    return Err(reason);
+                    return Err(GivenUp { reason, of_entries });
                 }
                 Attempt::Again { why, own_fault, retry_after } => {
                     attempts += 1;
@@ -162,12 +232,12 @@ impl Endpoint {
                         tracing::error!(
                             endpoint = self.url,
                             tenant,
-                            entries = lease.record().items,
+                            entries,
                             attempts,
                             why,
                             "entries are dropped after the allowed attempts"
                         );
-                        return Err(Reason::IngesterError);
+                        return Err(GivenUp { reason: Reason::IngesterError, of_entries: None });
                     }
                     let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
                     tokio::time::sleep(jittered(wait, self.backoff.1).max(asked)).await;
@@ -212,10 +282,11 @@ impl Endpoint {
         let said = String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES)]).into_owned();
         let why = format!("{status}: {}", said.lines().next().unwrap_or_default());
         if status == StatusCode::TOO_MANY_REQUESTS && !self.retry_on_429 {
-            return Attempt::Final(Reason::RateLimited, why);
+            return Attempt::Final { reason: Reason::RateLimited, of_entries: None, why };
         }
         if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
-            return Attempt::Final(Reason::IngesterError, why);
+            let of_entries = if status == StatusCode::BAD_REQUEST { refusal::reason_of(&said) } else { None };
+            return Attempt::Final { reason: Reason::IngesterError, of_entries, why };
         }
         // These come from a gateway, or from an endpoint that is busy: the request is not to blame.
         let own_fault = !matches!(status.as_u16(), 429 | 502 | 503 | 504);
@@ -243,6 +314,17 @@ impl Endpoint {
         if lock(&self.trouble).take().is_some() {
             tracing::info!(endpoint = self.url, "the endpoint takes entries again");
             self.context.healthy("sending");
+        }
+    }
+}
+
+// === impl GivenUp ===
+
+impl GivenUp {
+    fn count(&self, metrics: &TenantMetrics, entries: u64, bytes: u64) {
+        metrics.dropped(self.reason, entries, bytes);
+        if let Some(word) = self.of_entries {
+            metrics.rejected(word, entries);
         }
     }
 }

@@ -47,19 +47,28 @@ impl Loki {
             async move {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
-                let answer = answers.get(next.fetch_add(1, SeqCst)).and_then(Json::as_u64).unwrap_or(204) as u16;
-                let status = answer;
+                let answer = answers.get(next.fetch_add(1, SeqCst));
+                let mut status = answer.and_then(Json::as_u64).unwrap_or(204) as u16;
                 let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default();
                 let headers = head.headers.iter();
                 let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
                 let streams = parse(&raw).unwrap();
+                // A Loki that refuses a request for one of its lines.
+                let bad = streams.iter().flat_map(|stream| &stream.entries).any(|entry| entry.line.starts_with(b"bad"));
+                if bad {
+                    status = 400;
+                }
                 let method = head.method.to_string();
                 lock(&log).push(Seen { headers: headers.collect(), streams, status, method });
                 let mut response = Response::builder().status(status);
+                if status == 429 {
+                    response = response.header("retry-after", "1");
+                }
                 if status == 302 {
                     response = response.header("location", "/elsewhere");
                 }
-                response.body(Full::new(Bytes::new())).unwrap()
+                let said = if bad { "entry for stream '{}' has timestamp too old: 2020-01-01T00:00:00Z" } else { "" };
+                response.body(Full::new(Bytes::from_static(said.as_bytes()))).unwrap()
             }
         };
         let stop = scope.stopped();
@@ -307,5 +316,57 @@ async fn with_a_wal_entries_are_delivered_once_they_are_on_the_disk_and_sent_aft
     let loki = Loki::start(Vec::new()).await;
     alone.update(&config(&loki.url()), &Scope::new()).unwrap();
     assert_eq!(entries(&loki.wait(|seen| !seen.is_empty()).await), ["kept"]);
+    // Perhaps twice: once for the endpoint that was not there.
+    let read = alone.metric("loki_write_wal_watcher_records_read_total", &[("id", "it")]);
+    assert!(read.is_some_and(|read| read >= 1.0), "{read:?}");
+    assert_eq!(alone.metric("loki_write_wal_watcher_running", &[]), Some(1.0));
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn of_a_request_that_is_refused_for_some_entries_the_others_arrive_in_order() {
+    let loki = Loki::start(Vec::new()).await;
+    let config = format!("endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n}}", loki.url());
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    let all: Vec<String> =
+        (0..20).map(|at| if at % 7 == 3 { format!("bad {at}") } else { format!("good {at}") }).collect();
+    let texts: Vec<&str> = all.iter().map(String::as_str).collect();
+    let delivery = receiver(&alone).consume(lines(&[("a", "1")], &texts)).await.unwrap();
+    assert_eq!(delivery.await, sdk_signals::Outcome::Delivered);
+    let good: Vec<&String> = all.iter().filter(|line| line.starts_with("good")).collect();
+    assert_eq!(entries(&lock(&loki.seen).clone()).iter().collect::<Vec<_>>(), good);
+    let host = loki.address.to_string();
+    let labels = |reason| [("host", host.as_str()), ("tenant", ""), ("reason", reason)];
+    let rejected = alone.metric("loki_write_rejected_entries_total", &labels("greater_than_max_sample_age"));
+    let dropped = alone.metric("loki_write_dropped_entries_total", &labels("ingester_error"));
+    assert_eq!((rejected, dropped), (Some(3.0), Some(3.0)));
+    assert_eq!(alone.metric("loki_write_sent_entries_total", &labels("")[..2]), Some(17.0));
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_patience_gets_it() {
+    let loki = Loki::start(vec![429.into()]).await;
+    let config =
+        format!("endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n min_backoff_period = \"1ms\"\n}}", loki.url());
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    let began = tokio::time::Instant::now();
+    let delivery = receiver(&alone).consume(lines(&[("a", "1")], &["x"])).await.unwrap();
+    assert_eq!(delivery.await, sdk_signals::Outcome::Delivered);
+    assert!(began.elapsed() >= Duration::from_millis(990), "{:?}", began.elapsed());
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_for_what_is_behind_it() {
+    let proxy = Loki::start(Vec::new()).await;
+    let config = format!(
+        "endpoint {{\n url = \"http://loki.invalid/push\"\n proxy_url = \"http://{}\"\n batch_wait = \"5ms\"\n}}",
+        proxy.address
+    );
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    receiver(&alone).consume(lines(&[("a", "1")], &["x"])).await.unwrap().detach();
+    let seen = proxy.wait(|seen| !seen.is_empty()).await;
+    assert_eq!(seen[0].headers.get("host").map(String::as_str), Some("loki.invalid"));
     alone.stop().await.unwrap();
 }
