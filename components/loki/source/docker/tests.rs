@@ -27,7 +27,7 @@ impl FakeEngine {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).expect("a socket");
         let (log, asked) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<Mutex<Vec<String>>>::default());
         let (text, since) = (log.clone(), asked.clone());
-        let _ = base_sys::task::spawn("fake engine", async move {
+        drop(base_sys::task::spawn("fake engine", async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let mut stream = BufReader::new(stream);
                 let mut request = String::new();
@@ -47,7 +47,7 @@ impl FakeEngine {
                 let _ = stream.write_all(head.as_bytes()).await;
                 let _ = stream.write_all(&body).await;
             }
-        });
+        }));
         FakeEngine { folder, log, asked }
     }
 
