@@ -17,6 +17,7 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<source::api::Api>(),
     Definition::of::<source::docker::Docker>(),
     Definition::of::<source::file::File>(),
+    Definition::of::<source::journal::Journal>(),
     Definition::of::<source::kubernetes::Kubernetes>(),
     Definition::of::<source::syslog::Syslog>(),
     Definition::of::<write::Write>(),

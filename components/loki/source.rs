@@ -3,6 +3,7 @@
 pub mod api;
 pub mod docker;
 pub mod file;
+pub mod journal;
 pub mod kubernetes;
 pub mod place;
 pub mod pods;

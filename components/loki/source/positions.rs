@@ -134,6 +134,22 @@ impl Positions {
     }
 }
 
+/// The position of a key in a file of Promtail or the Agent, whose keys are texts; none if there is no such file. Blocks.
+pub fn legacy(file: &Path, key: &str) -> Result<Option<String>, String> {
+    #[derive(Deserialize)]
+    struct Legacy {
+        #[serde(default)]
+        positions: BTreeMap<String, String>,
+    }
+    let text = match fs::read_text_bounded(file, MAX_FILE) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let legacy: Legacy = serde_saphyr::from_str(&text).map_err(|error| error.to_string())?;
+    Ok(legacy.positions.get(key).cloned())
+}
+
 /// Replaces the file as a whole, on the disk; its folder is made if need be. Blocks.
 pub fn write(file: &Path, text: &str) -> io::Result<()> {
     write_to(file, text, fs::Sync::Disk)
