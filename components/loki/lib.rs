@@ -1,9 +1,11 @@
 //! loki.*.
 
 mod echo;
+mod enrich;
 pub mod process;
 mod recent;
 mod relabel;
+mod secretfilter;
 mod source;
 mod write;
 
@@ -12,8 +14,10 @@ use sdk_component::Definition;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
+    Definition::of::<enrich::Enrich>(),
     Definition::of::<process::Process>(),
     Definition::of::<relabel::Relabel>(),
+    Definition::of::<secretfilter::Secretfilter>(),
     Definition::of::<source::api::Api>(),
     Definition::of::<source::docker::Docker>(),
     Definition::of::<source::file::File>(),
