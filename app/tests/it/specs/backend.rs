@@ -1,0 +1,133 @@
+//! The server of a spec: `@server@` in its configuration. It serves what stands in `answer`, takes everything else, and
+//! keeps what it was asked, for `request`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpListener;
+
+use super::data;
+use super::ends::lock;
+
+/// Larger bodies are not for reading.
+const MAX_BODY: usize = 1 << 20;
+
+/// Ends with the reactor of its spec.
+pub struct Backend {
+    /// `127.0.0.1:PORT`
+    pub address: String,
+    requests: Arc<Mutex<Vec<Asked>>>,
+}
+
+struct Asked {
+    line: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Backend {
+    /// Serves these pages, by path.
+    pub async fn start(pages: HashMap<String, String>) -> std::io::Result<Backend> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?.to_string();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (kept, pages) = (requests.clone(), Arc::new(pages));
+        drop(base_sys::task::spawn("backend", async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (kept, pages) = (kept.clone(), pages.clone());
+                let service = hyper::service::service_fn(move |request| answer(request, kept.clone(), pages.clone()));
+                drop(base_sys::task::spawn("connection", async move {
+                    let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+                    // A client that goes away is none of our business.
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                }));
+            }
+        }));
+        Ok(Backend { address, requests })
+    }
+
+    /// The oldest request that is for the same as the expected one, shown with the headers that stand there.
+    pub fn take(&self, expected: &str) -> Option<Result<String, String>> {
+        let mut lines = expected.lines();
+        let line = lines.next()?;
+        let wanted: Vec<&str> = lines.map_while(|line| line.split_once(": ").map(|(name, _)| name)).collect();
+        let mut requests = lock(&self.requests);
+        let asked = requests.iter().position(|asked| asked.line == line)?;
+        Some(requests.remove(asked).show(&wanted))
+    }
+
+    /// What was asked, for when it is not what was expected.
+    pub fn seen(&self) -> String {
+        lock(&self.requests).iter().map(|asked| format!("{}\n", asked.line)).collect()
+    }
+}
+
+async fn answer(
+    request: Request<hyper::body::Incoming>,
+    kept: Arc<Mutex<Vec<Asked>>>,
+    pages: Arc<HashMap<String, String>>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let page = pages.get(head.uri.path()).cloned();
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    lock(&kept).push(Asked { line: format!("{} {target}", head.method), headers: head.headers, body });
+    let mut response = Response::new(Full::from(page.clone().unwrap_or_default()));
+    if page.is_some() {
+        let text = http::HeaderValue::from_static("text/plain; version=0.0.4");
+        response.headers_mut().insert(http::header::CONTENT_TYPE, text);
+    }
+    Ok(response)
+}
+
+impl Asked {
+    fn show(self, headers: &[&str]) -> Result<String, String> {
+        let mut text = format!("{}\n", self.line);
+        for name in headers {
+            let value =
+                self.headers.get(*name).map_or("(absent)".into(), |value| String::from_utf8_lossy(value.as_bytes()));
+            text.push_str(&format!("{name}: {value}\n"));
+        }
+        if !self.body.is_empty() {
+            text.push('\n');
+            text.push_str(&self.readable()?);
+        }
+        Ok(text)
+    }
+
+    /// A push to Loki, a remote write or an export of OTLP, told apart as their servers do.
+    fn readable(&self) -> Result<String, String> {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let path = self.line.split(' ').nth(1).unwrap_or_default();
+        if header("x-prometheus-remote-write-version") != "" {
+            let request =
+                sdk_protocols_remote_write::decompress(&self.body, MAX_BODY).map_err(|error| error.to_string())?;
+            let series = sdk_protocols_remote_write::decode(&request).map_err(|error| error.to_string())?;
+            let lines = series.iter().flat_map(|series| {
+                let labels = || series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                series
+                    .samples
+                    .iter()
+                    .map(move |sample| data::show_sample(labels(), sample.timestamp, sample.value) + "\n")
+            });
+            return Ok(lines.collect());
+        }
+        if path.ends_with("/push") {
+            let request =
+                sdk_protocols_remote_write::decompress(&self.body, MAX_BODY).map_err(|error| error.to_string())?;
+            let streams = sdk_protocols_loki::parse(&request).map_err(|error| error.to_string())?;
+            let lines = streams.iter().flat_map(|stream| {
+                stream.entries.iter().map(move |entry| {
+                    let metadata = entry.metadata.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+                    data::show_entry(&stream.labels, &entry.line, entry.timestamp, metadata) + "\n"
+                })
+            });
+            return Ok(lines.collect());
+        }
+        Ok(String::from_utf8_lossy(&self.body).into_owned())
+    }
+}
