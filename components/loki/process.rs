@@ -5,6 +5,7 @@
 //! (`plan`), so a line has a row of slots and no map.
 
 pub(crate) mod chance;
+pub mod fuzz;
 mod jmespath;
 pub(crate) mod json;
 mod layout;

@@ -1,6 +1,6 @@
 //! The stages of `loki.process`, one file for each: `stage.json` is `stage/json.rs`.
 
-mod cri;
+pub(super) mod cri;
 mod decolorize;
 mod docker;
 mod drop;

@@ -6,6 +6,7 @@
 
 mod engine;
 pub mod frames;
+pub mod fuzz;
 mod host;
 mod model;
 

@@ -9,6 +9,7 @@
 
 mod braces;
 mod float;
+pub mod fuzz;
 mod kind;
 mod labels;
 mod openmetrics;

@@ -6,6 +6,7 @@
 //! in one snappy block. A receiver reads one with [`decode`] and [`parse_labels`]; lines stay slices of the body.
 
 mod decode;
+pub mod fuzz;
 mod labels;
 mod push;
 mod request;

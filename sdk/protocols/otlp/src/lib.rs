@@ -13,6 +13,7 @@
 
 mod check;
 pub mod edit;
+pub mod fuzz;
 pub mod json;
 pub mod response;
 mod schema;

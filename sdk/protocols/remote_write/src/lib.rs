@@ -5,6 +5,7 @@
 
 mod builder;
 mod decode;
+pub mod fuzz;
 mod wire;
 
 pub use builder::RequestBuilder;

@@ -4,5 +4,6 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod make;
+mod mutations;
 mod properties;
 mod recorded;
