@@ -28,11 +28,21 @@ const CONVERTIBLE: [&str; 4] = ["otelcol", "prometheus", "promtail", "static"];
 pub fn run(invocation: &Invocation) -> Result<(), Failure> {
     check_flags(invocation)?;
     let log = Log::install()?;
-    let reactor = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let reactor = tokio::runtime::Builder::new_multi_thread().worker_threads(workers()).enable_all().build()?;
     let outcome = reactor.block_on(serve(invocation, log));
     // What still blocks a thread, such as a read from a dead disk, is not waited for.
     reactor.shutdown_timeout(LAST_MOMENT);
     outcome
+}
+
+/// Threads that run components: one for every two processors, or `GOMAXPROCS`, as Alloy's users set it.
+///
+/// A collector mostly sleeps. At the rates of one machine a second thread takes a fifth more CPU time for the same data,
+/// all of it for waking and being woken.
+fn workers() -> usize {
+    let wanted = std::env::var("GOMAXPROCS").ok().and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    wanted.unwrap_or(processors.div_ceil(2))
 }
 
 /// How long blocked threads may take when everything else has ended.
