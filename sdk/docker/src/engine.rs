@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::host::Host;
-use crate::model::{Container, ContainerState, Inspected, Network};
+use crate::model::{Container, ContainerState, Event, Inspected, Network};
 
 /// A list of thousands of containers fits; what does not is no list of containers.
 const MAX_ANSWER: usize = 64 << 20;
@@ -52,6 +52,16 @@ pub struct Logs {
     pub tty: bool,
 }
 
+/// What happens on the engine, as it happens.
+pub struct Events {
+    body: Incoming,
+    /// The beginning of an event that has not come whole.
+    rest: Vec<u8>,
+}
+
+/// Events of more than this are not events.
+const MAX_EVENT: usize = 1 << 20;
+
 // === impl Engine ===
 
 impl Engine {
@@ -67,15 +77,27 @@ impl Engine {
 
     /// The running containers that pass the filters (name → values, as `docker ps --filter`).
     pub async fn containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Container>, Error> {
-        let query = match filters.is_empty() {
-            true => String::new(),
-            false => {
-                let json = serde_json::to_string(filters).unwrap_or_default();
-                let encoded: String = url::form_urlencoded::byte_serialize(json.as_bytes()).collect();
-                format!("?filters={encoded}")
-            }
-        };
+        let query = if filters.is_empty() { String::new() } else { format!("?{}", query_of(filters)) };
         self.json(&format!("/containers/json{query}")).await
+    }
+
+    /// The containers with these ids that pass the filters, running or not.
+    pub async fn containers_by_id(
+        &self,
+        ids: impl IntoIterator<Item = String>,
+        filters: &BTreeMap<String, Vec<String>>,
+    ) -> Result<Vec<Container>, Error> {
+        let mut filters = filters.clone();
+        filters.entry("id".to_owned()).or_default().extend(ids);
+        self.json(&format!("/containers/json?all=1&{}", query_of(&filters))).await
+    }
+
+    /// Follows these events of containers: `start`, `rename`, …
+    pub async fn container_events(&self, events: &[&str]) -> Result<Events, Error> {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let filters = [("type".to_owned(), owned(&["container"])), ("event".to_owned(), owned(events))];
+        let path = format!("/events?{}", query_of(&filters.into()));
+        Ok(Events { body: self.timed("/events", self.get(&path)).await?, rest: Vec::new() })
     }
 
     /// All networks.
@@ -169,6 +191,31 @@ impl Engine {
     }
 }
 
+// === impl Events ===
+
+impl Events {
+    /// The id of the next container that something happened to; none when the engine ends.
+    pub async fn next(&mut self) -> io::Result<Option<String>> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                // An event of a kind that we do not know is none for us.
+                if let Ok(event) = serde_json::from_slice::<Event>(&line) {
+                    return Ok(Some(event.actor.id));
+                }
+                continue;
+            }
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
+                if self.rest.len() + data.len() > MAX_EVENT {
+                    return Err(io::Error::other("the engine sends an event without an end"));
+                }
+                self.rest.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
 // === impl Logs ===
 
 impl Logs {
@@ -188,6 +235,12 @@ impl Logs {
             }
         }
     }
+}
+
+fn query_of(filters: &BTreeMap<String, Vec<String>>) -> String {
+    let json = serde_json::to_string(filters).unwrap_or_default();
+    let encoded: String = url::form_urlencoded::byte_serialize(json.as_bytes()).collect();
+    format!("filters={encoded}")
 }
 
 async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(

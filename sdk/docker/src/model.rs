@@ -77,6 +77,19 @@ pub struct Network {
     pub labels: BTreeMap<String, String>,
 }
 
+/// One line of `GET /events`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Event {
+    pub(crate) actor: Actor,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Actor {
+    #[serde(rename = "ID")]
+    pub(crate) id: String,
+}
+
 /// The part of `GET /containers/{id}/json` that following its log needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerState {
