@@ -196,12 +196,12 @@ impl Signals {
 
 /// Refuses flags that cannot be met, in the order in which Alloy looks at them.
 fn check_flags(invocation: &Invocation) -> Result<(), Failure> {
-    if invocation.stability("stability.level") != Stability::Experimental {
-        if let Some(flag) = EXPERIMENTAL.into_iter().find(|flag| invocation.is_set(flag)) {
-            return Err(Failure::new(format!(
-                "'--{flag}' can only be used at experimental stability level. Use --stability.level=experimental to enable."
-            )));
-        }
+    if invocation.stability("stability.level") != Stability::Experimental
+        && let Some(flag) = EXPERIMENTAL.into_iter().find(|flag| invocation.is_set(flag))
+    {
+        return Err(Failure::new(format!(
+            "'--{flag}' can only be used at experimental stability level. Use --stability.level=experimental to enable."
+        )));
     }
     check_format(invocation)?;
     invocation.check_support().map_err(|refused| Failure::new(refused.message))

@@ -1,6 +1,8 @@
 //! Any bytes at all given as a configuration end in diagnostics and exit code 1: no panic, no long wait, no large memory,
 //! no endless output. A process of its own, so that the memory of its children is that of these cases.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
@@ -59,7 +61,7 @@ fn tokens_without_end_are_diagnostics() {
     for token in REPEATED {
         let repeated = token.repeat(LENGTH / token.len());
         check(&format!("{token:?} alone"), &repeated);
-        check(&format!("{token:?} as a value"), &format!("loki.echo \"x\" {{\n\ta = {repeated}"));
+        check(&format!("{token:?} as a value"), format!("loki.echo \"x\" {{\n\ta = {repeated}"));
     }
 }
 

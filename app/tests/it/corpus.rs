@@ -19,7 +19,6 @@ struct Run {
 }
 
 #[test]
-#[allow(clippy::print_stderr)] // what is not compared is told
 fn every_configuration_gets_the_verdict_that_alloy_gives() {
     let Some(verdicts) = oracle::text("language/corpus/verdicts.tsv") else { return };
     let runs = oracle::cases::<Run>("language/corpus/run.jsonl").unwrap_or_default();

@@ -1,6 +1,10 @@
 //! The binary, as its users see it: recorded configurations and scenarios of the real Alloy, and configurations of real
 //! people.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stderr, reason = "what was skipped or counted is told")]
+#![allow(clippy::disallowed_methods, reason = "other processes are waited for by the wall clock")]
+
 mod corpus;
 mod examples;
 mod faults;

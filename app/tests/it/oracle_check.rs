@@ -30,7 +30,6 @@ struct Run {
 }
 
 #[test]
-#[allow(clippy::print_stderr)] // what is not compared is told
 fn configurations_are_refused_where_alloy_refuses_them() {
     let Some(cases) = oracle::cases::<Case>("language/check/cases.jsonl") else { return };
     let mut group = Group::new("check");

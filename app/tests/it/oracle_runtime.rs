@@ -28,7 +28,6 @@ const WAITING_FLAGS: &[&str] = &["--cluster.enabled", "--server.http.enable-grap
 const SOON: Duration = Duration::from_secs(3);
 
 #[test]
-#[allow(clippy::print_stderr)] // what is not compared is told
 fn scenarios_go_as_in_alloy() {
     let folder = oracle::shared().join("oracle/language/runtime");
     let Ok(entries) = std::fs::read_dir(&folder) else {

@@ -247,9 +247,10 @@ impl World {
             }
             Seen::Node(watch, change) => {
                 self.note(watch, &change);
-                let changed = self.nodes.apply(watch, change, |event| match role {
-                    Role::Node => count("node", event),
-                    _ => {}
+                let changed = self.nodes.apply(watch, change, |event| {
+                    if role == Role::Node {
+                        count("node", event);
+                    }
                 });
                 self.stale.add_own_or_all(role == Role::Node, changed);
             }

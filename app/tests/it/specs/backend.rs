@@ -103,7 +103,7 @@ impl Asked {
     fn readable(&self) -> Result<String, String> {
         let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let path = self.line.split(' ').nth(1).unwrap_or_default();
-        if header("x-prometheus-remote-write-version") != "" {
+        if !header("x-prometheus-remote-write-version").is_empty() {
             let request =
                 sdk_protocols_remote_write::decompress(&self.body, MAX_BODY).map_err(|error| error.to_string())?;
             let series = sdk_protocols_remote_write::decode(&request).map_err(|error| error.to_string())?;

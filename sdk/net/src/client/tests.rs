@@ -296,7 +296,7 @@ async fn an_answer_that_lasts_is_read_as_it_comes() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (more, mut wanted) = tokio::sync::mpsc::channel::<&'static str>(1);
-    let _ = base_sys::task::spawn("server", async move {
+    drop(base_sys::task::spawn("server", async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = [0; 1024];
         let _ = stream.read(&mut request).await.unwrap();
@@ -304,7 +304,7 @@ async fn an_answer_that_lasts_is_read_as_it_comes() {
         while let Some(text) = wanted.recv().await {
             stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).await.unwrap();
         }
-    });
+    }));
     let options = Options { timeout: Duration::from_secs(5), ..Options::default() };
     let client = Client::new(ClientConfig::default(), options).unwrap();
     let request = Request::get(format!("http://{address}/watch")).body(Bytes::new()).unwrap();
