@@ -4,6 +4,7 @@
 //! batch at a time; the position that is saved is the cursor of the last entry whose delivery is known, in journald's own
 //! words, so that positions of Alloy are taken over.
 
+mod access;
 mod cursor;
 mod entry;
 mod file;
@@ -426,4 +427,5 @@ fn check(arguments: JournalArguments, id: &str) -> Result<Wanted, Problem> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

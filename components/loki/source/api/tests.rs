@@ -246,6 +246,41 @@ async fn half_a_request_holds_nobody_up_for_long() {
 }
 
 #[tokio::test]
+async fn a_connection_that_asks_nothing_is_closed() {
+    let (_collector, scope) = sink();
+    let config = "http {\n listen_address = \"127.0.0.1\"\n listen_port = 0\n server_idle_timeout = \"50ms\"\n}\nforward_to = sink";
+    let mut alone = Alone::<Api>::start(config, &scope).unwrap();
+    let mut stream = TcpStream::connect(listening(&alone).await).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await;
+    assert!(ended.is_ok(), "it is still open");
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_all_bodies_need_together_is_bounded_by_the_pipeline_that_takes_them() {
+    let (_collector, scope) = sink();
+    let config = "http {\n listen_address = \"127.0.0.1\"\n listen_port = 0\n}\nforward_to = sink";
+    let mut alone = Alone::<Api>::start(config, &scope).unwrap();
+    let address = listening(&alone).await;
+    // Three that declare a hundred megabytes each and send nothing: the third has no room.
+    let mut waiting = Vec::new();
+    for number in 0..3 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head =
+            "POST /loki/api/v1/raw HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 104857600\r\n\r\nx";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        if number < 2 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            waiting.push(stream);
+        } else {
+            assert_eq!(answer(stream).await.0, 503);
+        }
+    }
+    drop(waiting);
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_update_moves_the_server_and_a_refused_one_leaves_it() {
     let (collector, scope) = sink();
     let mut alone = Alone::<Api>::start(&format!("{ANY_PORT}forward_to = sink"), &scope).unwrap();

@@ -5,12 +5,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sdk_net::decompress::{Encoding, decompress};
 
+use super::access::{identity, read_exact_at};
 use super::cursor::{Cursor, Id};
 use crate::recent::Recent;
 
@@ -127,7 +127,7 @@ impl JournalFile {
     pub fn open(path: &Path) -> Result<JournalFile, Fault> {
         let file = File::open(path)?;
         let mut header = [0; MIN_HEADER as usize];
-        file.read_exact_at(&mut header, 0).map_err(|error| match error.kind() {
+        read_exact_at(&file, &mut header, 0).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Fault::Damaged("the file is shorter than its header"),
             _ => Fault::Io(error),
         })?;
@@ -161,9 +161,9 @@ impl JournalFile {
     /// Looks how many entries there are by now.
     pub fn refresh(&mut self) -> Result<(), Fault> {
         let mut state = [0];
-        self.file.read_exact_at(&mut state, 16)?;
+        read_exact_at(&self.file, &mut state, 16)?;
         let mut counts = [0; 32];
-        self.file.read_exact_at(&mut counts, 152)?;
+        read_exact_at(&self.file, &mut counts, 152)?;
         self.archived = state[0] == ARCHIVED;
         self.entries = number(&counts, 0);
         self.first_list = number(&counts, 24);
@@ -192,7 +192,7 @@ impl JournalFile {
 
     /// Device and inode: the same after the file was renamed.
     pub fn identity(&self) -> io::Result<(u64, u64)> {
-        self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+        self.file.metadata().map(|metadata| identity(&metadata))
     }
 
     /// The number of the first entry for which `before` is false; what cannot be read counts as before.
@@ -213,7 +213,7 @@ impl JournalFile {
         let offset = self.entry_offset(number_of_entry)?;
         let size = self.object(offset, object::ENTRY, 64)?;
         let mut head = [0; 48];
-        self.file.read_exact_at(&mut head, offset + object::HEADER)?;
+        read_exact_at(&self.file, &mut head, offset + object::HEADER)?;
         let cursor = Cursor {
             sequence: self.sequence,
             seqnum: number(&head, 0),
@@ -233,7 +233,7 @@ impl JournalFile {
             return Err(Fault::Damaged("an entry has too many fields"));
         }
         let mut items = vec![0; (count * item) as usize];
-        self.file.read_exact_at(&mut items, head.offset + 64)?;
+        read_exact_at(&self.file, &mut items, head.offset + 64)?;
         let mut fields = Vec::with_capacity(count as usize);
         for item in items.chunks_exact(item as usize) {
             let offset = match self.compact {
@@ -259,9 +259,9 @@ impl JournalFile {
             return Err(Fault::Unsupported("a field of more than 16 MiB"));
         }
         let mut flags = [0];
-        self.file.read_exact_at(&mut flags, offset + 1)?;
+        read_exact_at(&self.file, &mut flags, offset + 1)?;
         let mut payload = vec![0; length as usize];
-        self.file.read_exact_at(&mut payload, offset + before)?;
+        read_exact_at(&self.file, &mut payload, offset + before)?;
         let payload = expanded(flags[0], payload)?;
         let field = Arc::new(Field::parse(payload)?);
         if field.value.len() <= KEPT_BYTES {
@@ -276,7 +276,7 @@ impl JournalFile {
             return Err(Fault::Damaged("an offset points at no object"));
         }
         let mut header = [0; 16];
-        self.file.read_exact_at(&mut header, offset).map_err(|error| match error.kind() {
+        read_exact_at(&self.file, &mut header, offset).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => Fault::Damaged("an offset points behind the end"),
             _ => Fault::Io(error),
         })?;
@@ -296,7 +296,7 @@ impl JournalFile {
         let list = self.list_of(number_of_entry)?;
         let mut bytes = [0; 8];
         let at = list.offset + 24 + (number_of_entry - list.first) * item;
-        self.file.read_exact_at(&mut bytes[..item as usize], at)?;
+        read_exact_at(&self.file, &mut bytes[..item as usize], at)?;
         match u64::from_le_bytes(bytes) {
             0 => Err(Fault::Damaged("an entry is missing")),
             offset => Ok(offset),
@@ -318,7 +318,7 @@ impl JournalFile {
                 Some(last) => {
                     // The last list that is known may have got a successor by now.
                     let mut next = [0; 8];
-                    self.file.read_exact_at(&mut next, last.offset + object::HEADER)?;
+                    read_exact_at(&self.file, &mut next, last.offset + object::HEADER)?;
                     let next = u64::from_le_bytes(next);
                     if next != 0 && next <= last.offset {
                         return Err(Fault::Damaged("the list of entries goes backwards"));
@@ -377,6 +377,7 @@ fn number(bytes: &[u8], at: usize) -> u64 {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 pub mod tests {
     use std::path::Path;
 

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::access::identity;
 use super::cursor::{Cursor, Id};
 use super::file::{Field, Head, JournalFile};
 
@@ -164,7 +164,7 @@ impl Journal {
         let folders = self.folders();
         for path in folders.iter().flat_map(|folder| journals_in(folder)) {
             let Ok(metadata) = std::fs::metadata(&path) else { continue };
-            let identity = (metadata.dev(), metadata.ino());
+            let identity = identity(&metadata);
             let known = self.done.contains(&identity) || self.open.iter().any(|open| open.identity == identity);
             present.insert(identity);
             if !known && self.open.len() < MAX_FILES {
@@ -320,6 +320,7 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::super::file::tests::Writer;
     use super::*;

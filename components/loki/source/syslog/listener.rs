@@ -9,7 +9,7 @@ use base_sys::task;
 use bytes::{Bytes, BytesMut};
 use sdk_component::{Context, Stop};
 use sdk_net::server::ServerTls;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tracing::Instrument as _;
@@ -251,21 +251,25 @@ struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    async fn read(self, stream: TcpStream, peer: IpAddr) -> Result<(), String> {
+    async fn read(self, mut stream: TcpStream, peer: IpAddr) -> Result<(), String> {
         let hostname = hostname(&self.shared, peer).await;
         let address = peer.to_canonical().to_string();
         let intake = Intake::new(self.shared.clone(), self.arguments.clone(), &address, &hostname);
         match self.tls.clone() {
-            None => self.read_stream(stream, intake).await,
+            None => self.read_stream(&mut stream, intake).await,
             Some(tls) => {
                 let stream = tokio::time::timeout(HANDSHAKE, tls.accept(stream)).await;
                 let stream = stream.map_err(|_| "TLS handshake took too long".to_owned())?;
-                self.read_stream(stream.map_err(|error| format!("TLS handshake: {error}"))?, intake).await
+                let mut stream = stream.map_err(|error| format!("TLS handshake: {error}"))?;
+                let ended = self.read_stream(&mut stream, intake).await;
+                // Says goodbye, so that the sender can tell an end from a cut.
+                let _ = tokio::time::timeout(HANDSHAKE, stream.shutdown()).await;
+                ended
             }
         }
     }
 
-    async fn read_stream(self, mut stream: impl AsyncRead + Unpin, mut intake: Intake) -> Result<(), String> {
+    async fn read_stream(self, stream: &mut (impl AsyncRead + Unpin), mut intake: Intake) -> Result<(), String> {
         let mut framing = Framing::new(self.arguments.cut(), self.arguments.max_message_length());
         let mut buffer = BytesMut::new();
         let idle = self.arguments.idle_timeout();

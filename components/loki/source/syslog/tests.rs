@@ -249,6 +249,44 @@ async fn a_silent_connection_is_closed() {
     alone.stop().await.unwrap();
 }
 
+/// A client that trusts the authority of the fixtures.
+async fn over_tls(to: SocketAddr, text: &[u8]) -> std::io::Result<Vec<u8>> {
+    let ca = oracle::root().join("sdk/net/src/client/fixtures/ca.pem").display().to_string();
+    let trusting = sdk_net::TlsConfig { ca_file: ca, ..sdk_net::TlsConfig::default() }.client().unwrap();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trusting));
+    let name = rustls::pki_types::ServerName::try_from("server.example").unwrap();
+    let mut stream = connector.connect(name, TcpStream::connect(to).await?).await?;
+    stream.write_all(text).await?;
+    stream.shutdown().await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_with_an_authority_only_to_clients_that_show_a_certificate() {
+    let (collector, scope) = sink(false);
+    let fixtures = oracle::root().join("sdk/net/src/client/fixtures");
+    let file = |name: &str| fixtures.join(name).display().to_string();
+    let tls = |more: &str| {
+        let (certificate, key) = (file("server.pem"), file("server.key"));
+        format!("tls_config {{\n cert_file = {certificate:?}\n key_file = {key:?}\n {more}\n }}")
+    };
+    let mut alone = Alone::<Syslog>::start(&config("tcp", &tls(""), false), &scope).unwrap();
+    over_tls(listening(&alone).await, b"<1>1 - - - - - - over TLS\n").await.unwrap();
+    until(|| !collector.batches().is_empty()).await;
+    assert_eq!(lines(&collector.take()), ["over TLS"]);
+    // Without TLS nothing is understood, and nothing breaks.
+    send("tcp", listening(&alone).await, b"<1>1 - - - - - - plain\n").await;
+    alone.stop().await.unwrap();
+
+    let strict = tls(&format!("ca_file = {:?}", file("ca.pem")));
+    let mut alone = Alone::<Syslog>::start(&config("tcp", &strict, false), &scope).unwrap();
+    assert!(over_tls(listening(&alone).await, b"<1>1 - - - - - - nobody\n").await.is_err());
+    assert!(collector.batches().is_empty());
+    alone.stop().await.unwrap();
+}
+
 #[test]
 fn faults_of_the_configuration_are_named() {
     let (_collector, scope) = sink(false);
