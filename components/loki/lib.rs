@@ -23,6 +23,8 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<source::file::File>(),
     Definition::of::<source::journal::Journal>(),
     Definition::of::<source::kubernetes::Kubernetes>(),
+    Definition::of::<source::kubernetes_events::KubernetesEvents>(),
+    Definition::of::<source::podlogs::PodLogs>(),
     Definition::of::<source::syslog::Syslog>(),
     Definition::of::<write::Write>(),
 ];

@@ -1,11 +1,12 @@
 //! Role `endpoints`: one target per address and port behind a service, and one per other port of its pods.
 
+use sdk_kubernetes::Key;
 use sdk_kubernetes::objects::{Address, EndpointPort, Endpoints, Pod};
 
 use super::labels::{ADDRESS, Names, Pairs, join};
 use super::pod::{of_namespace, of_pod, of_port, other_ports};
 use super::service::of_service;
-use super::world::{Group, Key, World};
+use super::world::{Group, World};
 
 pub fn group(endpoints: &Endpoints, world: &World, names: &mut Names) -> Group {
     let metadata = &endpoints.metadata;

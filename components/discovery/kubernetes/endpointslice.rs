@@ -1,11 +1,12 @@
 //! Role `endpointslice`: one target per address and port behind a service, and one per other port of its pods.
 
 use sdk_kubernetes::objects::{EndpointSlice, Pod, Service, SliceEndpoint, SlicePort};
+use sdk_kubernetes::{Key, label_name};
 
-use super::labels::{ADDRESS, Names, Pairs, join, sanitized};
+use super::labels::{ADDRESS, Names, Pairs, join};
 use super::pod::{of_namespace, of_pod, of_port, other_ports};
 use super::service::of_service;
-use super::world::{Group, Key, World};
+use super::world::{Group, World};
 
 /// Which service a slice belongs to.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
@@ -86,7 +87,7 @@ fn of_endpoint(address: &str, endpoint: &SliceEndpoint, port: &SlicePort, world:
     labels.set_some(names, "endpointslice_endpoint_node_name", endpoint.node_name.as_deref());
     labels.set_some(names, "endpointslice_endpoint_zone", endpoint.zone.as_deref());
     for (name, value) in &endpoint.deprecated_topology {
-        let name = sanitized(name);
+        let name = label_name(name);
         labels.set(names, &format!("endpointslice_endpoint_topology_{name}"), value);
         labels.set(names, &format!("endpointslice_endpoint_topology_present_{name}"), "true");
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use language_eval::Target;
+use sdk_kubernetes::label_name;
 use sdk_kubernetes::objects::Metadata;
 
 /// What every name begins with.
@@ -63,7 +64,7 @@ impl Pairs {
     pub fn set_metadata(&mut self, names: &mut Names, kind: &str, metadata: &Metadata) {
         for (what, pairs) in [("label", &metadata.labels), ("annotation", &metadata.annotations)] {
             for (name, value) in pairs {
-                let name = sanitized(name);
+                let name = label_name(name);
                 self.set(names, &format!("{kind}_{what}_{name}"), value);
                 self.set(names, &format!("{kind}_{what}present_{name}"), "true");
             }
@@ -85,11 +86,6 @@ impl Pairs {
     pub fn into_target(self) -> Target {
         self.0.into_iter().collect()
     }
-}
-
-/// `app.kubernetes.io/name` → `app_kubernetes_io_name`
-pub fn sanitized(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
 /// Host and port, with brackets around an IPv6 address.

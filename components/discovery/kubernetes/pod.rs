@@ -1,9 +1,10 @@
 //! Role `pod`: one target per port of each container, or one per container without ports.
 
+use sdk_kubernetes::Key;
 use sdk_kubernetes::objects::{Container, Pod};
 
 use super::labels::{ADDRESS, Names, Pairs, join};
-use super::world::{Group, Key, World};
+use super::world::{Group, World};
 
 pub fn group(pod: &Pod, world: &World, names: &mut Names) -> Group {
     // A pod that starts, or was evicted.

@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use language_eval::Target;
-use sdk_kubernetes::objects::{EndpointSlice, Endpoints, Ingress, Metadata, Namespace, Node, Pod, Service};
-use sdk_kubernetes::{Change, Object};
+use sdk_kubernetes::objects::{EndpointSlice, Endpoints, Ingress, Namespace, Node, Pod, Service};
+use sdk_kubernetes::{Change, Key, Store};
 
 use super::labels::Names;
 use super::{AttachMetadata, Role};
@@ -23,23 +23,11 @@ pub enum Seen {
     Namespace(usize, Change<Namespace>),
 }
 
-/// An object's namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    pub namespace: String,
-    pub name: String,
-}
-
 /// The targets of one object, and the pods whose labels they have.
 #[derive(Default)]
 pub struct Group {
     pub targets: Vec<Target>,
     pub pods: Vec<Key>,
-}
-
-/// All objects of one kind.
-pub struct Store<T> {
-    objects: HashMap<Key, (usize, T)>,
 }
 
 /// What is known of the cluster.
@@ -69,18 +57,6 @@ enum Stale {
     All,
 }
 
-// === impl Key ===
-
-impl Key {
-    pub fn new(namespace: &str, name: &str) -> Key {
-        Key { namespace: namespace.to_owned(), name: name.to_owned() }
-    }
-
-    fn of(metadata: &Metadata) -> Key {
-        Key::new(&metadata.namespace, &metadata.name)
-    }
-}
-
 // === impl Seen ===
 
 impl Seen {
@@ -104,83 +80,19 @@ impl Seen {
     }
 }
 
-// === impl Store ===
-
-impl<T: Object + PartialEq> Store<T> {
-    fn new() -> Store<T> {
-        Store { objects: HashMap::new() }
-    }
-
-    pub fn get(&self, key: &Key) -> Option<&T> {
-        self.objects.get(key).map(|(_, object)| object)
-    }
-
-    fn keys(&self) -> impl Iterator<Item = &Key> {
-        self.objects.keys()
-    }
-
-    /// Takes a change over; gives back what is different now. `count` is told every event.
-    fn apply(&mut self, watch: usize, change: Change<T>, mut count: impl FnMut(&str)) -> Vec<Key> {
-        let mut changed = Vec::new();
-        match change {
-            Change::All(objects) => {
-                let present: BTreeSet<Key> = objects.iter().map(|object| Key::of(object.metadata())).collect();
-                let gone = self.objects.iter().filter(|(key, (of, _))| *of == watch && !present.contains(key));
-                let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
-                for key in gone {
-                    count("delete");
-                    self.objects.remove(&key);
-                    changed.push(key);
-                }
-                for object in objects {
-                    changed.extend(self.set(watch, object, &mut count));
-                }
-            }
-            Change::Set(object) => changed.extend(self.set(watch, object, &mut count)),
-            Change::Gone(object) => {
-                let key = Key::of(object.metadata());
-                count("delete");
-                changed.extend(self.objects.remove(&key).map(|_| key));
-            }
-            Change::Failing(_) | Change::Working => {}
-        }
-        changed
-    }
-
-    fn set(&mut self, watch: usize, object: T, count: &mut impl FnMut(&str)) -> Option<Key> {
-        let key = Key::of(object.metadata());
-        match self.objects.get_mut(&key) {
-            Some((_, known)) if *known == object => {
-                count("update");
-                None
-            }
-            Some(known) => {
-                count("update");
-                *known = (watch, object);
-                Some(key)
-            }
-            None => {
-                count("add");
-                self.objects.insert(key.clone(), (watch, object));
-                Some(key)
-            }
-        }
-    }
-}
-
 // === impl World ===
 
 impl World {
     pub fn new(role: Role, attach: AttachMetadata) -> World {
         World {
             attach,
-            nodes: Store::new(),
-            pods: Store::new(),
-            services: Store::new(),
-            namespaces: Store::new(),
-            endpoints: Store::new(),
-            slices: Store::new(),
-            ingresses: Store::new(),
+            nodes: Store::default(),
+            pods: Store::default(),
+            services: Store::default(),
+            namespaces: Store::default(),
+            endpoints: Store::default(),
+            slices: Store::default(),
+            ingresses: Store::default(),
             role,
             listed: Vec::new(),
             groups: BTreeMap::new(),
@@ -268,7 +180,7 @@ impl World {
     }
 
     fn note<T>(&mut self, watch: usize, change: &Change<T>) {
-        if matches!(change, Change::All(_)) {
+        if change.is_list() {
             self.listed[watch] = true;
         }
     }

@@ -11,11 +11,13 @@ mod kubeconfig;
 mod lines;
 pub mod objects;
 mod selector;
+mod store;
 mod watch;
 
 pub use access::{Access, AccessError};
 pub use api::{ApiError, Cluster, LogRequest};
 pub use arguments::ClientArguments;
-pub use objects::Object;
+pub use objects::{Object, label_name};
 pub use selector::{LabelSelector, Operator, Requirement};
+pub use store::{Key, Store};
 pub use watch::{Change, Scope, Timing, watch};

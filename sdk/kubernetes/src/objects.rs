@@ -100,6 +100,12 @@ impl Metadata {
     }
 }
 
+/// The name of a label or annotation as a part of a Prometheus label name: `app.kubernetes.io/name` →
+/// `app_kubernetes_io_name`.
+pub fn label_name(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
+
 /// Go writes empty lists and maps as `null`.
 pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or_default())

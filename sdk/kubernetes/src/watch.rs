@@ -102,6 +102,15 @@ pub fn watch<T: Object>(cluster: Cluster, scope: Scope, timing: Timing) -> impl 
     })
 }
 
+// === impl Change ===
+
+impl<T> Change<T> {
+    /// It tells all there is.
+    pub fn is_list(&self) -> bool {
+        matches!(self, Change::All(_))
+    }
+}
+
 // === impl Scope ===
 
 impl Scope {
