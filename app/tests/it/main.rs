@@ -9,6 +9,7 @@ mod corpus;
 mod examples;
 mod faults;
 mod harness;
+mod kubernetes;
 mod oracle_check;
 mod oracle_runtime;
 mod process;
