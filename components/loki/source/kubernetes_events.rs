@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base_stdx::timestamp::Rfc3339;
 use base_sys::clock;
+use base_sys::fs::Sync;
 use futures_util::StreamExt as _;
 use futures_util::stream::{SelectAll, Stream};
 use language_eval::{Arguments, BodyNode, Invalid, Validate, Value};
@@ -21,7 +22,7 @@ use sdk_signals::{FanOut, LogBatch, LogEntry, LogGroup, LogsReceiver};
 use tokio::sync::watch as latest;
 
 use crate::source::kubernetes::Clustering;
-use crate::source::pods::{self, SAVE_EVERY};
+use crate::source::pods::{self, SAVE_EVERY, SAVES_PER_SYNC};
 use crate::source::positions;
 use crate::source::window::{Progress, Window};
 use line::Format;
@@ -151,6 +152,7 @@ impl Component for KubernetesEvents {
         reader.begin();
         let mut save = tokio::time::interval(SAVE_EVERY);
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut saves = 0;
         loop {
             let mut again = false;
             tokio::select! {
@@ -170,7 +172,9 @@ impl Component for KubernetesEvents {
                 },
                 _ = save.tick() => {
                     reader.delivered.iter().for_each(|(namespace, reached)| reached.save(&mut positions, namespace));
-                    positions::save(&mut positions).await;
+                    saves = (saves + 1) % SAVES_PER_SYNC;
+                    let sync = if saves == 0 { Sync::Disk } else { Sync::Kernel };
+                    positions::save_to(&mut positions, sync).await;
                     self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&reader.delivered);
                 }
                 progress = reader.window.progress() => match progress {

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base_stdx::timestamp::Rfc3339;
+use base_sys::fs::Sync;
 use language_eval::{BodyNode, Value};
 use sdk_component::{Context, Problem, Stop, Stopped};
 use sdk_kubernetes::{AccessError, ClientArguments, Cluster};
@@ -25,8 +26,11 @@ pub use follower::Patience;
 use follower::{Follower, Report, Wish};
 pub use target::{Container, Target};
 
-/// How often positions are saved, if anything has changed.
-pub const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How often positions are saved, if anything has changed: what was delivered since is sent again after a kill -9.
+pub const SAVE_EVERY: Duration = Duration::from_millis(200);
+
+/// Every so many saves go to the disk itself, for the day when the power goes.
+pub const SAVES_PER_SYNC: u32 = 25;
 
 /// A container that is not wanted any more may be wanted again: discovery starts anew, a rule is mended. Its position is
 /// kept so long.
@@ -60,6 +64,7 @@ pub struct Followers {
     /// Keys of positions that nobody wants, since when.
     unwanted: HashMap<String, Instant>,
     looked_for_forgotten: Instant,
+    saves: u32,
     shown: Shown,
 }
 
@@ -79,8 +84,8 @@ struct Following {
     report: watch::Receiver<Report>,
     cancel: CancellationToken,
     task: tokio::task::JoinHandle<Option<()>>,
-    /// Label texts under which its position was noted.
-    noted: Vec<String>,
+    /// The place that was noted, and the labels and their texts under which it was.
+    noted: Option<(Place, Vec<Labels>, Vec<String>)>,
 }
 
 /// A follower ends with whoever follows it, also when that one panics.
@@ -122,6 +127,7 @@ impl Followers {
             follows_rotation: Arc::default(),
             unwanted: HashMap::new(),
             looked_for_forgotten: Instant::now(),
+            saves: 0,
             shown,
         })
     }
@@ -193,7 +199,7 @@ impl Followers {
         // The task ends by its own stop, after its last deliveries: it is not cut off with the component's.
         let (outer, _keep) = Stop::new(CancellationToken::new(), stop.grace()).child();
         let task = self.context.spawn(&outer, follower.run(cancel_stop));
-        let following = Following { wish, report: reports, cancel, task, noted: Vec::new() };
+        let following = Following { wish, report: reports, cancel, task, noted: None };
         self.following.insert(container.clone(), following);
     }
 
@@ -207,7 +213,9 @@ impl Followers {
         if self.looked_for_forgotten.elapsed() >= LOOK_FOR_FORGOTTEN {
             self.forget();
         }
-        positions::save(&mut self.positions).await;
+        self.saves = (self.saves + 1) % SAVES_PER_SYNC;
+        let sync = if self.saves == 0 { Sync::Disk } else { Sync::Kernel };
+        positions::save_to(&mut self.positions, sync).await;
     }
 
     /// Stops all followers, and saves where they are.
@@ -268,19 +276,29 @@ impl Followers {
 /// Alloy's key holds microseconds; ours beside it the nanosecond and how many lines of it are done, which Alloy ignores.
 fn note(positions: &mut Positions, container: &Container, following: &mut Following) {
     let Some(place) = following.report.borrow().place else { return };
-    let labels: Vec<String> = following.wish.borrow().labels.iter().map(ToString::to_string).collect();
-    let key = container.position();
-    // The labels are part of Alloy's key: under the old ones it would find an old position.
-    if following.noted != labels {
-        for old in labels_of(positions, &key).into_iter().filter(|old| !labels.contains(old)) {
-            positions.remove(&key, &old);
-        }
+    let labels = following.wish.borrow().labels.clone();
+    let known = following.noted.take().filter(|(_, known, _)| *known == labels);
+    if known.as_ref().is_some_and(|(noted, ..)| *noted == place) {
+        following.noted = known;
+        return;
     }
-    for labels in &labels {
-        positions.set(&key, labels, (place.nanos() / 1000).to_string());
+    let key = container.position();
+    let texts = match known {
+        Some((.., texts)) => texts,
+        None => {
+            // The labels are part of Alloy's key: under the old ones it would find an old position.
+            let texts: Vec<String> = labels.iter().map(ToString::to_string).collect();
+            for old in labels_of(positions, &key).into_iter().filter(|old| !texts.contains(old)) {
+                positions.remove(&key, &old);
+            }
+            texts
+        }
+    };
+    for text in &texts {
+        positions.set(&key, text, (place.nanos() / 1000).to_string());
     }
     positions.set(&container.precise_position(), "{}", place.to_string());
-    following.noted = labels;
+    following.noted = Some((place, labels, texts));
 }
 
 fn labels_of(positions: &Positions, path: &str) -> Vec<String> {

@@ -106,7 +106,7 @@ impl Positions {
         self.changed |= self.entries.len() != before;
     }
 
-    /// What is to be written, if anything has changed since; take it to [`write`], off the reactor.
+    /// What is to be written, if anything has changed since; take it to [`write_to`], off the reactor.
     pub fn take_changes(&mut self) -> Option<(PathBuf, String)> {
         std::mem::take(&mut self.changed).then(|| (self.file.clone(), self.text()))
     }
@@ -150,12 +150,7 @@ pub fn legacy(file: &Path, key: &str) -> Result<Option<String>, String> {
     Ok(legacy.positions.get(key).cloned())
 }
 
-/// Replaces the file as a whole, on the disk; its folder is made if need be. Blocks.
-pub fn write(file: &Path, text: &str) -> io::Result<()> {
-    write_to(file, text, fs::Sync::Disk)
-}
-
-/// [`write`], as far as is asked for.
+/// Replaces the file as a whole, as safely as is asked for; its folder is made if need be. Blocks.
 pub fn write_to(file: &Path, text: &str, sync: fs::Sync) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_private(folder)?;
@@ -173,11 +168,16 @@ pub async fn load(file: PathBuf) -> Result<Positions, Stopped> {
     }
 }
 
-/// Writes what has changed, off the reactor; what cannot be written is tried again the next time.
+/// Writes what has changed to the disk, off the reactor; what cannot be written is tried again the next time.
 pub async fn save(positions: &mut Positions) {
+    save_to(positions, fs::Sync::Disk).await;
+}
+
+/// [`save`], as far as is asked for.
+pub async fn save_to(positions: &mut Positions, sync: fs::Sync) {
     let Some((file, text)) = positions.take_changes() else { return };
     let shown = file.display().to_string();
-    let written = base_sys::task::blocking("positions", move || write(&file, &text)).await;
+    let written = base_sys::task::blocking("positions", move || write_to(&file, &text, sync)).await;
     if let Some(Err(error)) = written.returned() {
         positions.not_written();
         tracing::error!(file = shown, %error, "cannot save positions; they are tried again");
@@ -227,7 +227,7 @@ mod tests {
             positions.set(path, "{a=\"b\"}", "7");
         }
         let (to, text) = positions.take_changes().expect("changes");
-        write(&to, &text).expect("it can be written");
+        write_to(&to, &text, fs::Sync::Kernel).expect("it can be written");
         assert_eq!(positions.take_changes(), None);
         let read = Positions::open(&file).expect("good positions");
         for path in odd {
