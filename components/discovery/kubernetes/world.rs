@@ -133,7 +133,12 @@ impl World {
         match seen {
             Seen::Pod(watch, change) => {
                 self.note(watch, &change);
-                let changed = self.pods.apply(watch, change, |event| count("pod", event));
+                let changed = self.pods.apply(watch, change, |event| {
+                    // As Prometheus counts them.
+                    if role == Role::Pod || role == Role::Endpoints && event == "update" {
+                        count("pod", event);
+                    }
+                });
                 match role {
                     Role::Pod => self.stale.add(changed),
                     _ => {
