@@ -163,3 +163,47 @@ async fn a_storm_of_reloads_loses_no_line_and_a_bad_one_changes_nothing() {
     }
     pipeline.all_arrive(&tally).await;
 }
+
+/// How a log file is given up for a new one.
+#[derive(Clone, Copy, Debug)]
+enum Rotation {
+    /// Renamed; a new one gets the name.
+    Rename,
+    /// Deleted; a new one gets the name.
+    Delete,
+}
+
+/// Ten rotations a second, each right behind the last line, which is the worst moment.
+async fn storm(rotation: Rotation) {
+    let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
+    let mut pipeline = Pipeline::new(port);
+    let (_child, _) = pipeline.start().await;
+    pipeline.write(1);
+    tally.wait_for(1, PATIENCE).await.expect("the file is followed");
+    for round in 0..60 {
+        for _ in 0..5 {
+            pipeline.write(20);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        match rotation {
+            Rotation::Rename => {
+                let old = pipeline.log().with_file_name(format!("app.log.{round}"));
+                std::fs::rename(pipeline.log(), old).expect("it has another name");
+            }
+            Rotation::Delete => std::fs::remove_file(pipeline.log()).expect("it is gone"),
+        }
+        std::fs::write(pipeline.log(), "").expect("a new file");
+    }
+    pipeline.all_arrive(&tally).await;
+    assert_eq!(tally.lost_and_repeated(pipeline.written).1, 0, "{rotation:?} repeats nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_renames_loses_no_line() {
+    storm(Rotation::Rename).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_deletions_loses_no_line() {
+    storm(Rotation::Delete).await;
+}

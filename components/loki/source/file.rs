@@ -2,11 +2,12 @@
 
 mod compressed;
 mod handle;
+mod names;
 mod progress;
 mod tail;
 mod text;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::compressed::Format;
+use self::names::Names;
 use self::progress::Progress;
 use self::tail::{From, Status, Tail, TailMetrics};
 use self::text::TextForm;
@@ -128,6 +130,7 @@ pub struct File {
     metrics: Metrics,
     arguments: watch::Sender<Arc<FileArguments>>,
     forward_to: watch::Sender<FanOut<LogBatch>>,
+    names: Arc<Names>,
     tailers: Mutex<HashMap<Key, Tailer>>,
 }
 
@@ -202,6 +205,7 @@ impl Component for File {
             metrics,
             forward_to: watch::Sender::new(fan_out(context, &arguments)),
             arguments: watch::Sender::new(Arc::new(arguments)),
+            names: Arc::new(Names::new()),
             tailers: Mutex::default(),
         })
     }
@@ -216,6 +220,8 @@ impl Component for File {
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
+        let names = self.names.clone();
+        drop(self.context.spawn(&stop, async move { names.run().await }));
         let mut changes = self.arguments.subscribe();
         let mut resolve_at = tokio::time::Instant::now();
         let mut saves = 0u32;
@@ -388,6 +394,9 @@ impl File {
             from,
             position: self.positions.track(key.clone()),
             file: 0,
+            names: self.names.watch(Path::new(&key.path)),
+            waiting: VecDeque::new(),
+            behind: VecDeque::new(),
             poll: (period(settings.file_watch.min_poll_frequency), period(settings.file_watch.max_poll_frequency)),
             forward_to: self.forward_to.subscribe(),
             metrics: TailMetrics {

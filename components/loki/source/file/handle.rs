@@ -45,6 +45,11 @@ impl Handle {
         Ok(handle)
     }
 
+    /// Whether both are the same file.
+    pub fn is(&self, other: &Handle) -> bool {
+        self.id == other.id
+    }
+
     /// Its size now.
     pub fn size(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())

@@ -1,5 +1,6 @@
 //! Following one file.
 
+use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use bytes::Bytes;
 use sdk_component::Stop;
 use sdk_component::metrics::{Counter, Gauge};
 use sdk_labels::Labels;
-use sdk_signals::{FanOut, LogBatch};
+use sdk_signals::{BoxFuture, FanOut, LogBatch};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::compressed::Format;
 use super::handle::{Handle, Standing};
+use super::names::{Named, Watched};
 use super::progress::Position;
 use super::text::{MAX_LINE_BYTES, TextForm};
 use crate::source::window::{Progress, Window};
@@ -32,6 +34,12 @@ pub struct Tail {
     pub position: Position,
     /// Counts the files that had the name: only the newest one's deliveries move the position.
     pub file: u64,
+    /// Files that get the name.
+    pub names: Watched,
+    /// Those that have got it, in their order.
+    pub waiting: VecDeque<Named>,
+    /// Those that had it, and were read to their end, but not delivered.
+    pub behind: VecDeque<Behind>,
     pub poll: (Duration, Duration),
     pub forward_to: watch::Receiver<FanOut<LogBatch>>,
     pub metrics: TailMetrics,
@@ -60,7 +68,15 @@ pub struct Status {
     pub offset: AtomicU64,
 }
 
+/// A file that was read to its end.
+pub struct Behind {
+    file: u64,
+    reading: Reading,
+    delivered: u64,
+}
+
 /// A file as far as it was read.
+#[derive(Clone)]
 struct Reading {
     handle: Handle,
     cursor: Cursor,
@@ -76,6 +92,7 @@ struct Place {
 }
 
 /// A place in a text.
+#[derive(Clone)]
 struct Cursor {
     offset: u64,
     form: TextForm,
@@ -97,9 +114,6 @@ const MAX_ABSENCE_POLL: Duration = Duration::from_secs(5);
 /// A writer that was told of a rotation late goes on with the old file; so long it is waited for.
 const LATE_WRITERS: Duration = Duration::from_millis(250);
 
-/// Before the next file of this name is read, deliveries of the last one get this much time.
-const ROTATION_PATIENCE: Duration = Duration::from_secs(30);
-
 /// After a refusal or a loss downstream.
 const RETRY: Duration = Duration::from_millis(250);
 
@@ -117,9 +131,10 @@ impl Tail {
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
             let mut from = self.from;
-            let mut last: Option<Handle> = None;
+            let mut last: Option<Reading> = None;
+            let mut previous: Option<Handle> = None;
             loop {
-                let handle = self.wait_for_file(&stop).await?;
+                let handle = self.next_file(previous.take(), &stop).await?;
                 let Some(mut reading) = self.begin(handle, from, last.take()) else {
                     wait(&stop, RETRY).await?;
                     continue;
@@ -127,8 +142,9 @@ impl Tail {
                 self.status.running.store(true, Relaxed);
                 let next = self.follow(&mut reading, &mut window, &stop).await?;
                 from = From::Offset(0);
+                previous = Some(reading.handle.clone());
                 if next == Next::Anew {
-                    last = Some(reading.handle);
+                    last = Some(reading);
                 }
             }
         };
@@ -225,6 +241,23 @@ impl Tail {
         Ok(Ok(()))
     }
 
+    /// The next file that has the name: one that was seen getting it, or what has it now.
+    async fn next_file(&mut self, previous: Option<Handle>, stop: &Stop) -> Result<Handle, Stopped> {
+        self.take_names();
+        while let Some(named) = self.waiting.pop_front() {
+            if previous.as_ref().is_none_or(|previous| !previous.is(&named.handle)) {
+                return Ok(named.handle);
+            }
+        }
+        self.wait_for_file(stop).await
+    }
+
+    fn take_names(&mut self) {
+        while let Ok(named) = self.names.files.try_recv() {
+            self.waiting.push_back(named);
+        }
+    }
+
     async fn wait_for_file(&self, stop: &Stop) -> Result<Handle, Stopped> {
         let mut poll = self.poll.0;
         let mut told = false;
@@ -246,12 +279,12 @@ impl Tail {
     }
 
     /// Finds the place to begin at. `last` is the file that had the name before.
-    fn begin(&self, handle: Handle, from: From, last: Option<Handle>) -> Option<Reading> {
+    fn begin(&self, handle: Handle, from: From, last: Option<Reading>) -> Option<Reading> {
         let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form, 0));
         let size = handle.size().ok()?;
         let offset = match (from, last) {
             // The same text, written anew: what was read is read.
-            (_, Some(last)) if last.is_continued_by(&handle) => self.position.get().min(size),
+            (_, Some(last)) if last.handle.is_continued_by(&handle) => last.cursor.offset.min(size),
             (From::Offset(offset), _) if offset > size => {
                 tracing::warn!(path = %self.path.display(), offset, size, "the file is shorter than it was read before: it was replaced meanwhile, reading it from its start");
                 0
@@ -307,6 +340,10 @@ impl Tail {
                 Ok(Standing::Replaced | Standing::Missing) => {
                     self.drain(reading, window, stop).await?;
                     let same_text = reading.handle.size().is_ok_and(|size| size >= reading.cursor.offset);
+                    if !window.is_empty() {
+                        let delivered = self.position.get().max(reading.first);
+                        self.behind.push_back(Behind { file: self.file, reading: reading.clone(), delivered });
+                    }
                     self.file += 1;
                     return Ok(if same_text { Next::Anew } else { Next::Other });
                 }
@@ -325,32 +362,22 @@ impl Tail {
 
     /// The file has lost its name: everything in it is read, with its last line even if that has no end.
     async fn drain(&mut self, reading: &mut Reading, window: &mut Window<Place>, stop: &Stop) -> Result<(), Stopped> {
+        self.take_names();
+        while self.waiting.front().is_some_and(|named| named.handle.is(&reading.handle)) {
+            self.waiting.pop_front();
+        }
+        let replaced = self.waiting.front().map_or_else(Instant::now, |named| named.at);
         loop {
             let before = reading.cursor.offset;
             self.read_all(reading, window, stop, false).await?;
-            wait(stop, LATE_WRITERS).await?;
+            wait_until(stop, replaced + LATE_WRITERS).await?;
             if reading.handle.size().map_or(true, |size| size <= reading.cursor.offset)
                 || reading.cursor.offset == before
             {
                 break;
             }
         }
-        self.read_all(reading, window, stop, true).await?;
-        let patience = Instant::now() + ROTATION_PATIENCE;
-        while !window.is_empty() {
-            tokio::select! {
-                () = stop.stopped() => return Err(Stopped),
-                () = tokio::time::sleep_until(patience) => {
-                    tracing::warn!(path = %self.path.display(), "the rotated file's last entries are still on their way; going on with the next file");
-                    return Ok(());
-                }
-                progress = window.progress() => if self.lost(progress) {
-                    self.rewind(reading, window, stop).await?;
-                    self.read_all(reading, window, stop, true).await?;
-                }
-            }
-        }
-        Ok(())
+        self.read_all(reading, window, stop, true).await
     }
 
     /// Reads and hands on up to the end of the file; `also_unfinished` takes a last line without newline, too.
@@ -472,6 +499,13 @@ impl Tail {
             tokio::select! {
                 () = stop.stopped() => return Err(Stopped),
                 () = tokio::time::sleep_until(until) => return Ok(false),
+                Some(named) = self.names.files.recv() => {
+                    let other = !named.handle.is(&reading.handle);
+                    self.waiting.push_back(named);
+                    if other {
+                        return Ok(true);
+                    }
+                }
                 progress = window.progress() => if self.lost(progress) {
                     self.rewind(reading, window, stop).await?;
                     return Ok(true);
@@ -480,21 +514,43 @@ impl Tail {
         }
     }
 
-    /// Somebody lost what was handed on: it is read again.
-    async fn rewind(&mut self, reading: &mut Reading, window: &mut Window<Place>, stop: &Stop) -> Result<(), Stopped> {
-        let position = self.position.get();
-        tracing::warn!(path = %self.path.display(), position, read_to = reading.cursor.offset, "lines were lost on their way and are read again");
-        window.clear();
-        reading.cursor.offset = position.max(reading.first);
-        wait(stop, RETRY).await
+    /// Somebody lost what was handed on: it is read again, from the first file on that was not delivered whole.
+    fn rewind<'a>(
+        &'a mut self,
+        reading: &'a mut Reading,
+        window: &'a mut Window<Place>,
+        stop: &'a Stop,
+    ) -> BoxFuture<'a, Result<(), Stopped>> {
+        Box::pin(async move {
+            let position = self.position.get();
+            tracing::warn!(path = %self.path.display(), position, read_to = reading.cursor.offset, "lines were lost on their way and are read again");
+            window.clear();
+            reading.cursor.offset = position.max(reading.first);
+            wait(stop, RETRY).await?;
+            let current = self.file;
+            for mut old in std::mem::take(&mut self.behind) {
+                self.file = old.file;
+                old.reading.cursor.offset = old.delivered;
+                let read = self.read_all(&mut old.reading, window, stop, true).await;
+                self.file = current;
+                read?;
+                self.behind.push_back(old);
+            }
+            Ok(())
+        })
     }
 
     /// Moves the position; true when something was lost instead.
-    fn lost(&self, progress: Progress<Place>) -> bool {
-        match progress {
-            Progress::Delivered(place) if place.file == self.file => self.position.set(place.end),
-            Progress::Delivered(_) => {}
-            Progress::Abandoned => return true,
+    fn lost(&mut self, progress: Progress<Place>) -> bool {
+        let Progress::Delivered(place) = progress else { return true };
+        // Deliveries come in order: of older files nothing is on its way any more.
+        while self.behind.front().is_some_and(|old| old.file < place.file) {
+            self.behind.pop_front();
+        }
+        if place.file == self.file {
+            self.position.set(place.end);
+        } else if let Some(old) = self.behind.front_mut().filter(|old| old.file == place.file) {
+            old.delivered = place.end;
         }
         false
     }
@@ -513,6 +569,13 @@ enum Next {
     Anew,
     /// Other text.
     Other,
+}
+
+async fn wait_until(stop: &Stop, at: Instant) -> Result<(), Stopped> {
+    tokio::select! {
+        () = stop.stopped() => Err(Stopped),
+        () = tokio::time::sleep_until(at) => Ok(()),
+    }
 }
 
 async fn wait(stop: &Stop, time: Duration) -> Result<(), Stopped> {
