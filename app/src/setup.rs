@@ -63,8 +63,13 @@ impl FetchGit for Git {
         request: runtime::GitRequest,
         directory: PathBuf,
     ) -> sdk_component::BoxFuture<'static, Result<(), String>> {
-        let runtime::GitRequest { repository, revision, basic_auth } = request;
-        let request = services_git::Request { repository, revision, basic_auth };
+        let runtime::GitRequest { repository, revision, basic_auth, ssh_key } = request;
+        let ssh_key = ssh_key.map(|key| services_git::SshKey {
+            username: key.username,
+            key: key.key,
+            passphrase: key.passphrase,
+        });
+        let request = services_git::Request { repository, revision, basic_auth, ssh_key };
         Box::pin(async move {
             let cloned = base_sys::task::blocking("import.git", move || services_git::update(&request, &directory));
             match cloned.await.returned() {

@@ -15,7 +15,7 @@ use sdk_component::Problem;
 use tokio::sync::Notify;
 
 use crate::module::{Environment, Module};
-use crate::options::{GitRequest, Options};
+use crate::options::{GitKey, GitRequest, Options};
 use crate::plan::{Catalogue, ImportKind, Names, Place, Plan};
 use crate::sources::{MAX_TEXT, read_path};
 use crate::stage::StagedModule;
@@ -61,10 +61,25 @@ pub(crate) struct StagedImport {
 /// What an import's block says.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Arguments {
-    File { path: PathBuf, notify: bool, every: Duration },
-    String { content: OptionalSecret },
-    Http { request: Box<http::Request>, every: Duration },
-    Git { request: GitRequest, path: String, every: Duration },
+    File {
+        path: PathBuf,
+        notify: bool,
+        every: Duration,
+    },
+    String {
+        content: OptionalSecret,
+    },
+    Http {
+        request: Box<http::Request>,
+        every: Duration,
+    },
+    Git {
+        request: GitRequest,
+        /// With the private key of `request`, read anew for each fetch.
+        key_file: Option<PathBuf>,
+        path: String,
+        every: Duration,
+    },
 }
 
 /// Why there is no text.
@@ -150,6 +165,26 @@ struct GitBlock {
     /// User and password.
     #[block]
     basic_auth: Option<GitAuth>,
+    /// For repositories that are reached by SSH. The `ssh` program is used; hosts must be known to it.
+    #[block]
+    ssh_key: Option<GitSsh>,
+}
+
+/// Who to be on an SSH server.
+#[derive(Block)]
+struct GitSsh {
+    /// The account.
+    #[attr]
+    username: String,
+    /// The private key.
+    #[attr]
+    key: Option<SecretString>,
+    /// A file with the private key, read at each pull.
+    #[attr]
+    key_file: Option<String>,
+    /// Of the key.
+    #[attr]
+    passphrase: Option<SecretString>,
 }
 
 /// User and password.
@@ -163,28 +198,14 @@ struct GitAuth {
     password: SecretString,
 }
 
+/// A private key is far shorter.
+const MAX_KEY_BYTES: usize = 256 << 10;
+
 /// Names that move with every command and so mean nothing to a collector.
 const REFUSED_REVISIONS: &[&str] = &["HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD"];
 
-/// Blocks that Alloy has and we have not.
-fn not_yet(kind: ImportKind) -> &'static [&'static str] {
-    match kind {
-        ImportKind::Git => &["ssh_key"],
-        ImportKind::File | ImportKind::String | ImportKind::Http => &[],
-    }
-}
-
 impl Arguments {
     pub fn decode(kind: ImportKind, body: &BodySource<'_>) -> Result<Arguments, Diagnostics> {
-        for statement in &body.body.statements {
-            let ast::Statement::Block(block) = statement else { continue };
-            let name = block.full_name();
-            if not_yet(kind).contains(&name.as_str()) {
-                let message =
-                    format!("{name:?} of {} is not supported yet by this version of Ferroalloy", kind.block_name());
-                return Err(Diagnostic::error(block.header_span().in_source(body.source), message).into());
-            }
-        }
         let refuse = |field: &str, message: String| {
             let named = body.body.statements.iter().find_map(|statement| match statement {
                 ast::Statement::Attribute(attribute) if attribute.name.name == field => Some(attribute.value.span),
@@ -232,13 +253,23 @@ impl Arguments {
                 if Path::new(&block.path).components().any(|part| part == std::path::Component::ParentDir) {
                     return Err(refuse("path", "the path must stay inside the repository".to_owned()));
                 }
+                let text = |secret: SecretString| secret.expose().into_owned();
+                let key_file = block.ssh_key.as_ref().filter(|ssh| ssh.key.is_none());
+                let key_file = key_file.and_then(|ssh| ssh.key_file.as_ref()).map(PathBuf::from);
+                let ssh_key = block.ssh_key.map(|ssh| GitKey {
+                    username: ssh.username,
+                    key: ssh.key.map(text).filter(|key| !key.is_empty()),
+                    passphrase: ssh.passphrase.map(text).filter(|passphrase| !passphrase.is_empty()),
+                });
                 Ok(Arguments::Git {
+                    key_file,
                     every: block.pull_frequency.to_std().unwrap_or_default(),
                     path: block.path,
                     request: GitRequest {
                         repository: block.repository,
                         revision: block.revision,
-                        basic_auth: block.basic_auth.map(|auth| (auth.username, auth.password.expose().into_owned())),
+                        basic_auth: block.basic_auth.map(|auth| (auth.username, text(auth.password))),
+                        ssh_key,
                     },
                 })
             }
@@ -293,10 +324,21 @@ impl Arguments {
                 let module_path = request.url.rsplit_once('/').map_or("", |(directory, _)| directory).to_owned();
                 Ok(Texts { files: vec![Source::new(request.url.clone(), answer.trim_ascii().to_vec())], module_path })
             }
-            Arguments::Git { request, path, .. } => {
+            Arguments::Git { request, path, key_file, .. } => {
                 let Some(git) = &options.git else { return Err(unsupported("import.git")) };
                 let clone = directory.join("repo");
-                git.update(request.clone(), clone.clone()).await.map_err(FetchError::Unreachable)?;
+                let mut request = request.clone();
+                if let (Some(ssh), Some(file)) = (&mut request.ssh_key, key_file) {
+                    let path = file.clone();
+                    let read = move || base_sys::fs::read_text_bounded(&path, MAX_KEY_BYTES);
+                    let key = match base_sys::task::blocking("import.git", read).await.returned() {
+                        Some(read) => read.map_err(|error| error.to_string()),
+                        None => Err("reading was cut off".to_owned()),
+                    };
+                    let tell = |error| format!("cannot read the key file {}: {error}", file.display());
+                    ssh.key = Some(key.map_err(tell).map_err(FetchError::Unreachable)?);
+                }
+                git.update(request, clone.clone()).await.map_err(FetchError::Unreachable)?;
                 let inside = clone.join(path);
                 let read = base_sys::task::blocking("import.git", move || read_path(&inside)).await;
                 let texts = read.returned().unwrap_or_else(|| Err("reading was cut off".to_owned()));

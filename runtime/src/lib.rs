@@ -18,6 +18,7 @@ mod engine;
 mod host;
 mod import;
 mod marks;
+mod mask;
 mod measure;
 mod module;
 mod node;
@@ -29,7 +30,7 @@ mod sources;
 mod stage;
 mod supervise;
 
-pub use options::{FetchGit, GitRequest, Options};
+pub use options::{FetchGit, GitKey, GitRequest, Options};
 pub use plan::ImportKind;
 pub use runtime::{LoadError, Runtime, validate};
 pub use sources::{MAX_TEXT, PathSources, Sources, Texts};

@@ -43,13 +43,32 @@ pub trait FetchGit: Send + Sync {
 }
 
 /// What `import.git` asks for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[allow(missing_docs)]
 pub struct GitRequest {
     pub repository: String,
     pub revision: String,
     /// User and password.
     pub basic_auth: Option<(String, String)>,
+    pub ssh_key: Option<GitKey>,
+}
+
+/// Who we are to an SSH server.
+#[derive(Clone, PartialEq)]
+#[allow(missing_docs)]
+pub struct GitKey {
+    pub username: String,
+    /// The private key's text.
+    pub key: Option<String>,
+    pub passphrase: Option<String>,
+}
+
+/// Without its secrets.
+impl std::fmt::Debug for GitRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let GitRequest { repository, revision, .. } = self;
+        f.debug_struct("GitRequest").field("repository", repository).field("revision", revision).finish_non_exhaustive()
+    }
 }
 
 impl Options {

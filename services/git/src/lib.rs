@@ -3,6 +3,8 @@
 //! The heavy dependency (gix, a git in Rust) stays in this crate. Only the objects and refs are git's: the files are
 //! written by ourselves from the revision's tree, so that a half-finished update never shows half of a module.
 
+mod ssh;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -10,6 +12,9 @@ use std::sync::atomic::AtomicBool;
 use base_sys::fs;
 use gix::bstr::ByteSlice as _;
 use gix::remote::Direction;
+
+use ssh::Session;
+pub use ssh::SshKey;
 
 /// Files of a module that a repository may hold at most, and bytes of one of them.
 const MAX_FILES: usize = 10_000;
@@ -24,6 +29,8 @@ pub struct Request {
     pub revision: String,
     /// User and password for HTTP.
     pub basic_auth: Option<(String, String)>,
+    /// For SSH.
+    pub ssh_key: Option<SshKey>,
 }
 
 /// Why an update failed; what was there before is untouched.
@@ -46,10 +53,17 @@ pub enum Error {
     FileTooLarge { path: String },
     #[error("cannot write {path}: {why}")]
     Write { path: String, why: String },
+    #[error("cannot lay down the SSH key: {0}")]
+    Key(std::io::Error),
 }
 
 /// Brings `directory` to the newest state of the revision. Blocks: call it off the reactor.
 pub fn update(request: &Request, directory: &Path) -> Result<(), Error> {
+    update_by("ssh", request, directory)
+}
+
+/// `ssh`: the program that speaks SSH.
+fn update_by(ssh: &str, request: &Request, directory: &Path) -> Result<(), Error> {
     // Refs that git itself moves would compare a clone with itself.
     if ["HEAD", "FETCH_HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD"].contains(&request.revision.as_str()) {
         return Err(Error::MovingRevision(request.revision.clone()));
@@ -57,13 +71,23 @@ pub fn update(request: &Request, directory: &Path) -> Result<(), Error> {
     // gix brings a client without a crypto provider; whoever else has installed one has installed the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let git = directory.join(".git");
+    // Beside the clone, whose folder holds what is in the repository and nothing else.
+    let session = request.ssh_key.as_ref().map(|key| Session::new(ssh, key, &directory.with_extension("ssh")));
+    let session = session.transpose().map_err(Error::Key)?;
+    let open = |git: &Path| {
+        let overrides = session.iter().flat_map(|session| {
+            // Otherwise gix would start the command to find out what kind of ssh it is.
+            [format!("core.sshCommand={}", session.command()), "ssh.variant=ssh".to_owned()]
+        });
+        gix::open_opts(git, gix::open::Options::default().config_overrides(overrides)).map_err(|error| chain(&error))
+    };
     // A clone that broke off leaves no HEAD that could be read: start over.
-    let repository = match gix::open(&git) {
+    let repository = match open(&git) {
         Ok(repository) if origin_is(&repository, &request.repository) => {
             fetch(request, &repository)?;
             repository
         }
-        _ => clone(request, directory, &git)?,
+        _ => clone(request, directory, &git, open)?,
     };
     let tree = tree_of(&repository, request)?;
     write_tree(request, &repository, tree, directory)
@@ -75,7 +99,12 @@ fn origin_is(repository: &gix::Repository, url: &str) -> bool {
         || remote.url(Direction::Fetch).is_some_and(|known| known.path.as_bstr() == url.as_bytes())
 }
 
-fn clone(request: &Request, directory: &Path, git: &Path) -> Result<gix::Repository, Error> {
+fn clone(
+    request: &Request,
+    directory: &Path,
+    git: &Path,
+    open: impl Fn(&Path) -> Result<gix::Repository, String>,
+) -> Result<gix::Repository, Error> {
     let failed = |why: String| Error::Clone { repository: request.repository.clone(), why };
     if git.exists() {
         std::fs::remove_dir_all(git).map_err(|error| failed(error.to_string()))?;
@@ -91,7 +120,7 @@ fn clone(request: &Request, directory: &Path, git: &Path) -> Result<gix::Reposit
     );
     fs::write_atomic(&config, text.as_bytes(), fs::Sync::Kernel).map_err(|error| failed(error.to_string()))?;
     drop(repository);
-    let repository = gix::open(git).map_err(|error| failed(chain(&error)))?;
+    let repository = open(git).map_err(failed)?;
     fetch(request, &repository).map_err(|error| match error {
         Error::Fetch { repository, why } => Error::Clone { repository, why },
         other => other,
@@ -244,13 +273,21 @@ mod tests {
         }
 
         fn commit(&self, file: &str, text: &str) {
+            if std::fs::read_to_string(self.0.path().join(file)).is_ok_and(|now| now == text) {
+                return;
+            }
             std::fs::create_dir_all(self.0.path().join(file).parent().expect("in the folder")).expect("a folder");
             std::fs::write(self.0.path().join(file), text).expect("a file");
             assert!(self.git(&["add", "."]) && self.git(&["commit", "--quiet", "-m", "x"]));
         }
 
         fn request(&self, revision: &str) -> Request {
-            Request { repository: self.0.path().display().to_string(), revision: revision.into(), basic_auth: None }
+            Request {
+                repository: self.0.path().display().to_string(),
+                revision: revision.into(),
+                basic_auth: None,
+                ssh_key: None,
+            }
         }
     }
 
@@ -298,6 +335,54 @@ mod tests {
         assert!(missing.to_string().contains("\"nowhere\" does not exist"), "{missing}");
         assert!(matches!(update(&origin.request("FETCH_HEAD"), clone.path()), Err(Error::MovingRevision(_))));
         assert!(clone.path().join("a.alloy").is_file());
+    }
+
+    /// Stands for `ssh`: notes what it is told and with which key, and is the server as well.
+    const FAKE_SSH: &str = r#"#!/bin/sh
+log="$(dirname "$0")/log"
+echo "arguments: $*" >> "$log"
+while [ "${1%% *}" != git-upload-pack ]; do
+    if [ "$1" = -i ]; then
+        echo "key: $(cat "$2") $(stat -c %a "$2")" >> "$log"
+    fi
+    shift
+done
+[ -z "$SSH_ASKPASS" ] || echo "passphrase: $("$SSH_ASKPASS" 'Enter passphrase:')" >> "$log"
+exec sh -c "$*"
+"#;
+
+    #[test]
+    fn a_key_is_there_for_ssh_and_gone_afterwards() {
+        let Some(origin) = Origin::new() else { return };
+        origin.commit("a.alloy", "one");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let program = folder.path().join("ssh");
+        std::fs::write(&program, FAKE_SSH).expect("a file");
+        let executable = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o700);
+        std::fs::set_permissions(&program, executable).expect("permissions");
+        let request = Request {
+            repository: format!("ssh://git.example.org{}", origin.0.path().display()),
+            ssh_key: Some(SshKey {
+                username: "robot".to_owned(),
+                key: Some("PRIVATE".to_owned()),
+                passphrase: Some("it's secret".to_owned()),
+            }),
+            ..origin.request("main")
+        };
+        let clone = folder.path().join("repo");
+        for text in ["one", "two"] {
+            origin.commit("a.alloy", text);
+            update_by(&program.display().to_string(), &request, &clone).expect("fetches");
+            assert_eq!(std::fs::read_to_string(clone.join("a.alloy")).ok().as_deref(), Some(text));
+        }
+        let log = std::fs::read_to_string(folder.path().join("log")).expect("ssh was called");
+        assert!(log.contains("-l robot"), "{log}");
+        assert!(log.contains("git.example.org"), "{log}");
+        assert!(log.contains("key: PRIVATE 600"), "{log}");
+        assert!(log.contains("passphrase: it's secret"), "{log}");
+        assert!(log.contains("-oStrictHostKeyChecking=yes"), "{log}");
+        assert!(!folder.path().join("repo.ssh").exists(), "the key is gone");
+        assert!(!format!("{request:?}").contains("PRIVATE"));
     }
 
     #[test]
