@@ -6,6 +6,7 @@ mod draw;
 mod fmt;
 mod report;
 mod run;
+mod seed;
 mod setup;
 mod validate;
 

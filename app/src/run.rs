@@ -8,7 +8,7 @@ use std::time::Duration;
 use base_metrics::{Registry, Scope};
 use runtime::{LoadError, Options, PathSources, Runtime};
 use sdk_component::{ServiceDefinition, Stability};
-use services_http::{Http, Mount};
+use services_http::{Http, Mount, Support};
 use services_logging::Log;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -58,8 +58,13 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     let process = metrics.scope(&[]);
     base_metrics::process::register(&process);
     build_info(&process);
+    process.collect(Box::new(|page| {
+        let help = "Total number of global ids.";
+        page.gauge("alloy_labelstore_global_ids_count", help, sdk_series::active() as f64);
+    }));
     let live_debugging = services_web::LiveDebugging::default();
-    let http = Arc::new(bind(invocation, live_debugging.clone()).await?);
+    crate::seed::keep(&storage, &setup::version());
+    let http = Arc::new(bind(invocation, live_debugging.clone(), &log).await?);
     let services = vec![
         ServiceDefinition::of(Arc::new(services_logging::Logging::new(log, &process))),
         ServiceDefinition::of(http.clone()),
@@ -136,11 +141,18 @@ fn create_storage(path: &Path) -> Result<(), Failure> {
     })
 }
 
-async fn bind(invocation: &Invocation, live_debugging: services_web::LiveDebugging) -> Result<Http, Failure> {
+async fn bind(
+    invocation: &Invocation,
+    live_debugging: services_web::LiveDebugging,
+    log: &Log,
+) -> Result<Http, Failure> {
     let options = services_http::Options {
         listen_address: invocation.text("server.http.listen-addr").to_owned(),
         memory_address: invocation.text("server.http.memory-addr").to_owned(),
-        support_bundle: !invocation.is_set("server.http.disable-support-bundle"),
+        support: (!invocation.is_set("server.http.disable-support-bundle")).then(|| {
+            let log = log.clone();
+            Support { flags: invocation.in_force(), record_log: Arc::new(move || log.record()) }
+        }),
     };
     let prefix = invocation.text("server.http.ui-path-prefix");
     let prefix = match prefix.trim_matches('/') {

@@ -67,6 +67,12 @@ impl Host for Hosted {
         })
     }
 
+    fn sources(&self) -> Vec<(String, String)> {
+        let texts = lock(&self.0.loaded).clone();
+        let files = texts.iter().flat_map(|texts| &texts.files);
+        files.map(|file| (file.name().to_owned(), crate::mask::masked(&self.0.engine.catalogue, file))).collect()
+    }
+
     fn last_load(&self) -> Option<LoadReport> {
         lock(&self.0.last_load).clone()
     }
@@ -109,7 +115,7 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         label: node.label.clone(),
         references_to: listed(&planned.references),
         referenced_by: listed(&dependants[index]),
-        data_flow_edges_to: node.data_edges(),
+        data_flow_edges_to: flows(module, index, dependants),
         health: node.health(),
         arguments: if bodies { lock(&node.body).to_vec() } else { Vec::new() },
         exports: if bodies { exported.collect() } else { Vec::new() },
@@ -117,6 +123,26 @@ fn describe(module: &Arc<Module>, index: usize, dependants: &[Vec<usize>], bodie
         created_module_ids,
         live_debugging_enabled: node.component().is_some_and(|component| component.context.taken_tap().is_some()),
     }
+}
+
+/// Where a node's data goes: to those whose receivers it was given, and to those that take its exports.
+pub(crate) fn flows(module: &Module, index: usize, dependants: &[Vec<usize>]) -> Vec<DataEdge> {
+    let node = &module.nodes[index];
+    let mut edges = node.data_edges();
+    if node.component().is_none() {
+        return edges;
+    }
+    let id = node.global_id();
+    for taker in dependants[index].iter().map(|taker| &module.nodes[*taker]).filter(|taker| taker.component().is_some())
+    {
+        // Whoever was given a receiver sends there; nothing comes from it.
+        let sends = taker.data_edges().iter().any(|edge| edge.component == id);
+        let edge = DataEdge { component: taker.global_id(), signal: "target" };
+        if !sends && !edges.iter().any(|known| known.component == edge.component) {
+            edges.push(edge);
+        }
+    }
+    edges
 }
 
 impl Node {

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     commands: mpsc::Sender<Command>,
     pub ready: AtomicBool,
     pub last_load: Mutex<Option<LoadReport>>,
+    /// What runs.
+    pub loaded: Mutex<Option<Texts>>,
 }
 
 /// A configuration that did not load.
@@ -69,6 +71,7 @@ impl Runtime {
             commands,
             ready: AtomicBool::new(false),
             last_load: Mutex::default(),
+            loaded: Mutex::default(),
         });
         let host: Arc<dyn Host> = Arc::new(Hosted(shared.clone()));
         for service in &engine.options.services {
@@ -164,7 +167,7 @@ async fn evaluate(
         inputs: Inputs::default(),
         old,
     };
-    let mut stager = Stager::new(engine, mode);
+    let mut stager = Stager::new(engine, mode).loading();
     let staged = stager.module(request).await;
     found.extend(stager.diagnostics);
     if mode == Mode::Run && (found.has_errors() || staged.has_failed()) {
@@ -216,8 +219,8 @@ impl Controller {
             Ok(texts) => evaluate(engine, &texts, engine.root(), Mode::Run).await,
         };
         engine.measures.evaluating(false);
-        let duration = started.elapsed();
-        tracing::info!(controller_path = "/", controller_id = "", ?duration, "finished complete graph evaluation");
+        let duration = started.elapsed().as_nanos() as u64;
+        tracing::info!(controller_path = "/", controller_id = "", duration, "finished complete graph evaluation");
         engine.measures.loaded(texts.as_ref(), outcome.is_ok());
         let error = outcome.as_ref().err().map(|error| error.to_string());
         *lock(&self.shared.last_load) = Some(LoadReport { at: clock::now(), error });
@@ -227,9 +230,11 @@ impl Controller {
                 let root = staged.commit(engine, &mut transition);
                 engine.index(&root);
                 self.shared.ready.store(true, Ordering::Release);
+                *lock(&self.shared.loaded) = texts;
                 for warning in warnings.0.iter().filter(|found| found.severity == Severity::Warning) {
                     tracing::warn!("{warning}");
                 }
+                tracing::info!(controller_id = "", "scheduling loaded components and services");
                 self.carry_out(transition, Some((reply, warnings))).await;
             }
             Err(error) => {

@@ -75,6 +75,14 @@ impl Invocation {
         }
     }
 
+    /// Every flag with the value that is in force, `name=value`, by name.
+    pub fn in_force(&self) -> Vec<String> {
+        let mut flags: Vec<String> =
+            self.command.flags.iter().map(|flag| format!("{}={}", flag.name, self.text(flag.name))).collect();
+        flags.sort();
+        flags
+    }
+
     /// Whether a switch is on.
     pub fn is_set(&self, name: &str) -> bool {
         parse_bool(self.text(name)).expect("checked when it was read")

@@ -36,6 +36,11 @@ pub trait Host: Send + Sync {
     /// Loads the configuration again. The error is the text that `/-/reload` answers.
     fn reload(&self) -> BoxFuture<'static, Result<(), String>>;
 
+    /// The files of the configuration that runs, by name, as they were loaded and with their secrets masked.
+    fn sources(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// How the last load went.
     fn last_load(&self) -> Option<LoadReport>;
 

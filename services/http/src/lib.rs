@@ -14,7 +14,9 @@ mod auth;
 mod compress;
 mod routes;
 mod service;
+mod support;
 
 pub use arguments::{Arguments, Auth, BasicAuth, Filter, Tls, WindowsCertificateFilter};
 pub use routes::{Mount, page_not_found, text};
 pub use service::{BindError, Http, Options};
+pub use support::{RecordLog, Support};

@@ -9,6 +9,7 @@ use sdk_component::host::Host;
 use sdk_component::{HealthState, HttpHandler};
 
 use crate::compress::compress;
+use crate::support::{Bundler, Support};
 
 /// Somebody else's pages on this server: the web API.
 pub struct Mount {
@@ -23,7 +24,8 @@ pub(crate) struct Router {
     host: Arc<dyn Host>,
     /// Longest prefix first.
     mounts: Vec<(String, HttpHandler)>,
-    support_bundle: bool,
+    /// None with `--server.http.disable-support-bundle`.
+    bundler: Option<Bundler>,
 }
 
 /// An answer of plain text.
@@ -61,11 +63,24 @@ pub(crate) fn readiness(ready: bool) -> Response<Bytes> {
 const COMPONENT_PREFIX: &str = "/api/v0/component/";
 
 impl Router {
-    pub fn new(host: Arc<dyn Host>, mounts: &[Mount], support_bundle: bool) -> Router {
+    pub fn new(host: Arc<dyn Host>, mounts: &[Mount], support: Option<Support>) -> Router {
         let mut mounts: Vec<(String, HttpHandler)> =
             mounts.iter().map(|mount| (mount.prefix.clone(), (mount.handler)(host.clone()))).collect();
         mounts.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
-        Router { host, mounts, support_bundle }
+        let since = tokio::time::Instant::now();
+        let bundler = support.map(|support| Bundler { support, since, turn: Default::default() });
+        Router { host, mounts, bundler }
+    }
+
+    /// The running graph.
+    pub fn host(&self) -> &dyn Host {
+        &*self.host
+    }
+
+    /// What somebody else's pages say to a path behind their prefix.
+    pub async fn mounted(&self, request: Request<Bytes>) -> Option<Response<Bytes>> {
+        let (_, handler) = self.mounts.first()?;
+        Some(handler(request).await)
     }
 
     /// Answers one request, compressed if the client takes it.
@@ -80,7 +95,10 @@ impl Router {
             "/-/ready" => return readiness(self.host.is_ready()),
             "/-/healthy" => return self.health(),
             "/-/reload" => return self.reload(request.method()).await,
-            "/-/support" => return self.support(),
+            "/-/support" => {
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                return self.support(&query).await;
+            }
             "/metrics" => return self.metrics(),
             _ => {}
         }
@@ -142,9 +160,9 @@ impl Router {
         }
     }
 
-    fn support(&self) -> Response<Bytes> {
-        if self.support_bundle {
-            return text(StatusCode::NOT_IMPLEMENTED, "support bundles are not available in this version\n");
+    async fn support(&self, query: &str) -> Response<Bytes> {
+        if let Some(bundler) = &self.bundler {
+            return bundler.answer(self, query).await;
         }
         text(
             StatusCode::FORBIDDEN,

@@ -15,16 +15,17 @@ use crate::answer::answer;
 use crate::arguments::{Arguments, Tls};
 use crate::auth::Gate;
 use crate::routes::{Mount, Router, readiness, text};
+use crate::support::Support;
 
 /// What the command line says.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// `--server.http.listen-addr`; port 0 takes a free one.
     pub listen_address: String,
     /// `--server.http.memory-addr`: the name by which targets reach this server without leaving the process.
     pub memory_address: String,
-    /// Not `--server.http.disable-support-bundle`.
-    pub support_bundle: bool,
+    /// None with `--server.http.disable-support-bundle`.
+    pub support: Option<Support>,
 }
 
 /// The HTTP server.
@@ -33,7 +34,7 @@ pub struct Http {
     local_address: SocketAddr,
     memory_address: String,
     mounts: Vec<Mount>,
-    support_bundle: bool,
+    support: Option<Support>,
     state: Arc<State>,
 }
 
@@ -64,7 +65,7 @@ impl Default for Options {
         Options {
             listen_address: "127.0.0.1:12345".to_owned(),
             memory_address: "alloy.internal:12345".to_owned(),
-            support_bundle: true,
+            support: Some(Support::default()),
         }
     }
 }
@@ -80,7 +81,7 @@ impl Http {
             listener: Mutex::new(Some(listener)),
             memory_address: options.memory_address,
             mounts,
-            support_bundle: options.support_bundle,
+            support: options.support,
             state: Arc::new(State {
                 router: OnceLock::new(),
                 settings: RwLock::new(None),
@@ -118,7 +119,7 @@ impl Service for Http {
         let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listener = listener.ok_or_else(|| Stopped("the HTTP server runs already".to_owned()))?;
         // Not set twice: whoever has the listener is the first.
-        let _ = self.state.router.set(Router::new(host, &self.mounts, self.support_bundle));
+        let _ = self.state.router.set(Router::new(host, &self.mounts, self.support.clone()));
         tracing::info!(service = "http", addr = %self.local_address, "now listening for http traffic");
         let limits = Limits { max_connections: MAX_CONNECTIONS, ..Limits::default() };
         let (state, answering) = (self.state.clone(), self.state.clone());

@@ -1,6 +1,6 @@
 //! From `tracing` events to lines.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -22,6 +22,9 @@ use crate::service::{Format, Level};
 /// So many lines wait for the `logging` block; of more, the oldest are given up.
 const MAX_WAITING: usize = 10_000;
 
+/// What a recording may hold, in bytes.
+const MAX_RECORDING: usize = 8 << 20;
+
 /// Crates whose events are ours. Of what others say, only warnings and errors are of interest to a user.
 const OURS: [&str; 7] = ["base_", "components", "ferroalloy", "language_", "runtime", "sdk_", "services_"];
 
@@ -41,6 +44,21 @@ struct Output {
     waiting: VecDeque<Record>,
     writer: Box<dyn Write + Send>,
     forward: Option<Forward>,
+    /// Those who keep lines for a while, by number.
+    recordings: BTreeMap<u64, String>,
+    next_recording: u64,
+}
+
+/// Ends with whoever wanted the lines.
+struct Recording {
+    log: Log,
+    number: u64,
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        self.log.output().recordings.remove(&self.number);
+    }
 }
 
 /// Fields of a span, for the events inside it.
@@ -64,7 +82,14 @@ impl Log {
 
     /// A log with a writer of its own, for tests.
     pub fn writing_to(writer: Box<dyn Write + Send>) -> Log {
-        let output = Output { format: None, waiting: VecDeque::new(), writer, forward: None };
+        let output = Output {
+            format: None,
+            waiting: VecDeque::new(),
+            writer,
+            forward: None,
+            recordings: BTreeMap::new(),
+            next_recording: 0,
+        };
         Log(Arc::new(Shared { level: AtomicU8::new(Level::Debug as u8), output: Mutex::new(output) }))
     }
 
@@ -87,6 +112,18 @@ impl Log {
         }
         // Outside the lock: this asks us about every place that logs.
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Keeps lines from now on, up to [`MAX_RECORDING`] bytes; what it returns ends that and tells them.
+    pub fn record(&self) -> Box<dyn FnOnce() -> String + Send> {
+        let recording = {
+            let mut output = self.output();
+            output.next_recording += 1;
+            let number = output.next_recording;
+            output.recordings.insert(number, String::new());
+            Recording { log: self.clone(), number }
+        };
+        Box::new(move || recording.log.output().recordings.remove(&recording.number).unwrap_or_default())
     }
 
     /// Sends lines also there.
@@ -175,6 +212,9 @@ impl Output {
         let line = record.line(format);
         // If stderr is gone, there is nobody to tell.
         let _ = self.writer.write_all(line.as_bytes());
+        for recording in self.recordings.values_mut().filter(|recording| recording.len() < MAX_RECORDING) {
+            recording.push_str(&line);
+        }
         if let Some(forward) = self.forward.as_ref().filter(|_| !is_forwarding()) {
             forward.send(record.at, line);
         }

@@ -107,7 +107,7 @@ async fn ask(host: FakeHost, request: &str) -> String {
             Arc::new(|request| Box::pin(async move { text(StatusCode::OK, format!("mounted {}", request.uri())) }))
         }),
     };
-    let router = Router::new(Arc::new(host), &[mount], true);
+    let router = Router::new(Arc::new(host), &[mount], Some(Support::default()));
     let request = Request::builder().method(method).uri(path).body(Bytes::new()).unwrap();
     let response = router.answer(request).await;
     let body = String::from_utf8(response.body().to_vec()).unwrap();
@@ -180,7 +180,7 @@ async fn a_refused_reload_says_why() {
 
 #[tokio::test]
 async fn metrics_are_one_page_of_the_text_format() {
-    let router = Router::new(Arc::new(host()), &[], true);
+    let router = Router::new(Arc::new(host()), &[], Some(Support::default()));
     let response = router.answer(Request::get("/metrics").body(Bytes::new()).unwrap()).await;
     assert_eq!(response.headers()[CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     let body = std::str::from_utf8(response.body()).unwrap();
@@ -188,4 +188,21 @@ async fn metrics_are_one_page_of_the_text_format() {
         "# HELP alloy_config_last_load_successful Config loaded successfully.\n\
          # TYPE alloy_config_last_load_successful gauge\nalloy_config_last_load_successful 1\n"
     ));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_support_bundle_is_an_archive() {
+    let router = Router::new(Arc::new(host()), &[], Some(Support::default()));
+    let response = router.answer(Request::get("/-/support?duration=2").body(Bytes::new()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.headers()[CONTENT_TYPE], "application/zip");
+    let body = response.body();
+    assert!(body.starts_with(b"PK\x03\x04"));
+    let held = |name: &[u8]| body.windows(name.len()).filter(|window| *window == name).count();
+    assert_eq!(
+        held(b"alloy-support-bundle/alloy-metrics-sample-end.txt"),
+        2,
+        "once with the file, once in the directory"
+    );
+    assert_eq!(held(b"PK\x05\x06"), 1);
 }

@@ -234,7 +234,8 @@ async fn the_recorded_scenarios_of_the_server() {
     {
         let Some(text) = sdk_testing::oracle::text(&format!("language/runtime/{name}.json")) else { return };
         let scenario: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let options = Options { listen_address: "127.0.0.1:0".to_owned(), support_bundle, ..Options::default() };
+        let support = support_bundle.then(Support::default);
+        let options = Options { listen_address: "127.0.0.1:0".to_owned(), support, ..Options::default() };
         let http = Arc::new(Http::bind(options, vec![web(prefix)]).await.unwrap());
         let token = tokio_util::sync::CancellationToken::new();
         let host = Arc::new(FakeHost::with(&[("loki.echo.e", sdk_component::HealthState::Healthy)]));
