@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use language_eval::Object;
 
+use crate::blame::guarded;
 use crate::engine::Engine;
 use crate::import::StagedImport;
 use crate::module::Module;
@@ -76,7 +77,15 @@ pub(crate) fn commit_node(
         }
         Change::Update { body, update } => {
             *lock(&node.body) = Arc::new(body);
-            (update.commit)();
+            if let Err(panic) = guarded(update.commit) {
+                // It may be half of each: another one is built in its place.
+                tracing::error!(node = node.global_id(), panic, "a component panicked while it took new arguments");
+                if let Some(component) = node.component() {
+                    component.broken.store(true, Ordering::Release);
+                    transition.stop.push(vec![node.clone()]);
+                    transition.start.push(node.clone());
+                }
+            }
             if let (Some(component), Some(exports)) = (node.component(), update.exports) {
                 component.context.publish_object(exports);
             }

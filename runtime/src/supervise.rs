@@ -14,6 +14,7 @@ use tracing::Instrument as _;
 use crate::commit::Transition;
 use crate::engine::Engine;
 use crate::import::keep_fresh;
+use crate::measure::controller;
 use crate::node::{ComponentNode, Kind, Node, lock};
 
 /// What a component may take to deliver what it holds, before the rest goes to its state directory.
@@ -104,9 +105,26 @@ pub(crate) async fn stop(node: &Arc<Node>, limit: Option<Duration>) {
     }
 }
 
+/// In the words that people search for.
+fn told(node: &Node, error: Option<(&str, Duration)>) {
+    let (_, controller_id) = controller(&node.module);
+    let id = &*node.id;
+    match error {
+        None => tracing::info!(controller_id, node = id, "node exited without error"),
+        Some((err, retry_in)) => tracing::error!(controller_id, node = id, err, ?retry_in, "node exited with error"),
+    }
+}
+
 async fn supervise(engine: Arc<Engine>, node: Arc<Node>, stop: Stop, tasks: Tasks) {
     let Kind::Component(component) = &node.kind else { return };
     let mut pause = FIRST_PAUSE;
+    // It broke when it was given new arguments.
+    if component.broken.load(Ordering::Acquire) {
+        node.ran(HealthState::Unhealthy, "component panicked and is restarted");
+        if !wait_for_restart(&engine, &node, component, &stop, pause).await {
+            return;
+        }
+    }
     loop {
         let Some(instance) = component.instance() else { return };
         let (own, own_end) = stop.child();
@@ -117,6 +135,7 @@ async fn supervise(engine: Arc<Engine>, node: Arc<Node>, stop: Stop, tasks: Task
         // What it spawned ends with it, also when it is started again.
         own_end.cancel();
         if stop.is_stopped() {
+            told(&node, None);
             node.ran(HealthState::Exited, "component shut down cleanly");
             return;
         }
@@ -125,11 +144,11 @@ async fn supervise(engine: Arc<Engine>, node: Arc<Node>, stop: Stop, tasks: Task
         }
         match ended {
             Ended::Returned(Ok(())) => {
-                tracing::info!(node_id = node.global_id(), "node exited without error");
+                told(&node, None);
                 node.ran(HealthState::Exited, "component shut down cleanly");
             }
             Ended::Returned(Err(stopped)) => {
-                tracing::error!(node_id = node.global_id(), error = %stopped, retry_in = ?pause, "node exited with error");
+                told(&node, Some((&stopped.to_string(), pause)));
                 node.ran(HealthState::Exited, format!("component shut down with error: {stopped}"));
             }
             Ended::Panicked(message) => {

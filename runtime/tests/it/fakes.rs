@@ -123,9 +123,12 @@ impl Component for Pass {
         if arguments.other == "fail" {
             return Err(Problem::at("other", "other cannot be had"));
         }
-        let id = self.id.clone();
+        let (id, panics) = (self.id.clone(), arguments.other == "commit panics");
         let text = format!("update {id} {:?}", arguments.input);
-        Ok(Update::exporting(&PassExports { output: arguments.input }, move || note(text)))
+        Ok(Update::exporting(&PassExports { output: arguments.input }, move || {
+            assert!(!panics, "an accident with new arguments");
+            note(text);
+        }))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {

@@ -53,3 +53,18 @@ async fn a_module_is_as_healthy_as_what_is_in_it() {
     context("m.x/test.pass.p").unhealthy("no luck");
     assert_eq!(running.health("m.x"), "unhealthy m.x/test.pass.p is unhealthy: no luck");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_panics_over_new_arguments_is_built_again_and_reloads_go_on() {
+    let running = Running::new("test.pass \"a\" { input = 1 }\ntest.pass \"b\" { input = 1 }").await;
+    let text = "test.pass \"a\" { input = 2\n other = \"commit panics\" }\ntest.pass \"b\" { input = 2 }";
+    running.reload(text).await.expect("it loads");
+    settle().await;
+    assert_eq!(running.health("test.pass.a"), "unhealthy component panicked and is restarted");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    settle().await;
+    assert!(running.health("test.pass.a").starts_with("healthy"), "{}", running.health("test.pass.a"));
+    journal();
+    running.reload("test.pass \"a\" { input = 3 }\ntest.pass \"b\" { input = 3 }").await.expect("it loads");
+    assert_eq!(journal(), ["update test.pass.a 3", "update test.pass.b 3"]);
+}
