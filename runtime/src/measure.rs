@@ -8,6 +8,7 @@ use base_metrics::{Counter, Gauge, GaugeVec, HistogramVec, Kind, Registry, Scope
 use sha2::{Digest, Sha256};
 
 use crate::engine::Engine;
+use crate::host::flows;
 use crate::marks::Marks;
 use crate::node::Node;
 use crate::sources::Texts;
@@ -74,6 +75,9 @@ impl Measures {
             engine: Arc::default(),
             scope,
         };
+        // Dashboards take rates of these: they must not begin with the first value.
+        let _ = (measures.evaluation.with(&["/", ""]), measures.wait.with(&["/", ""]));
+        measures.evaluating.with(&["/", ""]).set(0.0);
         measures.collect(Arc::downgrade(marks));
         measures
     }
@@ -108,8 +112,10 @@ impl Measures {
             );
             for module in &modules {
                 let (path, id) = controller(&module.id);
-                for node in &module.nodes {
-                    let mut targets: Vec<String> = node.data_edges().into_iter().map(|edge| edge.component).collect();
+                let dependants = module.plan.dependants();
+                for (index, node) in module.nodes.iter().enumerate() {
+                    let edges = flows(module, index, &dependants);
+                    let mut targets: Vec<String> = edges.into_iter().map(|edge| edge.component).collect();
                     targets.sort();
                     targets.dedup();
                     for to in targets {

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::import::StagedImport;
+use crate::measure::controller;
 use crate::module::{Environment, Exported, Inputs, Module};
 use crate::node::{Kind, Node, lock};
 use crate::plan::{NodeKind, Plan, PlannedNode};
@@ -48,6 +49,8 @@ pub(crate) struct Stager<'a> {
     pub diagnostics: Diagnostics,
     /// How long each node took; for the metrics, if it comes to a commit.
     pub timings: Vec<(Arc<Node>, Duration)>,
+    /// A whole configuration is evaluated, not what a change of exports concerns.
+    loading: bool,
     nodes_left: usize,
     depth: usize,
     /// A bound was passed: nothing further is evaluated.
@@ -157,11 +160,17 @@ impl<'a> Stager<'a> {
             mode,
             diagnostics: Diagnostics::default(),
             timings: Vec::new(),
+            loading: false,
             nodes_left: MAX_NODES,
             depth: 0,
             exhausted: false,
             reported: HashSet::new(),
         }
+    }
+
+    /// For a load: what is evaluated is told at a level that is seen.
+    pub fn loading(self) -> Stager<'a> {
+        Stager { loading: self.mode == Mode::Run, ..self }
     }
 
     /// Evaluates a whole module. Boxed, as modules nest.
@@ -304,8 +313,21 @@ impl<'a> Stager<'a> {
             NodeKind::Export => self.export(subject),
             NodeKind::Declare => Ok((Change::Nothing, Object::default())),
         };
-        self.timings.push((subject.node().clone(), started.elapsed()));
+        let took = started.elapsed();
+        self.timings.push((subject.node().clone(), took));
+        self.tell(subject.node(), took);
         outcome
+    }
+
+    fn tell(&self, node: &Node, took: Duration) {
+        let (controller_path, controller_id) = controller(&node.module);
+        let (node_id, duration) = (&*node.id, took.as_nanos() as u64);
+        let controller_path = &*controller_path;
+        if self.loading {
+            tracing::info!(controller_path, controller_id, node_id, duration, "finished node evaluation");
+        } else if self.mode == Mode::Run {
+            tracing::debug!(controller_path, controller_id, node_id, duration, "finished node evaluation");
+        }
     }
 
     /// What can be said of a node that cannot be evaluated, as what it depends on is faulty.
