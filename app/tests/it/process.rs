@@ -130,6 +130,33 @@ impl Running {
 
     /// Status, headers and body of a request.
     pub fn http(&self, method: &str, path: &str, headers: &[(String, String)]) -> (u16, String, String) {
+        let (status, head, body) = self.request(method, path, headers);
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let body = if head.contains("transfer-encoding: chunked") { unchunk(&body) } else { body };
+        (status, head, body)
+    }
+
+    /// Status and body of an answer that goes on, as far as it comes in this time.
+    pub fn stream(address: &str, path: &str, time: Duration) -> (u16, String) {
+        let mut connection = TcpStream::connect(address).expect("it listens");
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").expect("it reads");
+        let (until, mut answer, mut piece) = (Instant::now() + time, Vec::new(), [0; 16 << 10]);
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            connection.set_read_timeout(Some(left)).expect("a time limit can be set");
+            match connection.read(&mut piece) {
+                Ok(0) | Err(_) => break,
+                Ok(read) => answer.extend(&piece[..read]),
+            }
+        }
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer has a status");
+        let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+        (status, if chunked { unchunk(body) } else { body.to_owned() })
+    }
+
+    /// Status, headers and bytes of a request.
+    pub fn request(&self, method: &str, path: &str, headers: &[(String, String)]) -> (u16, String, Vec<u8>) {
         let mut connection = TcpStream::connect(&self.address).expect("it listens");
         connection.set_read_timeout(Some(PATIENCE)).expect("a time limit can be set");
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
@@ -138,15 +165,10 @@ impl Running {
             .expect("it reads");
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).expect("it answers");
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer has a head");
+        let end = answer.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
+        let head = String::from_utf8_lossy(&answer[..end]).into_owned();
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("an answer has a status");
-        let body = if head.to_ascii_lowercase().contains("transfer-encoding: chunked") {
-            unchunk(body)
-        } else {
-            body.to_owned()
-        };
-        (status, head.to_ascii_lowercase(), body)
+        (status, head.to_ascii_lowercase(), answer.split_off(end + 4))
     }
 }
 
