@@ -41,7 +41,7 @@ pub(crate) enum Kind {
     Custom(Mutex<Option<Arc<Module>>>),
     /// One module per item of the collection.
     Foreach(Mutex<Vec<Arc<Module>>>),
-    Import(ImportNode),
+    Import(Box<ImportNode>),
     Service,
     /// `argument` (its value is in `seen`), `export`, `declare`.
     Plain,
