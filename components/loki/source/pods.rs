@@ -205,9 +205,8 @@ impl Followers {
 
     /// Notes where everybody is, and saves it if that has changed.
     pub async fn save(&mut self) {
-        let containers: Vec<Container> = self.following.keys().cloned().collect();
-        for container in &containers {
-            self.note(container);
+        for (container, following) in &mut self.following {
+            note(&mut self.positions, container, following);
         }
         self.reap();
         if self.looked_for_forgotten.elapsed() >= LOOK_FOR_FORGOTTEN {
