@@ -29,6 +29,14 @@ fn what_loads_but_means_something_else_than_it_looks_is_a_warning() {
 }
 
 #[test]
+fn a_text_that_is_used_many_times_is_warned_of_once() {
+    let scrape = "prometheus.scrape \"x\" {\n\ttargets = []\n\tforward_to = []\n\tlabel_limit = 1.9\n}\n";
+    let (code, told) = validated(&format!("declare \"d\" {{\n{scrape}}}\nd \"one\" {{ }}\nd \"two\" {{ }}\n"));
+    assert_eq!(told.matches("is no whole number").count(), 1, "{told}");
+    assert_eq!(code, Some(0));
+}
+
+#[test]
 fn certificates_are_looked_at() {
     let http = |arguments: &str| validated(&format!("http {{\n\ttls {{\n{arguments}\n\t}}\n}}\n"));
     let (code, told) = http("cert_pem = \"none\"\nkey_pem = \"none\"");

@@ -8,7 +8,7 @@ use language_syntax::Diagnostic;
 use sdk_component::{Context, ContextParts, Decoded, Definition, Problem, ServiceDefinition};
 use tokio::sync::Notify;
 
-use super::{Change, Stager, Subject, Unusable, live_body};
+use super::{Change, Stager, Subject, Unusable, live_body, same_place};
 use crate::blame;
 use crate::engine::Engine;
 use crate::marks::Place;
@@ -118,7 +118,9 @@ impl Stager<'_> {
     ) -> Result<Decoded, Unusable> {
         match blame::guarded(decode) {
             Ok(Ok(mut decoded)) => {
-                self.diagnostics.extend(std::mem::take(&mut decoded.warnings));
+                for warning in std::mem::take(&mut decoded.warnings).0 {
+                    self.warn_once(warning);
+                }
                 Ok(decoded)
             }
             Ok(Err(diagnostics)) => {
@@ -130,6 +132,14 @@ impl Stager<'_> {
                 self.diagnostics.push(Diagnostic::error(subject.planned().location(), message));
                 Err(Unusable)
             }
+        }
+    }
+
+    /// A declare is decoded for each of its components, and is one text.
+    fn warn_once(&mut self, warning: Diagnostic) {
+        let told = |earlier: &Diagnostic| same_place(earlier, &warning) && earlier.message == warning.message;
+        if !self.diagnostics.0.iter().any(told) {
+            self.diagnostics.push(warning);
         }
     }
 
