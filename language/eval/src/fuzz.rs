@@ -21,7 +21,7 @@ pub fn evaluator(text: &[u8]) {
     let (file, _) = parse(source.clone());
     body_references(&file.body);
     let scope = scope();
-    let told = text.windows(12).any(|window| window == b"nonsensitive");
+    let told = tells(text);
     for attribute in attributes(&file.body) {
         match evaluate(&attribute.value, &source, &scope) {
             Ok(value) => {
@@ -44,8 +44,7 @@ pub fn decoder(text: &[u8]) {
     match body.decode::<Anything>() {
         Ok(decoded) => {
             let json = body_to_json(&decoded.encode());
-            let told = text.windows(12).any(|window| window == b"nonsensitive");
-            assert!(told || !json.contains(SECRET), "a secret is shown: {json}");
+            assert!(tells(text) || !json.contains(SECRET), "a secret is shown: {json}");
         }
         Err(diagnostics) => {
             assert!(!diagnostics.is_empty(), "refused without a word");
@@ -97,6 +96,12 @@ struct Inner {
 enum Variant {
     A(Inner),
     B(Box<Inner>),
+}
+
+/// Whether a text may show the secret: it asks for it, or has it from a fuzzer that has read our comparisons.
+fn tells(text: &[u8]) -> bool {
+    let holds = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+    holds(b"nonsensitive") || holds(SECRET.as_bytes())
 }
 
 fn scope() -> Scope {
