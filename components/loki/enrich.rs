@@ -42,6 +42,7 @@ pub struct EnrichExports {
 
 /// The component.
 pub struct Enrich {
+    context: Context,
     enricher: Arc<Enricher>,
     receiver: LogsReceiver,
 }
@@ -72,18 +73,18 @@ impl Component for Enrich {
     fn build(context: &Context, arguments: EnrichArguments) -> Result<Enrich, Problem> {
         let enricher = Arc::new(Enricher {
             component: context.local_id().to_owned(),
-            wanted: Mutex::new(Arc::new(arguments.into_wanted())),
+            wanted: Mutex::new(Arc::new(arguments.into_wanted(context))),
             ended: AtomicBool::new(false),
         });
         let receiver = LogsReceiver(Receiver::new(context.id(), enricher.clone() as Arc<dyn Consumer<LogBatch>>));
         context.publish(&EnrichExports { receiver: receiver.clone() });
-        Ok(Enrich { enricher, receiver })
+        Ok(Enrich { context: context.clone(), enricher, receiver })
     }
 
     fn update(&self, arguments: EnrichArguments) -> Result<Update, Problem> {
         let enricher = self.enricher.clone();
         let exports = EnrichExports { receiver: self.receiver.clone() };
-        let wanted = Arc::new(arguments.into_wanted());
+        let wanted = Arc::new(arguments.into_wanted(&self.context));
         Ok(Update::exporting(&exports, move || {
             *enricher.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
         }))
@@ -98,7 +99,7 @@ impl Component for Enrich {
 }
 
 impl EnrichArguments {
-    fn into_wanted(self) -> Wanted {
+    fn into_wanted(self, context: &Context) -> Wanted {
         let copied = |target: &Target| match self.labels_to_copy.is_empty() {
             true => Labels::from_pairs(target.iter()),
             false => {
@@ -115,7 +116,7 @@ impl EnrichArguments {
         Wanted {
             additions,
             match_label: if self.logs_match_label.is_empty() { self.target_match_label } else { self.logs_match_label },
-            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)),
+            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
         }
     }
 }

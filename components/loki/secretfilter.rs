@@ -78,6 +78,7 @@ pub struct SecretfilterExports {
 
 /// The component.
 pub struct Secretfilter {
+    context: Context,
     filter: Arc<Filter>,
     receiver: LogsReceiver,
 }
@@ -155,7 +156,7 @@ impl Component for Secretfilter {
         let counter = |name: &str, help: &str| metrics.counter(&format!("loki_secretfilter_{name}"), help);
         let filter = Arc::new(Filter {
             component: context.local_id().to_owned(),
-            wanted: Mutex::new(Arc::new(arguments.into_wanted()?)),
+            wanted: Mutex::new(Arc::new(arguments.into_wanted(context)?)),
             chance: Mutex::new(Chance::new()),
             counters: Counters {
                 redacted: counter("secrets_redacted_total", "Total number of secrets that have been redacted."),
@@ -179,12 +180,12 @@ impl Component for Secretfilter {
         });
         let receiver = LogsReceiver(Receiver::new(context.id(), filter.clone() as Arc<dyn Consumer<LogBatch>>));
         context.publish(&SecretfilterExports { receiver: receiver.clone() });
-        Ok(Secretfilter { filter, receiver })
+        Ok(Secretfilter { context: context.clone(), filter, receiver })
     }
 
     fn update(&self, arguments: SecretfilterArguments) -> Result<Update, Problem> {
         let filter = self.filter.clone();
-        let wanted = Arc::new(arguments.into_wanted()?);
+        let wanted = Arc::new(arguments.into_wanted(&self.context)?);
         let exports = SecretfilterExports { receiver: self.receiver.clone() };
         Ok(Update::exporting(&exports, move || {
             *filter.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
@@ -200,7 +201,7 @@ impl Component for Secretfilter {
 }
 
 impl SecretfilterArguments {
-    fn into_wanted(self) -> Result<Wanted, Problem> {
+    fn into_wanted(self, context: &Context) -> Result<Wanted, Problem> {
         let detector = match self.gitleaks_config.as_str() {
             "" => gitleaks::default_detector().map_err(Problem::new)?,
             path => gitleaks::detector_of(Path::new(path))
@@ -209,7 +210,7 @@ impl SecretfilterArguments {
         let percent = if (1..=100).contains(&self.redact_percent) { self.redact_percent } else { DEFAULT_PERCENT };
         Ok(Wanted {
             detector,
-            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)),
+            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
             origin_label: self.origin_label,
             redaction: match self.redact_with.is_empty() {
                 true => Redaction::Percent(usize::try_from(percent).unwrap_or_default()),

@@ -94,7 +94,7 @@ impl Component for Api {
             entries_written: context
                 .metrics()
                 .counter("loki_source_api_entries_written", "Total number of entries written."),
-            wanted: Mutex::new(Arc::new(arguments.wanted())),
+            wanted: Mutex::new(Arc::new(arguments.wanted(context))),
         };
         Ok(Api {
             server: Push::new(context, "loki_source_api", settings),
@@ -105,7 +105,7 @@ impl Component for Api {
 
     fn update(&self, arguments: ApiArguments) -> Result<Update, Problem> {
         let settings = Settings::new(&arguments.server)?;
-        let wanted = Arc::new(arguments.wanted());
+        let wanted = Arc::new(arguments.wanted(&self.context));
         let (intake, server) = (self.intake.clone(), self.server.clone());
         Ok(Update::then(move || {
             *intake.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
@@ -126,10 +126,10 @@ impl Component for Api {
 }
 
 impl ApiArguments {
-    fn wanted(self) -> Wanted {
+    fn wanted(self, context: &Context) -> Wanted {
         let rules = self.relabel_rules.unwrap_or_else(|| Rules::new([], NameRule::Legacy));
         Wanted {
-            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)),
+            forward_to: FanOut::new(self.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
             labels: Labels::from_pairs(&self.labels),
             rules: rules.with_names(NameRule::Legacy),
             use_incoming_timestamp: self.use_incoming_timestamp,

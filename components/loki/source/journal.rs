@@ -142,7 +142,7 @@ impl Component for Journal {
 
     fn build(context: &Context, arguments: JournalArguments) -> Result<Journal, Problem> {
         let metrics = context.metrics();
-        let wanted = check(arguments, context.id())?;
+        let wanted = check(context, arguments)?;
         Ok(Journal {
             context: context.clone(),
             lines: metrics
@@ -158,7 +158,7 @@ impl Component for Journal {
     }
 
     fn update(&self, arguments: JournalArguments) -> Result<Update, Problem> {
-        let wanted = Arc::new(check(arguments, self.context.id())?);
+        let wanted = Arc::new(check(&self.context, arguments)?);
         let sender = self.wanted.clone();
         Ok(Update::then(move || {
             sender.send_replace(wanted);
@@ -408,7 +408,7 @@ impl Read {
     }
 }
 
-fn check(arguments: JournalArguments, id: &str) -> Result<Wanted, Problem> {
+fn check(context: &Context, arguments: JournalArguments) -> Result<Wanted, Problem> {
     let matches = Matches::parse(&arguments.matches).map_err(|error| Problem::at("matches", error))?;
     let rules = arguments.relabel_rules.filter(|rules| !rules.is_empty());
     Ok(Wanted {
@@ -416,12 +416,12 @@ fn check(arguments: JournalArguments, id: &str) -> Result<Wanted, Problem> {
         max_age: arguments.max_age.to_std().unwrap_or_default(),
         matches,
         entries: Arc::new(Entries::new(
-            id,
+            context.id(),
             &arguments.labels,
             rules.map(|rules| rules.with_names(NameRule::Legacy)),
             arguments.format_as_json,
         )),
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
         legacy: arguments.legacy_position,
     })
 }

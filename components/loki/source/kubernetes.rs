@@ -121,7 +121,7 @@ fn wanted(context: &Context, arguments: KubernetesArguments, cluster: &Cluster) 
     Wanted {
         cluster: cluster.clone(),
         targets,
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
         from_end: false,
     }
 }

@@ -123,7 +123,7 @@ impl Component for KubernetesEvents {
         let client = pods::cluster(arguments.client.clone(), None)?;
         Ok(KubernetesEvents {
             context: context.clone(),
-            wanted: latest::Sender::new(wanted(arguments, &client.1)),
+            wanted: latest::Sender::new(wanted(context, arguments, &client.1)),
             client: Arc::new(Mutex::new(client)),
             shown: Arc::default(),
         })
@@ -132,7 +132,7 @@ impl Component for KubernetesEvents {
     fn update(&self, arguments: KubernetesEventsArguments) -> Result<Update, Problem> {
         let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let client = pods::cluster(arguments.client.clone(), Some(&known))?;
-        let wanted = wanted(arguments, &client.1);
+        let wanted = wanted(&self.context, arguments, &client.1);
         let (sender, kept) = (self.wanted.clone(), self.client.clone());
         Ok(Update::then(move || {
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = client;
@@ -340,7 +340,7 @@ impl Reader {
     }
 }
 
-fn wanted(arguments: KubernetesEventsArguments, cluster: &Cluster) -> Wanted {
+fn wanted(context: &Context, arguments: KubernetesEventsArguments, cluster: &Cluster) -> Wanted {
     let mut namespaces = arguments.namespaces;
     namespaces.sort();
     namespaces.dedup();
@@ -352,7 +352,7 @@ fn wanted(arguments: KubernetesEventsArguments, cluster: &Cluster) -> Wanted {
         namespaces,
         format: Format::of(&arguments.log_format).expect("validate has seen to it"),
         job: arguments.job_name,
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
     }
 }
 

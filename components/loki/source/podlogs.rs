@@ -148,7 +148,7 @@ impl Component for PodLogs {
         let client = pods::cluster(arguments.client.clone(), None)?;
         Ok(PodLogs {
             context: context.clone(),
-            wanted: latest::Sender::new(Arc::new(wanted(arguments, &client.1))),
+            wanted: latest::Sender::new(Arc::new(wanted(context, arguments, &client.1))),
             client: Arc::new(Mutex::new(client)),
             shown: Shown::default(),
             chosen: Arc::default(),
@@ -158,7 +158,7 @@ impl Component for PodLogs {
     fn update(&self, arguments: PodLogsArguments) -> Result<Update, Problem> {
         let known = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let client = pods::cluster(arguments.client.clone(), Some(&known))?;
-        let wanted = Arc::new(wanted(arguments, &client.1));
+        let wanted = Arc::new(wanted(&self.context, arguments, &client.1));
         let (sender, kept) = (self.wanted.clone(), self.client.clone());
         Ok(Update::then(move || {
             *kept.lock().unwrap_or_else(PoisonError::into_inner) = client;
@@ -305,7 +305,7 @@ impl Selector {
     }
 }
 
-fn wanted(arguments: PodLogsArguments, cluster: &Cluster) -> Wanted {
+fn wanted(context: &Context, arguments: PodLogsArguments, cluster: &Cluster) -> Wanted {
     let node = match (arguments.node_filter.enabled, arguments.node_filter.node_name) {
         (false, _) => String::new(),
         (true, name) if name.is_empty() => std::env::var("NODE_NAME").unwrap_or_default(),
@@ -318,7 +318,7 @@ fn wanted(arguments: PodLogsArguments, cluster: &Cluster) -> Wanted {
         node,
         keep_meta: arguments.preserve_discovered_labels,
         from_end: arguments.tail_from_end,
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
     }
 }
 

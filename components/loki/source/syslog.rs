@@ -68,7 +68,7 @@ impl Component for Syslog {
     fn build(context: &Context, arguments: SyslogArguments) -> Result<Syslog, Problem> {
         arguments.check_stability(context)?;
         let metrics = context.metrics();
-        let (listeners, forwarding) = check(arguments)?;
+        let (listeners, forwarding) = check(context, arguments)?;
         Ok(Syslog {
             context: context.clone(),
             entries: metrics.counter(
@@ -91,7 +91,7 @@ impl Component for Syslog {
 
     fn update(&self, arguments: SyslogArguments) -> Result<Update, Problem> {
         arguments.check_stability(&self.context)?;
-        let (listeners, forwarding) = check(arguments)?;
+        let (listeners, forwarding) = check(&self.context, arguments)?;
         let (wanted, sender) = (self.wanted.clone(), self.listeners.clone());
         Ok(Update::then(move || {
             wanted.send_replace(Arc::new(forwarding));
@@ -204,7 +204,7 @@ fn tell_health(context: &Context, listeners: &Mutex<Vec<Shown>>) {
     }
 }
 
-fn check(arguments: SyslogArguments) -> Result<(Arc<[Wanted]>, Forwarding), Problem> {
+fn check(context: &Context, arguments: SyslogArguments) -> Result<(Arc<[Wanted]>, Forwarding), Problem> {
     let listeners = arguments.listener.into_iter().map(|listener| {
         let tls = listener
             .tls()
@@ -216,7 +216,7 @@ fn check(arguments: SyslogArguments) -> Result<(Arc<[Wanted]>, Forwarding), Prob
     let listeners = listeners.collect::<Result<Vec<_>, Problem>>()?;
     let rules = arguments.relabel_rules.filter(|rules| !rules.is_empty());
     let forwarding = Forwarding {
-        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)),
+        forward_to: FanOut::new(arguments.forward_to.into_iter().map(|receiver| receiver.0)).counted(context.metrics()),
         rules: rules.map(|rules| rules.with_names(NameRule::Legacy)),
     };
     Ok((listeners.into(), forwarding))
