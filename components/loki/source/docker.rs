@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base_metrics::Counter;
 use base_stdx::duration::GoDuration;
+use base_sys::fs::Sync;
 use language_eval::{Arguments, Target};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_docker::{Engine, Host};
@@ -20,12 +21,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::source::place::Place;
-use crate::source::positions::{self, Positions};
+use crate::source::positions::{self, Positions, SAVE_EVERY, SAVES_PER_SYNC};
 use follower::Follower;
 use streams::{CONTAINER_ID, Streams};
-
-/// How often positions are saved.
-const SAVE_EVERY: Duration = Duration::from_secs(10);
 
 /// How long a stop waits for what is on its way; what is not delivered by then is read again after the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
@@ -130,6 +128,7 @@ impl Component for Docker {
         let mut wanted = self.wanted.subscribe();
         let mut save = tokio::time::interval(SAVE_EVERY);
         save.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut saves = 0;
         let mut engine = None;
         loop {
             let now = wanted.borrow_and_update().clone();
@@ -152,10 +151,13 @@ impl Component for Docker {
                         }
                     }
                     _ = save.tick() => {
-                        for (id, follower) in &following {
+                        let moved = following.iter_mut().filter(|(_, follower)| follower.place.has_changed().unwrap_or(false));
+                        for (id, follower) in moved {
+                            follower.place.mark_unchanged();
                             note(&mut positions, id, follower);
                         }
-                        positions::save(&mut positions).await;
+                        saves = (saves + 1) % SAVES_PER_SYNC;
+                        positions::save_to(&mut positions, if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
                     }
                 }
             }

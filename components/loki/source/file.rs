@@ -30,7 +30,7 @@ use self::names::Names;
 use self::progress::Progress;
 use self::tail::{From, Status, Tail, TailMetrics};
 use self::text::TextForm;
-use super::positions::Key;
+use super::positions::{Key, SAVE_EVERY, SAVES_PER_SYNC};
 
 /// Reads log files as they grow, through rotation and truncation, and goes on after a restart where it was.
 ///
@@ -156,12 +156,6 @@ struct Settings {
     file_watch: FileWatch,
 }
 
-/// Positions are written this often, so that a process that is killed repeats few lines; Alloy does it every ten seconds.
-const SAVE_PERIOD: Duration = Duration::from_millis(200);
-
-/// Every so many times they are brought to the disk, so that a power cut repeats few lines, too.
-const SAVES_PER_SYNC: u32 = 25;
-
 impl Validate for FileArguments {
     fn validate(&self) -> Result<(), Invalid> {
         if TextForm::named(&self.encoding).is_none() {
@@ -243,7 +237,7 @@ impl Component for File {
             }
             tokio::select! {
                 () = stop.stopped() => break,
-                () = tokio::time::sleep(SAVE_PERIOD) => {
+                () = tokio::time::sleep(SAVE_EVERY) => {
                     saves = (saves + 1) % SAVES_PER_SYNC;
                     self.clone().save(if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
                 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use base_metrics::{Counter, CounterVec};
 use base_stdx::GoDuration;
+use base_sys::fs::Sync;
 use base_sys::task;
 use language_eval::{Arguments, Block, BodyNode, ToValue};
 use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
@@ -26,15 +27,13 @@ use sdk_signals::{Delivery, FanOut, LogBatch, LogsReceiver};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::source::positions::{self, Positions};
+use crate::source::positions::{self, Positions, SAVE_EVERY, SAVES_PER_SYNC};
 use crate::source::window::{Progress, Window};
 use cursor::Cursor;
 use entry::Entries;
 use files::{Journal as Files, Matches, Start};
 use folders::Watch;
 
-/// How often positions are saved.
-const SAVE_EVERY: Duration = Duration::from_secs(10);
 /// How long a stop waits for what is on its way; what is not delivered by then is read again after the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 /// Batches on their way.
@@ -218,6 +217,7 @@ impl Journal {
         };
         let mut watch = Watch::new(&files.folders());
         let mut window = Window::new(IN_FLIGHT);
+        let mut saves = 0;
         let mut save = tokio::time::interval_at(Instant::now() + SAVE_EVERY, SAVE_EVERY);
         let mut rescanned = Instant::now();
         let mut said = None;
@@ -266,7 +266,10 @@ impl Journal {
                             return Ended::Again(Duration::ZERO);
                         }
                     }
-                    _ = save.tick() => positions::save(positions).await,
+                    _ = save.tick() => {
+                        saves = (saves + 1) % SAVES_PER_SYNC;
+                        positions::save_to(positions, if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
+                    }
                     progress = window.progress() => match progress {
                         Progress::Delivered(cursor) => self.delivered(positions, cursor),
                         Progress::Abandoned => return Ended::Again(REFUSED),

@@ -9,7 +9,8 @@ use sdk_labels::Labels;
 use sdk_signals::{FanOut, LogsReceiver};
 use tokio::sync::watch;
 
-use crate::source::pods::{self, Followers, Patience, SAVE_EVERY, Shown, Target, Wanted};
+use crate::source::pods::{self, Followers, Patience, Shown, Target, Wanted};
+use crate::source::positions::SAVE_EVERY;
 
 /// Follows the logs of containers through the Kubernetes API.
 ///

@@ -22,8 +22,9 @@ use sdk_signals::{FanOut, LogBatch, LogEntry, LogGroup, LogsReceiver};
 use tokio::sync::watch as latest;
 
 use crate::source::kubernetes::Clustering;
-use crate::source::pods::{self, SAVE_EVERY, SAVES_PER_SYNC};
+use crate::source::pods;
 use crate::source::positions;
+use crate::source::positions::{SAVE_EVERY, SAVES_PER_SYNC};
 use crate::source::window::{Progress, Window};
 use line::Format;
 use reached::Reached;

@@ -18,7 +18,8 @@ use tokio::sync::watch as latest;
 use tokio::time::Instant;
 
 use crate::source::kubernetes::Clustering;
-use crate::source::pods::{self, Followers, Patience, SAVE_EVERY, Shown, Wanted as WantedLogs};
+use crate::source::pods::{self, Followers, Patience, Shown, Wanted as WantedLogs};
+use crate::source::positions::SAVE_EVERY;
 use choose::{Chosen, World};
 
 /// Changes that come together are taken up together.

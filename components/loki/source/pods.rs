@@ -21,16 +21,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::source::place::Place;
-use crate::source::positions::{self, Positions};
+use crate::source::positions::{self, Positions, SAVES_PER_SYNC};
 pub use follower::Patience;
 use follower::{Follower, Report, Wish};
 pub use target::{Container, Target};
-
-/// How often positions are saved, if anything has changed: what was delivered since is sent again after a kill -9.
-pub const SAVE_EVERY: Duration = Duration::from_millis(200);
-
-/// Every so many saves go to the disk itself, for the day when the power goes.
-pub const SAVES_PER_SYNC: u32 = 25;
 
 /// A container that is not wanted any more may be wanted again: discovery starts anew, a rule is mended. Its position is
 /// kept so long.

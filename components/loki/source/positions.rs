@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base_sys::fs;
 use sdk_component::Stopped;
@@ -11,6 +12,13 @@ use serde::Deserialize;
 
 /// Ten thousand logs need two megabytes.
 const MAX_FILE: usize = 256 << 20;
+
+/// How often positions are saved, if anything has changed, so that a process that is killed repeats few lines; Alloy does
+/// it every ten seconds.
+pub const SAVE_EVERY: Duration = Duration::from_millis(200);
+
+/// Every so many saves go to the disk itself, so that a power cut repeats few lines, too.
+pub const SAVES_PER_SYNC: u32 = 25;
 
 /// The file and what it says.
 #[derive(Debug)]
