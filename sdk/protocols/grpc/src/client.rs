@@ -106,7 +106,12 @@ impl Channel {
                 let message = if message.is_empty() {
                     Bytes::new()
                 } else {
-                    message.finish(Coding::Identity, connection::REPLY_LIMIT)?
+                    // Servers answer in the coding of the request.
+                    let name = headers.get("grpc-encoding").map_or(Some(""), |name| std::str::from_utf8(name).ok());
+                    let coding = name.and_then(Coding::of_grpc).ok_or_else(|| {
+                        Status::new(Code::Internal, "the server answers in a grpc-encoding that it was not offered")
+                    })?;
+                    message.finish(coding, connection::REPLY_LIMIT)?
                 };
                 Ok(Reply { message, sent_bytes })
             }
@@ -127,6 +132,7 @@ impl Channel {
         hpack::put(&mut block, "te", b"trailers");
         if let Some(name) = coding_name(config.coding) {
             hpack::put(&mut block, "grpc-encoding", name.as_bytes());
+            hpack::put(&mut block, "grpc-accept-encoding", b"gzip,zstd,snappy,deflate");
         }
         // What goes with this call wins over what goes with all.
         let all = config.headers.iter().filter(|(name, _)| !extra.contains_key(*name));

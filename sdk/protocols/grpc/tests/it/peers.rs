@@ -263,3 +263,25 @@ async fn a_server_that_is_none_is_named() {
     let refused = channel.unary("/a.B/C", vec![Bytes::from_static(b"x")], HeaderMap::new()).await.unwrap_err();
     assert_eq!(refused.message, "the server does not speak HTTP/2; is this its gRPC port?");
 }
+
+#[tokio::test]
+async fn a_reply_may_be_compressed_as_grpc_go_does_it() {
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let channel = ours(near);
+    drop(base_sys::task::spawn("server", async move {
+        let mut connection = h2::server::handshake(far).await.unwrap();
+        while let Some(accepted) = connection.accept().await {
+            let (_, mut respond): (_, h2::server::SendResponse<Bytes>) = accepted.unwrap();
+            let response = Response::builder().header("grpc-encoding", "gzip").body(()).unwrap();
+            let mut send = respond.send_response(response, false).unwrap();
+            let message = Coding::Gzip.compress(b"partial success", None);
+            let prefix = [&[1][..], &(message.len() as u32).to_be_bytes()].concat();
+            send.send_data([prefix, message].concat().into(), false).unwrap();
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static("0"));
+            send.send_trailers(trailers).unwrap();
+        }
+    }));
+    let reply = channel.unary("/a.B/C", vec![Bytes::from_static(b"x")], HeaderMap::new()).await.unwrap();
+    assert_eq!(reply.message, "partial success");
+}
