@@ -3,7 +3,7 @@
 //! A connection is one task. It reads into a buffer that all connections of a thread share, copies each message once into
 //! an allocation of its own length, and polls the call in place: a call that is taken at once costs no task, no timer and
 //! no second wake-up, and its answer leaves with the same write as others that are ready. Compared with hyper and h2 at
-//! 200 requests a second (mostly cold code) that is less than half of the CPU time.
+//! 200 requests of 40 KB a second, a whole collector takes a quarter less CPU time (2.28 -> 1.67 µs per span).
 
 mod connection;
 mod stream;
