@@ -37,6 +37,8 @@ use sdk_component::Problem;
 use sdk_labels::is_utf8_name;
 
 use super::pipeline::StageConfig;
+use super::streams::Streams;
+use super::work::{Line, Seen, Store, Value};
 
 /// Writes down the kinds of stages once: the blocks, their names, and the way to each one's configuration.
 macro_rules! stages {
@@ -148,6 +150,17 @@ fn label_names<'n>(names: impl Iterator<Item = &'n String>) -> Result<(), Proble
         }
     }
     Ok(())
+}
+
+/// Keeps what was found in the message of a Windows event; where the key is taken and may not be overwritten, it is
+/// another one.
+fn extract(line: &mut Line, mut key: String, value: &str, overwrite: bool, store: &mut Store, streams: &Streams) {
+    if !overwrite && store.see_by_name(line, &key, streams) != Seen::Absent {
+        key.push_str("_extracted");
+    }
+    if let Some(value) = store.push(value.trim().as_bytes()) {
+        store.set_by_name(line, &key, Value::Text(value));
+    }
 }
 
 /// A label name of the classic kind: what does not fit becomes an underscore.

@@ -4,10 +4,10 @@ use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 use sdk_labels::{is_legacy_label_name, is_utf8_name};
 
-use super::label_name_of;
+use super::{extract, label_name_of};
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
-use crate::process::work::{Seen, Value, Work};
+use crate::process::work::{Seen, Work};
 
 /// Extracts `key: value` lines of a Windows event's message. `stage.windowsevent` does it better.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -70,12 +70,7 @@ impl Stage for EventLogMessage {
                     }
                     key = label_name_of(&key);
                 }
-                if !self.overwrite && store.see_by_name(line, &key, streams) != Seen::Absent {
-                    key.push_str("_extracted");
-                }
-                if let Some(value) = store.push(value.trim().as_bytes()) {
-                    store.set_by_name(line, &key, Value::Text(value));
-                }
+                extract(line, key, value, self.overwrite, store, streams);
             }
         }
     }

@@ -4,11 +4,11 @@ use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 use sdk_labels::is_utf8_name;
 
-use super::label_name_of;
+use super::{extract, label_name_of};
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::streams::Streams;
-use crate::process::work::{Line, Seen, Store, Value, Work};
+use crate::process::work::{Line, Seen, Store, Work};
 
 /// Extracts the sections of a Windows event's message: the first as `Description`, the `key: value` lines of the others
 /// under the section's title and the key.
@@ -82,13 +82,7 @@ impl WindowsEvent {
             }
             key = label_name_of(&key);
         }
-        if !self.overwrite && store.see_by_name(line, &key, streams) != Seen::Absent {
-            key.push_str("_extracted");
-        }
-        let value = value.replace(['\t', '\r', '\n'], "");
-        if let Some(value) = store.push(value.trim().as_bytes()) {
-            store.set_by_name(line, &key, Value::Text(value));
-        }
+        extract(line, key, &value.replace(['\t', '\r', '\n'], ""), self.overwrite, store, streams);
     }
 }
 
