@@ -579,10 +579,7 @@ async fn wait_until(stop: &Stop, at: Instant) -> Result<(), Stopped> {
 }
 
 async fn wait(stop: &Stop, time: Duration) -> Result<(), Stopped> {
-    tokio::select! {
-        () = stop.stopped() => Err(Stopped),
-        () = tokio::time::sleep(time) => Ok(()),
-    }
+    wait_until(stop, Instant::now() + time).await
 }
 
 /// Many idle files wake together, not one by one.

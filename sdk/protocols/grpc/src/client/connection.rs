@@ -284,22 +284,13 @@ impl Connection {
         let mut at = 0;
         while at < self.calls.len() && self.out_bytes < AHEAD && self.send_window > 0 {
             let call = &mut self.calls[at];
-            let Some(segment) = call.body.front_mut() else {
-                at += 1;
-                continue;
-            };
             let room = call.send_window.min(self.send_window);
-            if room <= 0 {
+            if call.body.is_empty() || room <= 0 {
                 at += 1;
                 continue;
             }
             // A frame may span segments: a prefix of five bytes is no frame of its own.
-            let wanted: usize = segment.len().min(self.longest_frame);
-            let total =
-                call.body.iter().map(Bytes::len).try_fold(0, |sum: usize, length| {
-                    if sum >= self.longest_frame { Err(sum) } else { Ok(sum + length) }
-                });
-            let available = total.unwrap_or_else(|sum| sum).max(wanted);
+            let available: usize = call.body.iter().map(Bytes::len).sum();
             let length = available.min(self.longest_frame).min(usize::try_from(room).unwrap_or(usize::MAX));
             let mut pieces = Vec::with_capacity(2);
             let mut left = length;

@@ -205,7 +205,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Service> Connection<S, T> {
                 self.close();
             }
             if self.phase == Phase::Closing {
-                std::task::ready!(self.poll_write(cx))?;
+                if !writable {
+                    return Poll::Pending;
+                }
                 return Pin::new(&mut self.io).poll_shutdown(cx).map(|_| Ok(()));
             }
             if !writable && self.out.len() - self.written > UNWRITTEN {

@@ -48,9 +48,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Service> Connection<S, T> {
             let (handle, registration) = AbortHandle::new_pair();
             self.streams[at].state = State::Called(Some(handle));
             let waiting = Abortable::new(waiting, registration);
+            // Polled with the others, before the connection waits again.
             self.calls.push(Box::pin(async move { (stream, waiting.await) }));
         }
-        self.poll_calls(cx);
     }
 
     pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>) {
