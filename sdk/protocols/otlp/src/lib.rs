@@ -7,6 +7,7 @@
 //! - [`walk`]: resource → scope → record → attributes as slices;
 //! - [`split`]: pieces of at most so many items;
 //! - [`edit`]: attributes changed by splicing, lengths mended, unknown fields kept;
+//! - [`model`]: decoded, for those who must change more than an attribute;
 //! - [`text`]: a value as text;
 //! - [`json`]: the OTLP/JSON form, both ways, without a model in between;
 //! - [`status`] and [`response`]: `google.rpc.Status` with `RetryInfo`, and the answers to an export.
@@ -15,6 +16,7 @@ mod check;
 pub mod edit;
 pub mod fuzz;
 pub mod json;
+pub mod model;
 pub mod response;
 mod schema;
 pub mod split;
