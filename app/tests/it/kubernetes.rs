@@ -7,7 +7,7 @@ use sdk_testing::kubernetes::FakeKubernetes;
 use sdk_testing::oracle;
 use sdk_testing::sink::{self, Protocol, Tally};
 
-use crate::process::{PATIENCE, Started, run};
+use crate::process::{PATIENCE, Running, Started, run};
 
 const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "web-0", "uid": "u1",
       "labels": {"app": "web"}},
@@ -32,7 +32,7 @@ fn example(name: &str, api: &FakeKubernetes, sink: u16, pods: &Path) -> String {
         .replace("sync_period  = \"5s\"", "sync_period = \"100ms\"")
 }
 
-async fn arrive(tally: &Tally, expected: &[&str]) {
+async fn arrive(running: &mut Running, tally: &Tally, expected: &[&str]) {
     let lines = || {
         let lines = tally.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         let texts =
@@ -45,10 +45,14 @@ async fn arrive(tally: &Tally, expected: &[&str]) {
     while lines().len() < expected.len() && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(lines(), expected);
+    let lines = lines();
+    if lines != expected {
+        let components = running.http("GET", "/api/v0/web/components", &[]).2;
+        panic!("{lines:?} instead of {expected:?}:\n{components}\n{}", running.read_log().join("\n"));
+    }
 }
 
-async fn start(config: String) -> (tempfile::TempDir, Box<crate::process::Running>) {
+async fn start(config: String) -> (tempfile::TempDir, Box<Running>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     std::fs::write(folder.path().join("config.alloy"), config).expect("a configuration");
     let path = folder.path().to_owned();
@@ -70,12 +74,12 @@ async fn log_files_of_a_nodes_pods_arrive_as_their_containers_printed_them() {
     let text =
         "2025-10-09T08:53:20.1Z stdout F one\n2025-10-09T08:53:20.2Z stderr P tw\n2025-10-09T08:53:20.3Z stderr F o\n";
     std::fs::write(container.join("0.log"), text).expect("a log");
-    let (_folder, _running) = start(example("kubernetes-pod-logs.alloy", &api, port, pods.path())).await;
+    let (_folder, mut running) = start(example("kubernetes-pod-logs.alloy", &api, port, pods.path())).await;
     // The pod is found after the start, and its container is restarted later on.
     api.set(POD);
-    arrive(&tally, &["one", "two"]).await;
+    arrive(&mut running, &tally, &["one", "two"]).await;
     std::fs::write(container.join("1.log"), "2025-10-09T08:53:21Z stdout F three\n").expect("a log");
-    arrive(&tally, &["one", "three", "two"]).await;
+    arrive(&mut running, &tally, &["one", "three", "two"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,12 +88,12 @@ async fn logs_and_events_arrive_through_the_api() {
     tally.keep_lines();
     let api = FakeKubernetes::start().await;
     let nowhere = tempfile::tempdir().expect("a temporary folder");
-    let (_folder, _running) = start(example("kubernetes-api-logs.alloy", &api, port, nowhere.path())).await;
+    let (_folder, mut running) = start(example("kubernetes-api-logs.alloy", &api, port, nowhere.path())).await;
     api.set(POD);
     api.print("shop/web-0/nginx", "2025-10-09T08:53:20Z one");
     api.set(
         r#"{"apiVersion": "v1", "kind": "Event", "metadata": {"namespace": "shop", "name": "e"}, "message": "hello",
             "involvedObject": {"name": "web-0", "namespace": "shop"}, "lastTimestamp": "2025-10-09T08:53:20Z"}"#,
     );
-    arrive(&tally, &["one", "{\"eventRV\":\"102\",\"msg\":\"hello\",\"name\":\"web-0\"}"]).await;
+    arrive(&mut running, &tally, &["one", "{\"eventRV\":\"102\",\"msg\":\"hello\",\"name\":\"web-0\"}"]).await;
 }

@@ -221,8 +221,12 @@ impl Component for File {
         let mut saves = 0u32;
         loop {
             let now = tokio::time::Instant::now();
-            let arguments = changes.borrow_and_update().clone();
-            if now >= resolve_at {
+            // They may have changed while positions were saved, and be seen here for the first time.
+            let (arguments, changed) = {
+                let arguments = changes.borrow_and_update();
+                (arguments.clone(), arguments.has_changed())
+            };
+            if changed || now >= resolve_at {
                 let resolved = {
                     let arguments = arguments.clone();
                     base_sys::task::blocking("loki.source.file", move || resolve(&arguments)).await
@@ -242,7 +246,8 @@ impl Component for File {
                     self.clone().save(if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
                 }
                 () = tokio::time::sleep_until(resolve_at) => {}
-                _ = changes.changed() => resolve_at = tokio::time::Instant::now(),
+                // Left unseen for the next round, which acts on it.
+                changed = changes.changed() => if changed.is_ok() { changes.mark_changed() },
             }
         }
         let tailers: Vec<_> = self.lock().values_mut().filter_map(|tailer| tailer.task.take()).collect();
