@@ -8,7 +8,6 @@ use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 use sdk_labels::Labels;
 
-use crate::process::layout;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::streams::{Changes, StreamId};
@@ -107,7 +106,7 @@ impl Stage for Cri {
         for (at, line) in lines.iter_mut().enumerate() {
             let text = store.text(line);
             let Some(parsed) = parse(text) else { continue };
-            if let Some(timestamp) = layout::rfc3339(&text[..parsed.time]) {
+            if let Some(timestamp) = base_gotime::rfc3339(&text[..parsed.time]) {
                 line.timestamp = timestamp;
             }
             let whole = line.text;

@@ -4,7 +4,6 @@ use language_eval::Block;
 use sdk_component::Problem;
 
 use crate::process::json::{Kind, Malformed, Raw, Scanner, unescape};
-use crate::process::layout;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::streams::Changes;
@@ -74,7 +73,7 @@ impl Stage for Docker {
             store.set_if_read(line, self.output, Value::Text(log));
             store.set_if_read(line, self.stream, Value::Text(stream));
             store.set_if_read(line, self.timestamp, Value::Text(time));
-            if let Some(timestamp) = layout::rfc3339(store.bytes(line, time)) {
+            if let Some(timestamp) = base_gotime::rfc3339(store.bytes(line, time)) {
                 line.timestamp = timestamp;
             }
             self.changes.begin(line.stream);

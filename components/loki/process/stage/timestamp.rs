@@ -1,11 +1,11 @@
 //! `stage.timestamp`: an extracted value becomes the time of the line.
 
+use base_gotime::{Layout, Parsed, rfc3339};
 use jiff::tz::TimeZone;
 use language_eval::Block;
 use sdk_component::Problem;
 use sdk_labels::Labels;
 
-use crate::process::layout::{Layout, Parsed, rfc3339};
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::work::Work;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use base_gotime::Layout;
 use base_stdx::GoDuration;
 use gotmpl::Value;
 use jiff::tz::TimeZone;
 
 use super::{Functions, fail, shown, string, text_of};
-use crate::process::layout::Layout;
 
 /// The key of the dictionary that stands for a time; its value is nanoseconds since 1970.
 pub const TIME: &str = "\u{0}time";

@@ -35,10 +35,10 @@ pub enum Element {
     ZoneName,
     /// `-0700` and its like; with `z`, `Z` stands for UTC
     Offset { form: OffsetForm, z: bool },
-    /// `.000`: exactly as many digits
-    Fraction { digits: usize },
-    /// `.999`: any digits, or none at all
-    OptionalFraction,
+    /// `.000` or `,000`: exactly as many digits
+    Fraction { digits: usize, comma: bool },
+    /// `.999` or `,999`: any digits, or none at all when read; up to as many, without zeros at the end, when written
+    OptionalFraction { digits: usize, comma: bool },
 }
 
 /// How a number is filled up.
@@ -63,6 +63,25 @@ pub enum OffsetForm {
     Seconds,
     /// `07:00:00`
     ColonSeconds,
+}
+
+impl Element {
+    /// Whether it is written with a digit or a `Z` in front, so that `strptime` takes blanks before it.
+    pub fn may_follow_blanks(self) -> bool {
+        use Element::*;
+        !matches!(
+            self,
+            MonthName
+                | ShortMonthName
+                | WeekdayName
+                | ShortWeekdayName
+                | HalfDay { .. }
+                | ZoneName
+                | Offset { z: false, .. }
+                | Fraction { .. }
+                | OptionalFraction { .. }
+        )
+    }
 }
 
 /// The first element of a layout: what stands before it, the element, what follows it.
@@ -129,7 +148,8 @@ fn element_at(rest: &str) -> Option<(Element, usize)> {
             if bytes.get(1 + digits).is_some_and(u8::is_ascii_digit) {
                 return None;
             }
-            let element = if digit == b'0' { Fraction { digits } } else { OptionalFraction };
+            let comma = bytes[0] == b',';
+            let element = if digit == b'0' { Fraction { digits, comma } } else { OptionalFraction { digits, comma } };
             Some((element, 1 + digits))
         }
         _ => None,

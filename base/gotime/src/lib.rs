@@ -9,7 +9,7 @@ mod format;
 mod parse;
 
 pub use civil::nanoseconds;
-pub use parse::{Layout, Parsed};
+pub use parse::{Layout, OutOfRange, Parsed, Zone};
 
 /// RFC 3339 with any number of fractional digits, as nanoseconds since 1970. The usual form takes a direct way.
 pub fn rfc3339(text: &[u8]) -> Option<i64> {
@@ -105,6 +105,22 @@ mod tests {
         assert_eq!(read("2006-002", "2026-366"), None);
         assert_eq!(read("%Y-%m-%d", "2026-03-04"), None);
         assert_eq!(read("2006-01-02", "0000-01-01"), None, "before what nanoseconds can count");
+    }
+
+    #[test]
+    fn fractions_are_written_as_the_layout_says() {
+        let write = |layout: &str| Layout::new(layout).format(1_772_600_767_120_456_789, &jiff::tz::TimeZone::UTC);
+        assert_eq!(write("05.999 05.999999 05,999999999 05,000"), "07.12 07.120456 07,120456789 07,120");
+        let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(5));
+        assert_eq!(Layout::new("15 MST").format(0, &zone), "05 +0500");
+    }
+
+    #[test]
+    fn a_lenient_layout_takes_blanks_before_numbers() {
+        let layout = Layout::new("2006-1-2 15:4").lenient();
+        let read = |text: &str| layout.parse(text.as_bytes())?.timestamp(None).ok();
+        assert_eq!(read(" 2026-  3-\t4   5: 6"), Some(1_772_600_760_000_000_000));
+        assert_eq!(read("2026-03-04 05:06 "), None);
     }
 
     #[test]

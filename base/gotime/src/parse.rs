@@ -2,10 +2,10 @@
 
 use jiff::tz::TimeZone;
 
-use super::civil::{self, nanoseconds};
-use super::elements::{Element, OffsetForm, Pad, next_element};
+use crate::civil::{self, nanoseconds};
+use crate::elements::{Element, OffsetForm, Pad, next_element};
 
-pub(super) const MONTHS: [&str; 12] = [
+pub(crate) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -19,14 +19,15 @@ pub(super) const MONTHS: [&str; 12] = [
     "November",
     "December",
 ];
-pub(super) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+pub(crate) const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 
 /// A layout, ready to read values.
 #[derive(Clone, Debug)]
 pub struct Layout {
     /// What stands before each element, and the element.
-    pub(super) parts: Vec<(Box<[u8]>, Element)>,
-    pub(super) tail: Box<[u8]>,
+    pub(crate) parts: Vec<(Box<[u8]>, Element)>,
+    pub(crate) tail: Box<[u8]>,
+    pub(crate) lenient: bool,
 }
 
 /// What was read.
@@ -74,9 +75,15 @@ impl Layout {
                     parts.push((before.as_bytes().into(), element));
                     rest = after;
                 }
-                (before, None) => return Layout { parts, tail: before.as_bytes().into() },
+                (before, None) => return Layout { parts, tail: before.as_bytes().into(), lenient: false },
             }
         }
+    }
+
+    /// Takes blanks before numbers and before `Z`, as `strptime` does.
+    #[must_use]
+    pub fn lenient(self) -> Layout {
+        Layout { lenient: true, ..self }
     }
 
     /// Reads a value; `None` when it does not fit.
@@ -84,9 +91,12 @@ impl Layout {
         let mut reader = Reader { rest: text, ..Reader::default() };
         for (at, (before, element)) in self.parts.iter().enumerate() {
             reader.skip(before)?;
+            if self.lenient && element.may_follow_blanks() {
+                reader.rest = reader.rest.trim_ascii_start();
+            }
             reader.element(*element)?;
             let fraction_follows =
-                matches!(self.parts.get(at + 1), Some((_, Element::Fraction { .. } | Element::OptionalFraction)));
+                matches!(self.parts.get(at + 1), Some((_, Element::Fraction { .. } | Element::OptionalFraction { .. })));
             // A fraction behind the seconds is read even where the layout has none.
             if matches!(element, Element::Second { .. }) && !fraction_follows {
                 reader.optional_fraction();
@@ -191,12 +201,12 @@ impl Reader<'_> {
             }
             Element::ZoneName => self.zone_name()?,
             Element::Offset { form, z } => self.offset(form, z)?,
-            Element::Fraction { digits } => {
+            Element::Fraction { digits, .. } => {
                 let (fraction, rest) = self.rest.split_at_checked(1 + digits)?;
                 self.fraction = fraction_of(fraction)?;
                 self.rest = rest;
             }
-            Element::OptionalFraction => self.optional_fraction(),
+            Element::OptionalFraction { .. } => self.optional_fraction(),
         }
         Some(())
     }

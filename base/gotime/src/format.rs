@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 
-use super::elements::{Element, OffsetForm, Pad};
-use super::parse::{Layout, MONTHS, WEEKDAYS};
+use crate::elements::{Element, OffsetForm, Pad};
+use crate::parse::{Layout, MONTHS, WEEKDAYS};
 
 impl Layout {
     /// Writes nanoseconds since 1970 as they read in a zone.
@@ -42,18 +42,21 @@ impl Layout {
                     (false, false) => "am",
                 }
                 .to_owned(),
+                // A zone without a name is told by its offset.
+                Element::ZoneName if info.abbreviation().starts_with(['+', '-']) => {
+                    offset(i64::from(info.offset().seconds()), OffsetForm::Minutes)
+                }
                 Element::ZoneName => info.abbreviation().to_owned(),
                 Element::Offset { z: true, .. } if info.offset().seconds() == 0 => "Z".to_owned(),
                 Element::Offset { form, .. } => offset(i64::from(info.offset().seconds()), *form),
-                Element::Fraction { digits } => {
-                    let digits = (*digits).min(9);
-                    format!(".{}", &format!("{nanosecond:09}")[..digits])
+                Element::Fraction { digits, comma } => {
+                    let digits = &format!("{nanosecond:09}")[..(*digits).min(9)];
+                    format!("{}{digits}", separator(*comma))
                 }
-                Element::OptionalFraction => {
-                    let digits = format!("{nanosecond:09}");
-                    match digits.trim_end_matches('0') {
+                Element::OptionalFraction { digits, comma } => {
+                    match format!("{nanosecond:09}")[..(*digits).min(9)].trim_end_matches('0') {
                         "" => String::new(),
-                        digits => format!(".{digits}"),
+                        digits => format!("{}{digits}", separator(*comma)),
                     }
                 }
             };
@@ -62,6 +65,10 @@ impl Layout {
         text.push_str(&String::from_utf8_lossy(&self.tail));
         text
     }
+}
+
+fn separator(comma: bool) -> char {
+    if comma { ',' } else { '.' }
 }
 
 fn offset(seconds: i64, form: OffsetForm) -> String {
