@@ -6,7 +6,7 @@ use sdk_signals::Origin;
 use sdk_testing::oracle::{Group, cases};
 use serde_json::{Value as Json, json};
 
-use super::Attributes;
+use super::Component;
 use crate::testing::{Bench, comparable, inside};
 
 #[tokio::test]
@@ -20,7 +20,7 @@ async fn as_recorded() {
 }
 
 async fn run(row: &Json) -> Result<(), String> {
-    let started = Bench::<Attributes>::start(&inside(row["config"].as_str().unwrap()));
+    let started = Bench::<Component>::start(&inside(row["config"].as_str().unwrap()));
     if let Some(error) = row.get("load_error") {
         return match started {
             Ok(_) => Err(format!("loads; alloy: {error}")),
@@ -45,7 +45,7 @@ async fn run(row: &Json) -> Result<(), String> {
 }
 
 async fn log_after(actions: &str, attributes: Json, origin: Origin) -> Json {
-    let bench = Bench::<Attributes>::start(&format!("{actions}\noutput {{\n logs = [next]\n}}\n")).unwrap();
+    let bench = Bench::<Component>::start(&format!("{actions}\noutput {{\n logs = [next]\n}}\n")).unwrap();
     let log = json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [{ "attributes": attributes }] }] }] });
     bench.send_from(&log, origin).await.unwrap().detach();
     bench.out()[0]["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"].clone()
@@ -119,7 +119,7 @@ fn what_contradicts_itself_is_refused() {
         ("key = \"a\"\naction = \"convert\"", "converted_type"),
     ] {
         let config = format!("action {{\n{action}\n}}\noutput {{\n logs = [next]\n}}\n");
-        let error = Bench::<Attributes>::start(&config).err().unwrap_or_default();
+        let error = Bench::<Component>::start(&config).err().unwrap_or_default();
         assert!(error.contains(word), "{action}: {error}");
     }
 }
