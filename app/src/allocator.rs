@@ -4,7 +4,7 @@
 //! a burst is over. Its own threads do the giving back, so that an idle collector does it too. Arenas are few: each holds
 //! on to some memory, and more of them than busy threads help nobody.
 
-#![allow(unsafe_code)] // only to name the static that jemalloc reads its settings from
+#![allow(unsafe_code)] // to name the static that jemalloc reads its settings from, and to speak to it
 
 #[global_allocator]
 static GLOBAL: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -19,3 +19,18 @@ static MALLOC_CONF: Option<&'static std::ffi::c_char> = Some(
 
 static SETTINGS: &std::ffi::CStr =
     c"background_thread:true,narenas:4,dirty_decay_ms:5000,muzzy_decay_ms:0,abort_conf:false";
+
+/// What jemalloc keeps in reserve it gives back when somebody asks for it by `base_sys::memory::give_back`.
+pub fn gives_back() {
+    base_sys::memory::on_give_back(|| {
+        // "arena.4096" is all arenas (MALLCTL_ARENAS_ALL).
+        let purge = c"arena.4096.purge";
+        // SAFETY: the name ends in a zero byte, and this control takes and gives nothing.
+        let failed = unsafe {
+            tikv_jemalloc_sys::mallctl(purge.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut(), 0)
+        };
+        if failed != 0 {
+            tracing::debug!(error = failed, "jemalloc could not give memory back");
+        }
+    });
+}

@@ -17,6 +17,7 @@ use cli::{Action, Invocation, ROOT};
 use report::Failure;
 
 fn main() -> ExitCode {
+    allocator::gives_back();
     let outcome = match cli::parse(std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()))
     {
         Ok(invocation) => perform(&invocation),

@@ -8,5 +8,6 @@ pub mod adjtimex;
 pub mod clock;
 pub mod fs;
 pub mod glob;
+pub mod memory;
 pub mod names;
 pub mod task;
