@@ -120,6 +120,20 @@ impl AnyValue {
         if let AnyValue::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The value as text, as the Collector writes it when it needs a text: see [`crate::text`].
+    #[must_use]
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match self {
+            AnyValue::Empty => Cow::Borrowed(""),
+            AnyValue::Text(text) => text.as_str(),
+            value => {
+                let mut encoded = Vec::new();
+                value.put(&mut encoded);
+                Cow::Owned(crate::text::of(crate::walk::AnyValue(&encoded)))
+            }
+        }
+    }
+
     pub(super) fn read(source: &Bytes, place: Range<usize>) -> AnyValue {
         let mut any = AnyValue::Empty;
         for field in Fields::inside(source, place) {
