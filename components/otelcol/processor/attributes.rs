@@ -1,20 +1,18 @@
 //! `otelcol.processor.attributes`: changes attributes of spans, log records and data points, on the wire.
 
-mod action;
-mod filter;
+pub(crate) mod action;
 
 use language_eval::Block;
 use sdk_component::{Context, Problem};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::output::Output;
 use sdk_protocols_otlp::edit;
-use sdk_signals::{OtlpBatch, OtlpSignal, Refused};
+use sdk_signals::{OtlpBatch, Refused};
 
 pub use action::Action;
 use action::Program;
-use filter::Filter;
-pub use filter::{AttributeMatch, LibraryMatch, Match, RegexpCache, SeverityMatch};
 
+use crate::matching::{Match, Selection};
 use crate::processing::{Processing, Processor};
 
 /// Changes attributes of spans, log records and data points.
@@ -40,8 +38,7 @@ pub struct Arguments {
 /// The arguments, ready to be applied.
 pub struct Attributes {
     program: Program,
-    include: Option<Filter>,
-    exclude: Option<Filter>,
+    selection: Selection,
 }
 
 /// `otelcol.processor.attributes`.
@@ -54,17 +51,10 @@ impl Processor for Attributes {
     type Arguments = Arguments;
 
     fn new(_: &Context, arguments: &Arguments) -> Result<Self, Problem> {
-        let filter = |name: &'static str, given: &Option<Match>| {
-            let Some(given) = given else { return Ok(None) };
-            for signal in OtlpSignal::ALL.into_iter().filter(|signal| !arguments.output.of(*signal).is_empty()) {
-                given.check(signal).map_err(|message| Problem::at(name, message))?;
-            }
-            Filter::new(given).map(Some).map_err(|message| Problem::at(name, message))
-        };
+        let (include, exclude) = (arguments.include.as_ref(), arguments.exclude.as_ref());
         Ok(Attributes {
             program: Program::new(&arguments.action).map_err(|message| Problem::at("action", message))?,
-            include: filter("include", &arguments.include)?,
-            exclude: filter("exclude", &arguments.exclude)?,
+            selection: Selection::new(include, exclude, Self::SIGNALS, &arguments.output)?,
         })
     }
 
@@ -83,11 +73,9 @@ impl Attributes {
         let program = self.program.for_origin(batch.origin.as_deref());
         let signal = batch.signal;
         for payload in &mut batch.payload {
-            let mut include = self.include.as_ref().map(|filter| filter.on(signal));
-            let mut exclude = self.exclude.as_ref().map(|filter| filter.on(signal));
+            let mut selected = self.selection.on(signal);
             let edited = edit::items(signal, payload, |item, attributes| {
-                let included = include.as_mut().is_none_or(|filter| filter.matches(item, attributes));
-                if included && !exclude.as_mut().is_some_and(|filter| filter.matches(item, attributes)) {
+                if selected.takes(item, attributes) {
                     program.apply(attributes);
                 }
             });

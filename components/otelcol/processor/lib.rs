@@ -2,11 +2,24 @@
 
 pub mod attributes;
 pub mod batch;
+pub mod groupbyattrs;
+mod identity;
+pub mod matching;
+pub mod memory_limiter;
+pub mod probabilistic_sampler;
 pub mod processing;
+pub mod span;
 #[cfg(test)]
 mod testing;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<attributes::Component>(), Definition::of::<batch::Batch>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<attributes::Component>(),
+    Definition::of::<batch::Batch>(),
+    Definition::of::<groupbyattrs::Component>(),
+    Definition::of::<memory_limiter::Component>(),
+    Definition::of::<probabilistic_sampler::Component>(),
+    Definition::of::<span::Component>(),
+];

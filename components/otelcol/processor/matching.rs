@@ -5,12 +5,14 @@
 
 use base_re2::Regex;
 use language_eval::{Block, Value, Word};
+use sdk_component::Problem;
+use sdk_otel::output::Output;
 use sdk_protocols_otlp::edit::{Attributes, Item};
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{Any, AnyValue, Message};
 use sdk_signals::OtlpSignal;
 
-use super::action::encode;
+use crate::attributes::action::encode;
 
 /// What an item must be like.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -150,7 +152,7 @@ const SPAN_KINDS: [&str; 6] = [
 
 impl Match {
     /// Whether the conditions make sense for a signal.
-    pub(super) fn check(&self, signal: OtlpSignal) -> Result<(), String> {
+    pub(crate) fn check(&self, signal: OtlpSignal) -> Result<(), String> {
         let for_logs =
             !self.log_bodies.is_empty() || !self.log_severity_texts.is_empty() || self.log_severity.is_some();
         let for_spans = !self.services.is_empty() || !self.span_names.is_empty() || !self.span_kinds.is_empty();
@@ -188,10 +190,60 @@ impl Match {
     }
 }
 
+// === selection ===
+
+/// Both blocks, ready to be asked.
+pub(crate) struct Selection {
+    include: Option<Filter>,
+    exclude: Option<Filter>,
+}
+
+/// A selection at work on one payload.
+pub(crate) struct Selecting<'f> {
+    include: Option<Asked<'f>>,
+    exclude: Option<Asked<'f>>,
+}
+
+impl Selection {
+    /// Refuses what makes no sense for a signal that is sent on.
+    pub(crate) fn new(
+        include: Option<&Match>,
+        exclude: Option<&Match>,
+        signals: &[OtlpSignal],
+        output: &Output,
+    ) -> Result<Selection, Problem> {
+        let filter = |name: &'static str, given: Option<&Match>| {
+            let Some(given) = given else { return Ok(None) };
+            for signal in signals.iter().filter(|signal| !output.of(**signal).is_empty()) {
+                given.check(*signal).map_err(|message| Problem::at(name, message))?;
+            }
+            Filter::new(given).map(Some).map_err(|message| Problem::at(name, message))
+        };
+        Ok(Selection { include: filter("include", include)?, exclude: filter("exclude", exclude)? })
+    }
+
+    /// Whether nothing is left out.
+    pub(crate) fn is_all(&self) -> bool {
+        self.include.is_none() && self.exclude.is_none()
+    }
+
+    pub(crate) fn on(&self, signal: OtlpSignal) -> Selecting<'_> {
+        let [include, exclude] = [&self.include, &self.exclude].map(|filter| filter.as_ref().map(|f| f.on(signal)));
+        Selecting { include, exclude }
+    }
+}
+
+impl Selecting<'_> {
+    pub(crate) fn takes(&mut self, item: &Item<'_>, attributes: &Attributes<'_>) -> bool {
+        self.include.as_mut().is_none_or(|filter| filter.matches(item, attributes))
+            && !self.exclude.as_mut().is_some_and(|filter| filter.matches(item, attributes))
+    }
+}
+
 // === filter ===
 
 /// The conditions, ready to be asked.
-pub(super) struct Filter {
+pub(crate) struct Filter {
     services: Option<Texts>,
     span_names: Option<Texts>,
     span_kinds: Option<Texts>,
@@ -205,7 +257,7 @@ pub(super) struct Filter {
 }
 
 /// A filter at work on one payload; what concerns a whole group is found out once for it.
-pub(super) struct Asked<'f> {
+pub(crate) struct Asked<'f> {
     filter: &'f Filter,
     signal: OtlpSignal,
     resource: Option<(usize, bool)>,
@@ -231,7 +283,7 @@ enum WantedValue {
 // === impl Filter ===
 
 impl Filter {
-    pub(super) fn new(given: &Match) -> Result<Filter, String> {
+    pub(crate) fn new(given: &Match) -> Result<Filter, String> {
         let texts = |name: &str, list: &[String]| {
             let texts = (!list.is_empty()).then(|| Texts::new(given.match_type, list)).transpose();
             texts.map_err(|error| format!("{name}: {error}"))
@@ -255,7 +307,7 @@ impl Filter {
         })
     }
 
-    pub(super) fn on(&self, signal: OtlpSignal) -> Asked<'_> {
+    pub(crate) fn on(&self, signal: OtlpSignal) -> Asked<'_> {
         Asked { filter: self, signal, resource: None, scope: None }
     }
 
@@ -281,7 +333,7 @@ impl Filter {
 // === impl Asked ===
 
 impl Asked<'_> {
-    pub(super) fn matches(&mut self, item: &Item<'_>, attributes: &Attributes<'_>) -> bool {
+    pub(crate) fn matches(&mut self, item: &Item<'_>, attributes: &Attributes<'_>) -> bool {
         let filter = self.filter;
         let remembered =
             |memory: &mut Option<(usize, bool)>, group: &Message<'_>, ask: &dyn Fn(&Message<'_>) -> bool| {

@@ -204,7 +204,7 @@ fn regex(pattern: &str) -> Result<Regex, String> {
 }
 
 /// A value of the configuration as an attribute's.
-pub(super) fn encode(value: &Value) -> Result<Vec<u8>, String> {
+pub(crate) fn encode(value: &Value) -> Result<Vec<u8>, String> {
     Ok(match value {
         Value::Null => Vec::new(),
         Value::String(text) => any::text(text.as_bytes()),

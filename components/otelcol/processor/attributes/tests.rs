@@ -1,47 +1,14 @@
 //! What the Collector was recorded to do, and what it promises beside.
 
-use std::net::Ipv4Addr;
-
 use sdk_signals::Origin;
-use sdk_testing::oracle::{Group, cases};
 use serde_json::{Value as Json, json};
 
 use super::Component;
-use crate::testing::{Bench, comparable, inside};
+use crate::testing::{Bench, recorded};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn as_recorded() {
-    let Some(rows) = cases::<Json>("pipelines/otelcol/attributes.jsonl") else { return };
-    let mut group = Group::new("otelcol_attributes");
-    for row in rows {
-        group.case(row["id"].as_str().unwrap(), run(&row).await.err());
-    }
-    group.finish();
-}
-
-async fn run(row: &Json) -> Result<(), String> {
-    let started = Bench::<Component>::start(&inside(row["config"].as_str().unwrap()));
-    if let Some(error) = row.get("load_error") {
-        return match started {
-            Ok(_) => Err(format!("loads; alloy: {error}")),
-            Err(_) => Ok(()),
-        };
-    }
-    let bench = started?;
-    for (i, payload) in row["input"].as_array().unwrap().iter().enumerate() {
-        let headers =
-            row.get("request_headers").map(|headers| headers.get(i).unwrap_or(headers)).and_then(Json::as_object);
-        let metadata = headers
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, value)| Some((name.to_lowercase(), vec![value.as_str()?.to_owned()])));
-        let origin =
-            Origin { metadata: metadata.collect(), peer: Some(Ipv4Addr::LOCALHOST.into()), ..Origin::default() };
-        bench.send_from(payload, origin).await.map_err(|refused| refused.reason)?.detach();
-    }
-    let ours: Vec<Json> = bench.out().iter().map(comparable).collect();
-    let alloy: Vec<Json> = row["expected"].as_array().unwrap().iter().map(|e| comparable(&e["payload"])).collect();
-    if ours == alloy { Ok(()) } else { Err(format!("alloy: {}\nours:  {}", json!(alloy), json!(ours))) }
+    recorded::<Component>("attributes").await;
 }
 
 async fn log_after(actions: &str, attributes: Json, origin: Origin) -> Json {
