@@ -173,11 +173,27 @@ enum Rotation {
     Delete,
 }
 
+/// Waits until a process has a file open: what is gone before anybody could open it, nobody can read.
+async fn is_open(process: &Child, path: &Path) {
+    use std::os::unix::fs::MetadataExt as _;
+    let identity = |path: &Path| std::fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    let folder = format!("/proc/{}/fd", process.id().expect("it runs"));
+    let start = tokio::time::Instant::now();
+    loop {
+        let open = std::fs::read_dir(&folder).expect("it runs").flatten();
+        if open.map(|entry| identity(&entry.path())).any(|one| one.is_some() && one == identity(path)) {
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "{} is not opened", path.display());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Ten rotations a second, each right behind the last line, which is the worst moment.
 async fn storm(rotation: Rotation) {
     let (port, tally) = sink::http(Protocol::Loki).await.expect("a sink");
     let mut pipeline = Pipeline::new(port);
-    let (_child, _) = pipeline.start().await;
+    let (child, _) = pipeline.start().await;
     pipeline.write(1);
     tally.wait_for(1, PATIENCE).await.expect("the file is followed");
     for round in 0..60 {
@@ -185,6 +201,7 @@ async fn storm(rotation: Rotation) {
             pipeline.write(20);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        is_open(&child, &pipeline.log()).await;
         match rotation {
             Rotation::Rename => {
                 let old = pipeline.log().with_file_name(format!("app.log.{round}"));
