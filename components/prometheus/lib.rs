@@ -1,7 +1,6 @@
 //! prometheus.*.
 
 mod echo;
-mod forward;
 mod look;
 #[cfg(test)]
 mod metric_names;
@@ -13,6 +12,7 @@ mod scrape;
 mod testing;
 
 use sdk_component::Definition;
+use sdk_signals::forward;
 
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[

@@ -3,12 +3,17 @@
 pub mod debug;
 pub mod otlp;
 pub mod otlphttp;
+pub mod prometheus;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] =
-    &[Definition::of::<debug::Debug>(), Definition::of::<otlp::Otlp>(), Definition::of::<otlphttp::OtlpHttp>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<debug::Debug>(),
+    Definition::of::<otlp::Otlp>(),
+    Definition::of::<otlphttp::OtlpHttp>(),
+    Definition::of::<prometheus::Prometheus>(),
+];
 
 /// How requests name their sender.
 const USER_AGENT: &str = concat!("Ferroalloy/", env!("CARGO_PKG_VERSION"));

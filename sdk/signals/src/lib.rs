@@ -13,6 +13,7 @@
 pub mod consumer;
 pub mod delivery;
 pub mod fan_out;
+pub mod forward;
 pub mod logs;
 pub mod metrics;
 pub mod otlp;
@@ -20,6 +21,7 @@ pub mod otlp;
 pub use consumer::{BoxFuture, Consumer, Receiver, Refused};
 pub use delivery::{Delivery, Outcome, Settle};
 pub use fan_out::{Batch, FanOut};
+pub use forward::Forward;
 pub use logs::{LogBatch, LogEntry, LogGroup, LogsReceiver, Metadata};
 pub use metrics::{Exemplar, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times, is_stale};
 pub use otlp::{Origin, OtelConsumer, OtlpBatch, OtlpSignal};

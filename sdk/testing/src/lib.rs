@@ -5,6 +5,7 @@ pub mod component;
 pub mod kubernetes;
 pub mod mutate;
 pub mod oracle;
+pub mod otlp;
 pub mod schema;
 pub mod sink;
 pub mod wire;

@@ -1,15 +1,19 @@
-//! `forward_to`, with the two metrics that Alloy keeps about it.
+//! `forward_to` of whatever sends samples, with the two metrics that Alloy keeps about it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base_metrics::{Counter, Histogram, Scope};
-use sdk_signals::{Delivery, FanOut, MetricsReceiver, Refused, SampleBatch};
 use tokio::time::Instant;
+
+use crate::consumer::Refused;
+use crate::delivery::Delivery;
+use crate::fan_out::FanOut;
+use crate::metrics::{MetricsReceiver, SampleBatch};
 
 const LATENCY_BOUNDS: [f64; 13] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Hands batches to the receivers of a `forward_to` list, which an update may replace.
-pub(crate) struct Forward {
+pub struct Forward {
     receivers: Mutex<Arc<FanOut<SampleBatch>>>,
     metrics: Scope,
     samples: Counter,
@@ -17,7 +21,8 @@ pub(crate) struct Forward {
 }
 
 impl Forward {
-    pub(crate) fn new(metrics: &Scope, receivers: Vec<MetricsReceiver>) -> Forward {
+    /// To these; both metrics go there.
+    pub fn new(metrics: &Scope, receivers: Vec<MetricsReceiver>) -> Forward {
         Forward {
             receivers: Mutex::new(fan_out(metrics, receivers)),
             metrics: metrics.clone(),
@@ -34,13 +39,16 @@ impl Forward {
     }
 
     /// From now on to these.
-    pub(crate) fn replace(&self, receivers: Vec<MetricsReceiver>) {
+    pub fn replace(&self, receivers: Vec<MetricsReceiver>) {
         let receivers = fan_out(&self.metrics, receivers);
         *self.lock() = receivers;
     }
 
     /// See [`FanOut::consume`].
-    pub(crate) async fn consume(&self, batch: SampleBatch) -> Result<Delivery, Refused> {
+    ///
+    /// # Errors
+    /// No receiver took it.
+    pub async fn consume(&self, batch: SampleBatch) -> Result<Delivery, Refused> {
         let receivers = self.lock().clone();
         self.samples.add((batch.len() * receivers.receivers().len()) as u64);
         let start = Instant::now();
