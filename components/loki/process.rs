@@ -8,7 +8,6 @@ pub(crate) mod chance;
 pub mod fuzz;
 mod jmespath;
 pub(crate) mod json;
-mod logfmt;
 mod look;
 mod mmdb;
 mod pipeline;

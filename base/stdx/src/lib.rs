@@ -1,4 +1,5 @@
-//! What the standard library lacks: durations, byte sizes, near names, and Go's ways to quote a text and print a number.
+//! What the standard library lacks: durations, byte sizes, near names, and Go's ways to quote a text and
+//! print a number, and the forms of log lines that several components read.
 //!
 //! The configuration language inherits its texts from Go: `"1h30m"`, `1MiB512KiB`, `"a\tb"`, `1e+08`. People's files and
 //! scripts hold them, so they are read and written here exactly as Go does, errors included.
@@ -6,6 +7,8 @@
 pub mod bytesize;
 pub mod duration;
 pub mod float;
+pub mod json;
+pub mod logfmt;
 pub mod nearest;
 pub mod quote;
 pub mod timestamp;

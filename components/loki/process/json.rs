@@ -4,6 +4,7 @@ mod encode;
 mod scan;
 mod tree;
 
+pub use base_stdx::json::unescape;
 pub use encode::{encode, encode_string};
-pub use scan::{Kind, Malformed, Raw, Scanner, unescape};
+pub use scan::{Kind, Malformed, Raw, Scanner};
 pub use tree::{Json, number};

@@ -1,15 +1,20 @@
 //! otelcol.exporter.*.
 
 pub mod debug;
+pub mod loki;
 pub mod otlp;
 pub mod otlphttp;
 pub mod prometheus;
+
+#[cfg(test)]
+mod testing;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<debug::Debug>(),
+    Definition::of::<loki::Loki>(),
     Definition::of::<otlp::Otlp>(),
     Definition::of::<otlphttp::OtlpHttp>(),
     Definition::of::<prometheus::Prometheus>(),

@@ -258,56 +258,6 @@ fn plain_prefix(text: &[u8]) -> usize {
     at + tail.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(tail.len())
 }
 
-/// Appends the text of a string with escapes. What was checked by the scanner cannot fail; a lone surrogate becomes the
-/// replacement character.
-pub fn unescape(raw: &[u8], to: &mut Vec<u8>) {
-    let mut at = 0;
-    while let Some(step) = memchr::memchr(b'\\', &raw[at..]) {
-        to.extend_from_slice(&raw[at..at + step]);
-        at += step + 1;
-        let plain = match raw.get(at) {
-            Some(b'b') => 8,
-            Some(b'f') => 12,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'u') => {
-                let (character, length) = unicode(&raw[at + 1..]);
-                let mut utf8 = [0; 4];
-                to.extend_from_slice(character.encode_utf8(&mut utf8).as_bytes());
-                at += 1 + length;
-                continue;
-            }
-            Some(other) => *other,
-            None => return,
-        };
-        to.push(plain);
-        at += 1;
-    }
-    to.extend_from_slice(&raw[at..]);
-}
-
-/// The character of `XXXX` or `XXXX\uXXXX`, and how many bytes it took.
-fn unicode(digits: &[u8]) -> (char, usize) {
-    let four = |digits: Option<&[u8]>| {
-        digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
-    };
-    let Some(first) = four(digits.get(..4)) else { return (char::REPLACEMENT_CHARACTER, digits.len().min(4)) };
-    if let Some(character) = char::from_u32(first) {
-        return (character, 4);
-    }
-    let second = if digits.get(4..6) == Some(b"\\u") { four(digits.get(6..10)) } else { None };
-    match (first, second) {
-        (0xd800..0xdc00, Some(low @ 0xdc00..0xe000)) => {
-            let code = 0x10000 + ((first - 0xd800) << 10) + (low - 0xdc00);
-            (char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER), 10)
-        }
-        _ => (char::REPLACEMENT_CHARACTER, 4),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -350,13 +300,6 @@ mod tests {
         assert!(whole(&"[".repeat(100_000)).is_err());
     }
 
-    #[test]
-    fn escapes_are_read_as_go_reads_them() {
-        let mut text = Vec::new();
-        unescape(br#"a\"\\\/\b\f\n\r\t\u00fc\ud83d\ude00\ud83dx"#, &mut text);
-        assert_eq!(String::from_utf8(text).unwrap(), "a\"\\/\u{8}\u{c}\n\r\t\u{fc}\u{1f600}\u{fffd}x");
-    }
-
     proptest! {
         #[test]
         fn agrees_with_another_json_reader(text in r#"[\[\]{}:,"\\a1\.e+\- ntu\n]{0,24}"#) {
@@ -368,8 +311,6 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Scanner::new(&bytes).value();
-            let mut to = Vec::new();
-            unescape(&bytes, &mut to);
         }
 
         #[test]

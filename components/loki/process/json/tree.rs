@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Kind, Malformed, Raw, Scanner, unescape};
+use base_stdx::json::unescape;
+
+use super::scan::{Kind, Malformed, Raw, Scanner};
 
 /// A JSON value that borrows its strings where it can.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,5 +1,6 @@
 //! `stage.logfmt`: values of a logfmt line become extracted values.
 
+use base_stdx::logfmt::Pairs;
 use std::collections::{BTreeMap, HashMap};
 
 use base_re2::Regex;
@@ -7,7 +8,6 @@ use language_eval::Block;
 use sdk_component::Problem;
 
 use crate::process::json::unescape;
-use crate::process::logfmt::Pairs;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::work::{Source, Value, Work};

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use base_stdx::json::escape_html;
 use base_stdx::quote::quote;
 use base_stdx::timestamp::parse_rfc3339;
 use sdk_kubernetes::objects::Event;
@@ -74,15 +75,7 @@ pub fn line(event: &Event, format: Format) -> String {
     }
 }
 
-/// A JSON string as Go writes it: what HTML takes for its own is escaped.
+/// A JSON string as Go writes it.
 fn text(value: &str) -> String {
-    let mut text = serde_json::Value::from(value).to_string();
-    for (letter, escaped) in
-        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
-    {
-        if text.contains(letter) {
-            text = text.replace(letter, escaped);
-        }
-    }
-    text
+    escape_html(serde_json::Value::from(value).to_string())
 }

@@ -1,39 +1,34 @@
 //! What Alloy was recorded to make of metrics, and what is promised beside.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use base_sys::clock;
-use language_eval::{FromValue as _, Scope, ToValue as _};
-use sdk_signals::{Delivery, MetricsReceiver, OtelConsumer, Outcome, Refused, SampleBatch, is_stale};
-use sdk_testing::collector::Collector;
-use sdk_testing::component::{Alone, scope};
+use language_eval::ToValue as _;
+use sdk_signals::{MetricsReceiver, Outcome, Refused, SampleBatch, is_stale};
 use sdk_testing::oracle::{Group, cases};
 use sdk_testing::otlp;
 use serde_json::{Value as Json, json};
 
 use super::Prometheus;
+use crate::testing;
 
 /// The time that the recorded payloads state.
 const T: i64 = 1_772_600_000_000_000_000;
 
-struct Bench {
-    alone: Alone<Prometheus>,
-    next: Arc<Collector<SampleBatch>>,
-    scope: Scope,
-    input: OtelConsumer,
+struct Bench(testing::Bench<Prometheus, SampleBatch>);
+
+impl Deref for Bench {
+    type Target = testing::Bench<Prometheus, SampleBatch>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Bench {
     fn start(config: &str) -> Result<Bench, String> {
-        let (next, receiver) = Collector::new();
-        let scope = scope([("next", MetricsReceiver(receiver).to_value())]);
-        let alone = Alone::start(config, &scope)?;
-        let input = OtelConsumer::from_value(&alone.export("input").expect("an input")).expect("a consumer");
-        Ok(Bench { alone, next, scope, input })
-    }
-
-    async fn send(&self, payload: &Json) -> Result<Delivery, Refused> {
-        self.input.0.consume(otlp::batch(payload)).await
+        testing::Bench::start(config, |receiver| MetricsReceiver(receiver).to_value()).map(Bench)
     }
 
     /// Samples and exemplars that have come, in order, as `labels value @offset`.

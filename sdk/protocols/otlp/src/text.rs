@@ -22,7 +22,7 @@ pub fn of(value: AnyValue<'_>) -> String {
         Any::Bytes(bytes) => STANDARD.encode(bytes),
         Any::Array(_) | Any::Map(_) => {
             let mut out = Vec::new();
-            json(&mut out, value, DEPTH);
+            push_json(&mut out, value);
             String::from_utf8_lossy(&out).into_owned()
         }
     }
@@ -32,6 +32,21 @@ pub fn of(value: AnyValue<'_>) -> String {
 #[must_use]
 pub fn double(value: f64) -> String {
     float::json(value).unwrap_or_else(|| float::general(value))
+}
+
+/// Appends the value as JSON: keys sorted, bytes as base64; nothing, and numbers that JSON lacks, as `null`.
+pub fn push_json(out: &mut Vec<u8>, value: AnyValue<'_>) {
+    json(out, value, DEPTH);
+}
+
+/// Appends attributes as a JSON object, keys sorted; of equal keys the last one counts, as in a Go map.
+pub fn push_json_object(out: &mut Vec<u8>, pairs: Vec<Attribute<'_>>) {
+    object(out, pairs, DEPTH);
+}
+
+/// Appends a text as a JSON string.
+pub fn push_json_string(out: &mut Vec<u8>, text: &[u8]) {
+    quoted(out, text);
 }
 
 fn json(out: &mut Vec<u8>, value: AnyValue<'_>, depth: usize) {
@@ -54,25 +69,25 @@ fn json(out: &mut Vec<u8>, value: AnyValue<'_>, depth: usize) {
             }
             out.push(b']');
         }
-        Any::Map(list) => {
-            // Of equal keys the last one counts, as in a Go map.
-            let mut pairs: Vec<Attribute<'_>> = map(list).collect();
-            pairs.sort_by(|a, b| a.key.cmp(b.key));
-            pairs.reverse();
-            pairs.dedup_by(|a, b| a.key == b.key);
-            pairs.reverse();
-            out.push(b'{');
-            for (i, pair) in pairs.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                quoted(out, pair.key);
-                out.push(b':');
-                json(out, pair.value, depth - 1);
-            }
-            out.push(b'}');
-        }
+        Any::Map(list) => object(out, map(list).collect(), depth),
     }
+}
+
+fn object(out: &mut Vec<u8>, mut pairs: Vec<Attribute<'_>>, depth: usize) {
+    pairs.sort_by(|a, b| a.key.cmp(b.key));
+    pairs.reverse();
+    pairs.dedup_by(|a, b| a.key == b.key);
+    pairs.reverse();
+    out.push(b'{');
+    for (i, pair) in pairs.into_iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        quoted(out, pair.key);
+        out.push(b':');
+        json(out, pair.value, depth - 1);
+    }
+    out.push(b'}');
 }
 
 fn quoted(out: &mut Vec<u8>, text: &[u8]) {

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 /// Reads `key=value key="quoted value"` from left to right. A syntax error ends the reading; what was read before it
-/// counts. Newlines part records, which only matters inside quotes.
+/// counts, unless the reader asks [`Pairs::failed`]. Newlines part records, which only matters inside quotes.
 pub struct Pairs<'a> {
     text: &'a [u8],
     at: usize,
+    failed: bool,
 }
 
 /// One pair.
@@ -16,7 +17,7 @@ pub struct Pair {
     pub key: Range<usize>,
     /// Empty when the key stands alone; of a quoted value, what is between the quotes.
     pub value: Range<usize>,
-    /// The value has escapes in it; see [`unquote`].
+    /// The value has escapes in it; see [`crate::json::unescape`].
     pub escaped: bool,
 }
 
@@ -25,12 +26,18 @@ pub struct Pair {
 impl<'a> Pairs<'a> {
     /// At the start of a line.
     pub fn new(text: &'a [u8]) -> Pairs<'a> {
-        Pairs { text, at: 0 }
+        Pairs { text, at: 0, failed: false }
+    }
+
+    /// Whether a syntax error ended the reading.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 
     /// Nothing more is read.
     fn fail(&mut self) -> Option<Pair> {
         self.at = self.text.len();
+        self.failed = true;
         None
     }
 
@@ -67,7 +74,10 @@ impl Iterator for Pairs<'_> {
     fn next(&mut self) -> Option<Pair> {
         let text = self.text;
         let blank = text[self.at..].iter().position(|byte| *byte > b' ');
-        let Some(blanks) = blank else { return self.fail() };
+        let Some(blanks) = blank else {
+            self.at = text.len();
+            return None;
+        };
         let start = self.at + blanks;
         let length = text[start..].iter().position(|byte| matches!(byte, b'=' | b'"' | 0..=b' '));
         self.at = length.map_or(text.len(), |length| start + length);
@@ -140,6 +150,15 @@ mod tests {
         assert_eq!(pairs("=1 b=2"), []);
         assert_eq!(pairs("a=\"1\"2 c=3"), [("a", "1"), ("2", ""), ("c", "3")]);
         assert_eq!(pairs("a=1\nb=2\r\n"), [("a", "1"), ("b", "2")]);
+    }
+
+    #[test]
+    fn the_end_of_the_text_is_no_failure() {
+        for (text, failed) in [("", false), ("a=1 ", false), ("a=1 b=\"x\"", false), ("a=\"x", true), ("=", true)] {
+            let mut pairs = Pairs::new(text.as_bytes());
+            pairs.by_ref().for_each(drop);
+            assert_eq!(pairs.failed(), failed, "{text}");
+        }
     }
 
     proptest! {
