@@ -4,6 +4,7 @@
 //! - [`client`], [`tls`], [`queue`], [`retry`], [`debug_metrics`]: blocks of the same name;
 //! - [`auth`]: the capsule that `otelcol.auth.*` export;
 //! - [`describe`]: a payload in words;
+//! - [`units`]: units of metrics in both spellings;
 //! - [`exporter`]: from `consume` to the remote end: queue, consumers, retries, counters.
 
 pub mod auth;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod queue;
 pub mod retry;
 pub mod tls;
+pub mod units;
 
 use language_eval::Invalid;
 

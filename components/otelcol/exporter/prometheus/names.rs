@@ -1,40 +1,8 @@
 //! What Prometheus calls a metric and an attribute of OTLP.
 
 use language_syntax::letters;
+use sdk_otel::units::{PER_UNITS, UNITS};
 use sdk_protocols_otlp::walk::PointKind;
-
-/// Units and their words.
-const UNITS: [(&str, &str); 25] = [
-    ("d", "days"),
-    ("h", "hours"),
-    ("min", "minutes"),
-    ("s", "seconds"),
-    ("ms", "milliseconds"),
-    ("us", "microseconds"),
-    ("ns", "nanoseconds"),
-    ("By", "bytes"),
-    ("KiBy", "kibibytes"),
-    ("MiBy", "mebibytes"),
-    ("GiBy", "gibibytes"),
-    ("TiBy", "tibibytes"),
-    ("KBy", "kilobytes"),
-    ("MBy", "megabytes"),
-    ("GBy", "gigabytes"),
-    ("TBy", "terabytes"),
-    ("m", "meters"),
-    ("V", "volts"),
-    ("A", "amperes"),
-    ("J", "joules"),
-    ("W", "watts"),
-    ("g", "grams"),
-    ("Cel", "celsius"),
-    ("Hz", "hertz"),
-    ("%", "percent"),
-];
-
-/// Units below the stroke; `m` is a minute there.
-const PER_UNITS: [(&str, &str); 7] =
-    [("s", "second"), ("m", "minute"), ("h", "hour"), ("d", "day"), ("w", "week"), ("mo", "month"), ("y", "year")];
 
 /// The name of a metric. With `suffixes` it is made of the words of its name, its unit, and what it is.
 pub(super) fn metric(name: &str, unit: &str, kind: PointKind, monotonic: bool, suffixes: bool) -> String {
