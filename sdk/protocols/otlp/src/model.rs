@@ -67,6 +67,12 @@ pub trait Message: Default + Clone {
         }
     }
 
+    /// A copy that does not keep the payload.
+    #[must_use]
+    fn owned(&self) -> Self {
+        Self::decode(&self.encode().into())
+    }
+
     /// Its bytes.
     #[must_use]
     fn encode(&self) -> Vec<u8> {
