@@ -1,7 +1,5 @@
 //! `otelcol.processor.groupbyattrs`: moves attributes from items to their resource, and merges what is the same then.
 
-use std::collections::HashMap;
-
 use base_metrics::{Counter, Histogram};
 use language_eval::Block;
 use sdk_component::{Context, Problem};
@@ -12,6 +10,7 @@ use sdk_protocols_otlp::model::{
 };
 use sdk_signals::{OtlpBatch, OtlpSignal, Refused};
 
+use crate::groups::Groups;
 use crate::identity::Key;
 use crate::processing::{Processing, Processor};
 
@@ -141,8 +140,8 @@ impl GroupByAttrs {
                 let MetricData::$variant(data) = &mut bare.data else { return };
                 for mut point in std::mem::take(&mut data.points) {
                     let moved = self.take(OtlpSignal::Metrics, &mut point.attributes);
-                    let metric = groups.metric(moved, &key, &bare);
-                    if let MetricData::$variant(data) = &mut metric.data {
+                    let place = groups.metric(moved, &key, &bare);
+                    if let MetricData::$variant(data) = &mut groups.metric_at(place).data {
                         data.points.push(point);
                     }
                 }
@@ -157,86 +156,6 @@ impl GroupByAttrs {
             MetricData::ExponentialHistogram(_) => group!(ExponentialHistogram),
             MetricData::Summary(_) => group!(Summary),
         }
-    }
-}
-
-// === groups ===
-
-/// What has been grouped, and the way to it.
-struct Groups<I: Item> {
-    resources: Vec<ResourceGroup<I>>,
-    by_resource: HashMap<Key, usize>,
-    by_scope: HashMap<(usize, Key), usize>,
-    by_metric: HashMap<(usize, usize, Key), usize>,
-    /// The groups that an item comes from, without items, ...
-    resource: ResourceGroup<I>,
-    scope: ScopeGroup<I>,
-    /// ... and the places where its neighbours have gone, by the attributes that were moved.
-    places: HashMap<Key, (usize, usize)>,
-}
-
-impl<I: Item> Default for Groups<I> {
-    fn default() -> Self {
-        Groups {
-            resources: Vec::new(),
-            by_resource: HashMap::new(),
-            by_scope: HashMap::new(),
-            by_metric: HashMap::new(),
-            resource: ResourceGroup::default(),
-            scope: ScopeGroup::default(),
-            places: HashMap::new(),
-        }
-    }
-}
-
-impl<I: Item> Groups<I> {
-    fn enter(&mut self, resource: &ResourceGroup<I>, scope: ScopeGroup<I>) {
-        self.resource = resource.clone();
-        self.scope = scope;
-        self.places.clear();
-    }
-
-    /// Where an item of the group that was entered goes, with these attributes moved to its resource.
-    fn place(&mut self, moved: Map) -> (usize, usize) {
-        let key = Key::default().attributes(&moved);
-        if let Some(place) = self.places.get(&key) {
-            return *place;
-        }
-        let mut group = self.resource.clone();
-        for pair in moved.0 {
-            group.resource.attributes.set(pair.key, pair.value.unwrap_or_default());
-        }
-        let resource = Key::of_resource(&group.resource).text(&group.schema_url);
-        let at = *self.by_resource.entry(resource).or_insert(self.resources.len());
-        if at == self.resources.len() {
-            self.resources.push(group);
-        }
-        let scope = Key::default().scope(&self.scope.scope).text(&self.scope.schema_url);
-        let scopes = &mut self.resources[at].scopes;
-        let scope = *self.by_scope.entry((at, scope)).or_insert(scopes.len());
-        if scope == scopes.len() {
-            scopes.push(self.scope.clone());
-        }
-        self.places.insert(key, (at, scope));
-        (at, scope)
-    }
-
-    fn scope(&mut self, moved: Map) -> &mut ScopeGroup<I> {
-        let (resource, scope) = self.place(moved);
-        &mut self.resources[resource].scopes[scope]
-    }
-}
-
-impl Groups<Metric> {
-    /// The metric for a point; made out of `bare` when there is none yet.
-    fn metric(&mut self, moved: Map, key: &Key, bare: &Metric) -> &mut Metric {
-        let (resource, scope) = self.place(moved);
-        let items = &mut self.resources[resource].scopes[scope].items;
-        let at = *self.by_metric.entry((resource, scope, key.clone())).or_insert(items.len());
-        if at == items.len() {
-            items.push(bare.clone());
-        }
-        &mut items[at]
     }
 }
 

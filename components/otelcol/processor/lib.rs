@@ -3,12 +3,15 @@
 pub mod attributes;
 pub mod batch;
 pub mod groupbyattrs;
+mod groups;
 mod identity;
+pub mod interval;
 pub mod matching;
 pub mod memory_limiter;
 pub mod probabilistic_sampler;
 pub mod processing;
 pub mod span;
+pub mod tail_sampling;
 #[cfg(test)]
 mod testing;
 
@@ -19,7 +22,9 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<attributes::Component>(),
     Definition::of::<batch::Batch>(),
     Definition::of::<groupbyattrs::Component>(),
+    Definition::of::<interval::Component>(),
     Definition::of::<memory_limiter::Component>(),
     Definition::of::<probabilistic_sampler::Component>(),
     Definition::of::<span::Component>(),
+    Definition::of::<tail_sampling::Component>(),
 ];

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
 
 use base_metrics::{Counter, Histogram};
 use language_eval::{Block, Exports};
@@ -19,6 +20,10 @@ use tokio::time::Instant;
 
 /// Bounds of `otelcol_processor_internal_duration_seconds`: those that the Collector's library takes when nobody says.
 const SECONDS: &[f64] = &[0., 5., 10., 25., 50., 75., 100., 250., 500., 750., 1000., 2500., 5000., 7500., 10000.];
+
+/// When the next component refuses without saying for how long.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The arguments of a processor, ready to be applied.
 pub trait Processor: Send + Sync + Sized + 'static {
@@ -42,10 +47,16 @@ pub trait Processor: Send + Sync + Sized + 'static {
     fn process(&self, batch: OtlpBatch) -> impl Future<Output = Result<OtlpBatch, Refused>> + Send;
 
     /// What there is to do beside the data that comes: timers, look-ups. At the stop it hands on what it holds, and ends;
-    /// one that ends earlier is not started again. Called once for all arguments that were live, even for a moment.
+    /// one that ends earlier is not started again. Called once for all arguments that were live, even for a moment, and cut
+    /// off when it does not end in time.
     fn run(&self, site: &Site, stop: Stop) -> impl Future<Output = ()> + Send {
         let _ = site;
         async move { stop.stopped().await }
+    }
+
+    /// [`Processor::run`] has ended: from here on nothing may be held. What still is, is lost: so many items.
+    fn close(&self) -> u64 {
+        0
     }
 }
 
@@ -57,7 +68,16 @@ pub struct Site {
     pub outputs: Outputs,
     incoming: [Counter; 3],
     outgoing: [Counter; 3],
+    dropped: [Counter; 3],
     duration: [Histogram; 3],
+    /// Why nothing is taken at the moment, if it is not: see [`Site::insist`].
+    blocked: Mutex<Option<Refused>>,
+}
+
+/// A batch that nobody else answers for any more: when it is let go of before it was handed on, it is counted as dropped.
+struct InHand<'a> {
+    site: &'a Site,
+    batch: Option<OtlpBatch>,
 }
 
 /// What a processor exports.
@@ -145,13 +165,22 @@ impl<P: Processor> Input<P> {
                 queued.await;
             }
         };
-        tokio::select! {
-            () = &mut running => return,
-            () = replaced => end.cancel(),
-            () = stop.stopped() => {}
+        let ended = tokio::select! {
+            () = &mut running => true,
+            () = replaced => false,
+            () = stop.stopped() => false,
+        };
+        end.cancel();
+        if !ended && tokio::time::timeout(stop.grace(), running).await.is_err() {
+            tracing::error!(
+                "could not hand on in time what was held when the arguments changed or the component stopped"
+            );
         }
-        if tokio::time::timeout(stop.grace(), running).await.is_err() {
-            tracing::error!("could not hand on what was held when the arguments changed or the component stopped");
+        let lost = work.close();
+        if lost > 0 {
+            tracing::warn!(items = lost, "dropping what was held");
+            // Whoever holds items takes one signal.
+            P::SIGNALS.iter().take(1).for_each(|signal| self.site.lost(*signal, lost));
         }
     }
 }
@@ -162,6 +191,9 @@ impl<P: Processor> Consumer<OtlpBatch> for Input<P> {
             let signal = batch.signal as usize;
             if !P::SIGNALS.contains(&batch.signal) || !self.site.outputs.take(batch.signal) {
                 return Err(Refused::permanent("telemetry type is not supported"));
+            }
+            if let Some(refused) = self.site.blocked() {
+                return Err(refused);
             }
             let work = self.work.read().unwrap_or_else(PoisonError::into_inner).clone();
             self.site.incoming[signal].add(batch.items.into());
@@ -195,6 +227,11 @@ impl Site {
             outputs: Outputs::new(context, output),
             incoming: counters("otelcol_processor_incoming_items_total", "Number of items passed to the processor."),
             outgoing: counters("otelcol_processor_outgoing_items_total", "Number of items emitted from the processor."),
+            dropped: counters(
+                "ferroalloy_otelcol_processor_dropped_items_total",
+                "Number of items that the next component refused for good, or until the processor stopped.",
+            ),
+            blocked: Mutex::new(None),
             duration: signals.map(|signal| durations.with(&[&processor, signal.name()])),
         }
     }
@@ -208,5 +245,66 @@ impl Site {
         let delivery = self.outputs.consume(batch).await?;
         self.outgoing[signal].add(items);
         Ok(delivery)
+    }
+
+    /// Offers batches, for which their senders no longer answer, one after the other until each is taken or refused for
+    /// good; what is lost then, or when this is cut off, is counted. Meanwhile the processor refuses new data when the next
+    /// component does.
+    pub async fn insist(&self, batches: Vec<OtlpBatch>) {
+        let in_hand = |batch| InHand { site: self, batch: Some(batch) };
+        for mut held in batches.into_iter().map(in_hand).collect::<Vec<_>>() {
+            let mut wait = FIRST_WAIT;
+            while let Some(batch) = held.batch.clone() {
+                match self.hand_on(batch).await {
+                    Ok(delivery) => {
+                        // The processor has answered for it; nobody waits.
+                        delivery.detach();
+                        held.batch = None;
+                        if self.set_blocked(None).is_some() {
+                            tracing::info!("the next component takes data again");
+                        }
+                    }
+                    Err(refused) if refused.retryable => {
+                        let pause = refused.retry_after.unwrap_or(wait).min(LONGEST_WAIT);
+                        let reason = refused.reason.clone();
+                        if self.set_blocked(Some(refused)).is_none() {
+                            tracing::warn!(
+                                reason,
+                                "the next component refuses; holding what it gets and refusing new data"
+                            );
+                        }
+                        wait = (wait * 2).min(LONGEST_WAIT);
+                        tokio::time::sleep(pause).await;
+                    }
+                    Err(Refused { reason, .. }) => {
+                        tracing::error!(reason, "the next component refuses for good; dropping the batch");
+                        self.set_blocked(None);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Counts items that were taken and will not be handed on.
+    pub fn lost(&self, signal: OtlpSignal, items: u64) {
+        self.dropped[signal as usize].add(items);
+    }
+
+    /// What was the reason before.
+    fn set_blocked(&self, refused: Option<Refused>) -> Option<Refused> {
+        std::mem::replace(&mut *self.blocked.lock().unwrap_or_else(PoisonError::into_inner), refused)
+    }
+
+    fn blocked(&self) -> Option<Refused> {
+        self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if let Some(batch) = &self.batch {
+            self.site.lost(batch.signal, batch.items.into());
+        }
     }
 }
