@@ -1,3 +1,5 @@
 //! otelcol.auth.*: who may send to a receiver, and who an exporter is.
 
 pub mod basic;
+pub mod bearer;
+pub mod headers;

@@ -5,4 +5,8 @@ pub mod auth;
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<auth::basic::Basic>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<auth::basic::Basic>(),
+    Definition::of::<auth::bearer::Bearer>(),
+    Definition::of::<auth::headers::Headers>(),
+];
