@@ -10,6 +10,7 @@ pub const FAMILIES: &[&[Definition]] = &[
     components_local::COMPONENTS,
     components_loki::COMPONENTS,
     components_otelcol::COMPONENTS,
+    components_otelcol_connector::COMPONENTS,
     components_otelcol_exporter::COMPONENTS,
     components_otelcol_processor::COMPONENTS,
     components_otelcol_receiver::COMPONENTS,
