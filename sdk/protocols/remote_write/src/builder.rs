@@ -1,12 +1,16 @@
-//! Writing a request.
+//! Writing a request of version 1.
 
+use sdk_histogram::NativeHistogram;
+
+use crate::histogram;
 use crate::wire::{push_varint, varint_len};
 
 const TIMESERIES: u8 = 0x0a;
 const SAMPLES: u8 = 0x12;
 const EXEMPLARS: u8 = 0x1a;
+const HISTOGRAMS: u8 = 0x22;
 
-/// Collects time series for one request. As Alloy sends them, each holds one sample or one exemplar.
+/// Collects time series for one request. As Alloy sends them, each holds one sample, exemplar or histogram.
 ///
 /// A builder is used again and again; its buffers stay.
 pub struct RequestBuilder {
@@ -14,15 +18,17 @@ pub struct RequestBuilder {
     entries: usize,
     encoder: snap::raw::Encoder,
     compressed: Vec<u8>,
+    /// For one histogram.
+    message: Vec<u8>,
 }
 
 impl RequestBuilder {
     /// An empty request.
     pub fn new() -> RequestBuilder {
-        RequestBuilder { body: Vec::new(), entries: 0, encoder: snap::raw::Encoder::new(), compressed: Vec::new() }
+        RequestBuilder { body: Vec::new(), entries: 0, encoder: snap::raw::Encoder::new(), compressed: Vec::new(), message: Vec::new() }
     }
 
-    /// Samples and exemplars so far.
+    /// Samples, exemplars and histograms so far.
     pub fn len(&self) -> usize {
         self.entries
     }
@@ -55,6 +61,16 @@ impl RequestBuilder {
         push_time(&mut self.body, 0x18, timestamp);
     }
 
+    /// One native histogram of a series.
+    pub fn push_histogram(&mut self, labels: &[u8], histogram: &NativeHistogram, timestamp: i64) {
+        let mut message = std::mem::take(&mut self.message);
+        message.clear();
+        histogram::encode(&mut message, histogram, timestamp, 0);
+        self.open(labels, HISTOGRAMS, message.len());
+        self.body.extend_from_slice(&message);
+        self.message = message;
+    }
+
     #[inline]
     fn open(&mut self, labels: &[u8], field: u8, inner: usize) {
         let outer = labels.len() + 1 + varint_len(inner as u64) + inner;
@@ -70,11 +86,10 @@ impl RequestBuilder {
     /// The request as a snappy block, ready to send; the builder is empty afterwards. None when the request is beyond what
     /// snappy can hold, 4 GiB, which no bound of ours lets it reach.
     pub fn finish(&mut self) -> Option<Box<[u8]>> {
-        self.compressed.resize(snap::raw::max_compress_len(self.body.len()), 0);
-        let length = self.encoder.compress(&self.body, &mut self.compressed);
+        let compressed = compress(&mut self.encoder, &self.body, &mut self.compressed);
         self.body.clear();
         self.entries = 0;
-        Some(self.compressed[..length.ok()?].into())
+        compressed
     }
 }
 
@@ -82,6 +97,13 @@ impl Default for RequestBuilder {
     fn default() -> RequestBuilder {
         RequestBuilder::new()
     }
+}
+
+/// `body` as a snappy block. `buffer` is what a block may take at most, and stays with the builder.
+pub(crate) fn compress(encoder: &mut snap::raw::Encoder, body: &[u8], buffer: &mut Vec<u8>) -> Option<Box<[u8]>> {
+    buffer.resize(snap::raw::max_compress_len(body.len()), 0);
+    let length = encoder.compress(body, buffer).ok()?;
+    Some(buffer[..length].into())
 }
 
 // In proto3 a zero is not written. The comparison takes -0 for 0, and so do Prometheus and Alloy, which lose the sign.

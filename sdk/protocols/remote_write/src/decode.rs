@@ -1,6 +1,8 @@
-//! Reading a request.
+//! Reading a whole request.
 
-use crate::wire::{Value, take_field};
+use sdk_histogram::NativeHistogram;
+
+use crate::{Version, visit};
 
 /// One series of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,8 +13,10 @@ pub struct TimeSeries {
     pub samples: Vec<Sample>,
     /// In order of time, if the sender keeps to the rules.
     pub exemplars: Vec<Exemplar>,
-    /// How many native histograms there were; they are not read yet.
-    pub histograms: usize,
+    /// In order of time, if the sender keeps to the rules.
+    pub histograms: Vec<Histogram>,
+    /// Kind, help and unit of its family; version 2 only.
+    pub about: Option<[String; 3]>,
 }
 
 /// One value.
@@ -22,6 +26,19 @@ pub struct Sample {
     pub value: f64,
     /// Milliseconds since 1970.
     pub timestamp: i64,
+    /// Since when a counter counts, in the same form; 0 if that is not known. Version 2 only.
+    pub start: i64,
+}
+
+/// All values of a time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Histogram {
+    /// The buckets.
+    pub value: NativeHistogram,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// Since when it counts, in the same form; 0 if that is not known. Version 2 only.
+    pub start: i64,
 }
 
 /// A trace that stands for a value.
@@ -44,7 +61,7 @@ pub enum Malformed {
     /// Larger than the bound.
     #[error("the body is too large once decompressed")]
     TooLarge,
-    /// Not a `WriteRequest`.
+    /// Not a request of the version.
     #[error("the body is not a remote write request")]
     Protobuf,
 }
@@ -58,64 +75,34 @@ pub fn decompress(body: &[u8], bound: usize) -> Result<Vec<u8>, Malformed> {
     snap::raw::Decoder::new().decompress_vec(body).map_err(|_| Malformed::Snappy)
 }
 
-/// Reads a `WriteRequest`, not compressed. Unknown fields are passed over.
-pub fn decode(mut request: &[u8]) -> Result<Vec<TimeSeries>, Malformed> {
+/// Reads a request of version 1, not compressed. Unknown fields are passed over.
+pub fn decode(request: &[u8]) -> Result<Vec<TimeSeries>, Malformed> {
+    decode_version(Version::V1, request)
+}
+
+/// Reads a request of either version, not compressed. A series that cannot be read spoils it.
+pub fn decode_version(version: Version, request: &[u8]) -> Result<Vec<TimeSeries>, Malformed> {
     let mut all = Vec::new();
-    while !request.is_empty() {
-        if let (1, Value::Bytes(series)) = take_field(&mut request).ok_or(Malformed::Protobuf)? {
-            all.push(time_series(series).ok_or(Malformed::Protobuf)?);
+    visit(version, request, |view| {
+        if view.fault.is_some() {
+            return Err(Malformed::Protobuf);
         }
-    }
+        let exemplars = view.exemplars.iter().map(|exemplar| {
+            let labels = owned(exemplar.labels.as_ref().map_err(|_| Malformed::Protobuf)?);
+            Ok(Exemplar { labels, value: exemplar.value, timestamp: exemplar.timestamp })
+        });
+        all.push(TimeSeries {
+            labels: owned(&view.labels),
+            samples: view.samples.clone(),
+            exemplars: exemplars.collect::<Result<_, Malformed>>()?,
+            histograms: view.histograms.clone(),
+            about: view.about.map(|about| [about.kind, about.help, about.unit].map(str::to_owned)),
+        });
+        Ok(())
+    })?;
     Ok(all)
 }
 
-fn time_series(mut from: &[u8]) -> Option<TimeSeries> {
-    let mut series = TimeSeries::default();
-    while !from.is_empty() {
-        match take_field(&mut from)? {
-            (1, Value::Bytes(label)) => series.labels.push(pair(label)?),
-            (2, Value::Bytes(sample)) => series.samples.push(self::sample(sample)?),
-            (3, Value::Bytes(exemplar)) => series.exemplars.push(self::exemplar(exemplar)?),
-            (4, Value::Bytes(_)) => series.histograms += 1,
-            _ => {}
-        }
-    }
-    Some(series)
-}
-
-fn pair(mut from: &[u8]) -> Option<(String, String)> {
-    let (mut name, mut value) = (String::new(), String::new());
-    while !from.is_empty() {
-        match take_field(&mut from)? {
-            (1, Value::Bytes(text)) => name = String::from_utf8(text.to_vec()).ok()?,
-            (2, Value::Bytes(text)) => value = String::from_utf8(text.to_vec()).ok()?,
-            _ => {}
-        }
-    }
-    Some((name, value))
-}
-
-fn sample(mut from: &[u8]) -> Option<Sample> {
-    let mut sample = Sample { value: 0.0, timestamp: 0 };
-    while !from.is_empty() {
-        match take_field(&mut from)? {
-            (1, Value::Fixed64(bits)) => sample.value = f64::from_bits(bits),
-            (2, Value::Varint(time)) => sample.timestamp = time as i64,
-            _ => {}
-        }
-    }
-    Some(sample)
-}
-
-fn exemplar(mut from: &[u8]) -> Option<Exemplar> {
-    let mut exemplar = Exemplar::default();
-    while !from.is_empty() {
-        match take_field(&mut from)? {
-            (1, Value::Bytes(label)) => exemplar.labels.push(pair(label)?),
-            (2, Value::Fixed64(bits)) => exemplar.value = f64::from_bits(bits),
-            (3, Value::Varint(time)) => exemplar.timestamp = time as i64,
-            _ => {}
-        }
-    }
-    Some(exemplar)
+fn owned(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }

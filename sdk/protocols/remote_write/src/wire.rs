@@ -18,6 +18,21 @@ pub(crate) fn push_varint(to: &mut Vec<u8>, mut n: u64) {
     to.push(n as u8);
 }
 
+/// A field's number and kind, when both fit in a byte.
+#[inline]
+pub(crate) fn push_tag(to: &mut Vec<u8>, tag: u8) {
+    debug_assert!(tag < 0x80, "larger ones take two bytes");
+    to.push(tag);
+}
+
+/// In proto3 a zero is not written, and -0 is taken for one.
+pub(crate) fn push_double(to: &mut Vec<u8>, tag: u8, number: f64) {
+    if number != 0.0 {
+        to.push(tag);
+        to.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
 /// Takes a varint from the front.
 pub(crate) fn take_varint(from: &mut &[u8]) -> Option<u64> {
     let mut n = 0;
