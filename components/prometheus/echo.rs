@@ -120,8 +120,9 @@ fn page(samples: &Samples, format: Format) -> String {
     let kind = if format == Format::OpenMetrics { "unknown" } else { "untyped" };
     let mut page = String::new();
     for (name, lines) in families {
-        if let Some(about) = samples.metadata.iter().find(|about| &*about.name == name) {
-            let _ = writeln!(page, "# HELP {name} {}", about.help);
+        if let Some(about) = samples.metadata.iter().find(|about| about.series.labels().get(METRIC_NAME) == Some(name))
+        {
+            let _ = writeln!(page, "# HELP {name} {}", about.about.help);
         }
         let _ = writeln!(page, "# TYPE {name} {kind}");
         for (series, rest) in lines {

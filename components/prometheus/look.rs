@@ -1,6 +1,7 @@
 //! Samples that pass, for those who look at a component.
 
 use sdk_component::Tap;
+use sdk_histogram::Counts;
 use sdk_labels::Labels;
 use sdk_signals::SampleBatch;
 
@@ -9,12 +10,23 @@ const SIGNAL: &str = "prometheus_metric";
 /// All that is in a batch.
 pub(crate) fn at_batch(tap: &Tap, batch: &SampleBatch) {
     let Some(look) = tap.look() else { return };
-    look.count(SIGNAL, (batch.len() + batch.exemplars.len() + batch.metadata.len()) as u64);
+    look.count(SIGNAL, (batch.len() + batch.histograms.len() + batch.exemplars.len() + batch.metadata.len()) as u64);
     if !look.wants_text() {
         return;
     }
     for (series, time, value) in batch.rows() {
         look.show(|| format!("sample: ts={time}, labels={}, value={}", series.labels(), number(value)));
+    }
+    for histogram in &batch.histograms {
+        look.show(|| {
+            let (value, labels) = (&histogram.value, histogram.series.labels());
+            let (count, kind) = match &value.counts {
+                Counts::Integer(counts) => (counts.count.to_string(), "histogram"),
+                Counts::Float(counts) => (number(counts.count), "float histogram"),
+            };
+            let (time, sum, schema) = (histogram.timestamp, number(value.sum), value.schema);
+            format!("{kind}: ts={time}, labels={labels}, count={count}, sum={sum}, schema={schema}")
+        });
     }
     for exemplar in &batch.exemplars {
         look.show(|| {
@@ -27,10 +39,10 @@ pub(crate) fn at_batch(tap: &Tap, batch: &SampleBatch) {
             )
         });
     }
-    for metadata in &batch.metadata {
+    for metadata in &*batch.metadata {
         look.show(|| {
-            let labels = Labels::from_pairs([("__name__", &*metadata.name)]);
-            let (kind, unit, help) = (&metadata.kind, &metadata.unit, &metadata.help);
+            let (labels, about) = (metadata.series.labels(), &metadata.about);
+            let (kind, unit, help) = (&about.kind, &about.unit, &about.help);
             format!("metadata: labels={labels}, type={kind:?}, unit={unit:?}, help={help:?}")
         });
     }

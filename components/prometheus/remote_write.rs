@@ -3,7 +3,9 @@
 mod arguments;
 mod endpoint;
 mod health;
+mod meta;
 mod metrics;
+mod request;
 mod sender;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,9 @@ use std::time::Duration;
 use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use language_eval::Exports;
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Tap, Update};
+use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Tap, Update};
 use sdk_labels::Labels;
+use sdk_protocols_remote_write::Version;
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +59,7 @@ struct FanIn {
     state: watch::Sender<State>,
     samples_in: Counter,
     exemplars_in: Counter,
+    histograms_in: Counter,
     appended: Counter,
     exemplars_appended: Counter,
     highest_timestamp: AtomicI64,
@@ -93,6 +97,7 @@ impl Component for RemoteWrite {
             state: watch::Sender::new(State::Opening),
             samples_in: storage("samples_in_total", "Samples in to remote storage, compare to samples out for queue managers."),
             exemplars_in: storage("exemplars_in_total", "Exemplars in to remote storage, compare to exemplars out for queue managers."),
+            histograms_in: storage("histograms_in_total", "HistogramSamples in to remote storage, compare to histograms out for queue managers."),
             appended: wal("samples_appended_total", "Total number of samples appended to the WAL"),
             exemplars_appended: wal("exemplars_appended_total", "Total number of exemplars appended to the WAL"),
             highest_timestamp: AtomicI64::new(0),
@@ -101,6 +106,7 @@ impl Component for RemoteWrite {
                 "Highest timestamp that has come into the remote storage via the Appender interface, in seconds since epoch. Initialized to 0 when no data has been received yet.",
             ),
         });
+        check_stability(context, &arguments)?;
         setups(&arguments)?;
         let receiver = MetricsReceiver(Receiver::new(context.id(), fan_in.clone()));
         context.publish(&RemoteWriteExports { receiver });
@@ -108,6 +114,7 @@ impl Component for RemoteWrite {
     }
 
     fn update(&self, arguments: RemoteWriteArguments) -> Result<Update, Problem> {
+        check_stability(&self.context, &arguments)?;
         setups(&arguments)?;
         let wanted = self.wanted.clone();
         Ok(Update::then(move || {
@@ -134,6 +141,15 @@ impl Component for RemoteWrite {
         let grace = stop.grace().saturating_sub(CLOSE_GRACE);
         futures_util::future::join_all(running.into_iter().map(|one| one.end(grace))).await;
         Ok(())
+    }
+}
+
+/// Version 2 is not for everyone yet.
+fn check_stability(context: &Context, arguments: &RemoteWriteArguments) -> Result<(), Problem> {
+    let is_second = |endpoint: &arguments::Endpoint| endpoint.protobuf_message == Version::V2.message();
+    match arguments.endpoint.iter().any(is_second) {
+        true => context.require(Stability::Experimental, "protobuf_message"),
+        false => Ok(()),
     }
 }
 
@@ -254,11 +270,14 @@ impl FanIn {
         look::at_batch(&self.tap, &batch);
 
         let (samples, exemplars) = (batch.len() as u64, batch.exemplars.len() as u64);
+        let histograms = batch.histograms.len() as u64;
         self.samples_in.add(samples);
-        self.appended.add(samples);
+        self.histograms_in.add(histograms);
+        self.appended.add(samples + histograms);
         self.exemplars_in.add(exemplars);
         self.exemplars_appended.add(exemplars);
-        let highest = batch.rows().map(|(_, timestamp, _)| timestamp).max().unwrap_or(0);
+        let rows = batch.rows().map(|(_, timestamp, _)| timestamp);
+        let highest = rows.chain(batch.histograms.iter().map(|histogram| histogram.timestamp)).max().unwrap_or(0);
         let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
         self.highest.set((highest / 1000) as f64);
         Ok(delivery)

@@ -140,18 +140,35 @@ impl Cache {
             looked.hits += batch.series.len() as u64;
         }
         let list = &self.lists[&address];
-        let (times, values) = match &list.kept {
-            None => (batch.times.clone(), batch.values.clone()),
+        let (times, values, starts) = match &list.kept {
+            None => (batch.times.clone(), batch.values.clone(), batch.starts.clone()),
             Some(kept) => {
                 let times = match &batch.times {
                     Times::One(time) => Times::One(*time),
                     Times::Each(times) => Times::Each(kept.iter().map(|row| times[*row as usize]).collect()),
                 };
-                (times, kept.iter().map(|row| batch.values[*row as usize]).collect())
+                let starts = if batch.starts.is_empty() {
+                    Vec::new()
+                } else {
+                    kept.iter().map(|row| batch.start(*row as usize)).collect()
+                };
+                (times, kept.iter().map(|row| batch.values[*row as usize]).collect(), starts)
             }
         };
         let series = list.relabelled.clone();
-        let mut samples = Samples { series, times, values, metadata: batch.metadata.clone(), exemplars: Vec::new() };
+        let mut samples = Samples { series, times, values, starts, ..Samples::default() };
+        for histogram in &batch.histograms {
+            if let Some(series) = self.series(&histogram.series, &mut looked) {
+                samples.histograms.push(sdk_signals::HistogramSample { series, ..histogram.clone() });
+            }
+        }
+        let told = batch.metadata.iter().filter_map(|metadata| {
+            let series = self.series(&metadata.series, &mut Looked::default())?;
+            Some(sdk_signals::MetricMetadata { series, about: metadata.about.clone() })
+        });
+        if !batch.metadata.is_empty() {
+            samples.metadata = told.collect();
+        }
         for exemplar in &batch.exemplars {
             if let Some(series) = self.series(&exemplar.series, &mut Looked::default()) {
                 samples.exemplars.push(sdk_signals::Exemplar { series, ..exemplar.clone() });

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod fetch;
+mod listed;
 mod metrics;
 mod page;
 mod scraper;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use language_eval::{BodyNode, Value};
-use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Tap, Update};
+use sdk_component::{Component, Context, Description, Problem, Stability, Stop, Stopped, Tap, Update};
 use tokio::sync::watch;
 use xxhash_rust::xxh64::xxh64;
 
@@ -57,6 +58,7 @@ impl Component for Scrape {
     type Exports = ();
 
     fn build(context: &Context, arguments: ScrapeArguments) -> Result<Scrape, Problem> {
+        check_stability(context, &arguments)?;
         manner(context, &arguments)?;
         let job = job(context, &arguments);
         Ok(Scrape {
@@ -70,6 +72,7 @@ impl Component for Scrape {
     }
 
     fn update(&self, arguments: ScrapeArguments) -> Result<Update, Problem> {
+        check_stability(&self.context, &arguments)?;
         manner(&self.context, &arguments)?;
         let (wanted, forward) = (self.wanted.clone(), self.forward.clone());
         Ok(Update::then(move || {
@@ -190,6 +193,20 @@ impl Loop {
     }
 }
 
+/// Some of it is not for everyone yet.
+fn check_stability(context: &Context, arguments: &ScrapeArguments) -> Result<(), Problem> {
+    for (is_set, argument) in [
+        (arguments.honor_metadata, "honor_metadata"),
+        (arguments.enable_type_and_unit_labels, "enable_type_and_unit_labels"),
+        (arguments.start_timestamp_zero_ingestion, "start_timestamp_zero_ingestion"),
+    ] {
+        if is_set {
+            context.require(Stability::Experimental, argument)?;
+        }
+    }
+    Ok(())
+}
+
 /// How all targets are scraped; fails on what only this component can check.
 fn manner(context: &Context, arguments: &ScrapeArguments) -> Result<Manner, Problem> {
     Ok(Manner {
@@ -204,6 +221,10 @@ fn manner(context: &Context, arguments: &ScrapeArguments) -> Result<Manner, Prob
             label_limit: arguments.label_limit,
             label_name_length_limit: arguments.label_name_length_limit,
             label_value_length_limit: arguments.label_value_length_limit,
+            wanted: arguments.wanted(),
+            zero_at_start: arguments.start_timestamp_zero_ingestion,
+            bucket_limit: arguments.native_histogram_bucket_limit,
+            finest_schema: arguments.finest_schema(),
         },
         extra_metrics: arguments.extra_metrics,
         forbidden: None,

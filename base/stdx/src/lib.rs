@@ -10,6 +10,7 @@ pub mod float;
 pub mod json;
 pub mod logfmt;
 pub mod nearest;
+pub mod protobuf;
 pub mod quote;
 pub mod timestamp;
 

@@ -46,10 +46,10 @@ pub struct Endpoint {
     /// Send exemplars.
     #[attr(default = true)]
     pub send_exemplars: bool,
-    /// Send native histograms; no component makes any yet.
+    /// Send native histograms.
     #[attr(optional)]
     pub send_native_histograms: bool,
-    /// The version of the protocol.
+    /// The version of the protocol. An endpoint that answers 415 gets the other one.
     #[attr(default = PROTOBUF_V1.to_owned())]
     pub protobuf_message: String,
     /// How to reach the endpoint and who to be there.
@@ -58,7 +58,7 @@ pub struct Endpoint {
     /// How samples wait and are sent.
     #[block]
     pub queue_config: Option<QueueConfig>,
-    /// When metadata is sent; version 1 of the protocol sends none.
+    /// When metadata is sent; version 1 of the protocol sends none, and version 2 sends it with each series.
     #[block]
     pub metadata_config: Option<MetadataConfig>,
     /// What to do with each series before it is sent.
@@ -118,7 +118,8 @@ pub struct QueueConfig {
     pub sample_age_limit: GoDuration,
 }
 
-/// When metadata is sent. Version 1 of the protocol sends none, as in Alloy.
+/// When metadata is sent. Of no effect, as in Alloy: version 1 of the protocol sends none, and version 2 sends what
+/// `honor_metadata` of a scrape passes on, with each series.
 #[derive(Block, Clone, Debug, PartialEq)]
 #[block(default)]
 pub struct MetadataConfig {
@@ -286,15 +287,14 @@ impl Validate for Endpoint {
             ));
         }
         match self.protobuf_message.as_str() {
-            PROTOBUF_V1 => {}
-            PROTOBUF_V2 => return Err(not_yet("protobuf_message", "version 2 of the remote write protocol")),
+            PROTOBUF_V1 | PROTOBUF_V2 => {}
             other => {
                 let message = format!(
                     "invalid protobuf_message {} for endpoint {}: unknown type for remote write protobuf message",
                     quote(other.as_bytes()),
                     quote(self.name.as_bytes())
                 );
-                let hint = format!("use {PROTOBUF_V1:?}");
+                let hint = format!("use {PROTOBUF_V1:?} or {PROTOBUF_V2:?}");
                 return Err(Invalid::field("protobuf_message", message).with_hint(hint));
             }
         }

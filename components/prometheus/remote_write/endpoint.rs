@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base_sys::clock;
@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use sdk_component::Problem;
 use sdk_labels::Labels;
 use sdk_net::{Client, Options};
-use sdk_protocols_remote_write::RequestBuilder;
+use sdk_protocols_remote_write::Version;
 use sdk_queue::{Config, Disk, Overflow, Queue, Record};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
@@ -29,7 +29,9 @@ use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
+use super::meta::Meta;
 use super::metrics::{Limits, Metrics};
+use super::request::{Known, Request};
 use crate::rewrite::{Cache, Rewrite};
 
 /// The disk part of a queue: at some 20 bytes a sample, 50 million samples.
@@ -54,7 +56,9 @@ pub(crate) struct Setup {
     pub(crate) headers: HeaderMap,
     pub(crate) queue: QueueConfig,
     pub(crate) max_age: Option<Duration>,
+    version: Version,
     send_exemplars: bool,
+    send_native_histograms: bool,
     rewrite: Option<Rewrite>,
     /// Equal for equal configurations: an endpoint that an update does not change goes on.
     pub(crate) fingerprint: u64,
@@ -71,30 +75,24 @@ pub(crate) struct Endpoint {
     /// How many shards there should be.
     pub(crate) shards: AtomicUsize,
     highest_timestamp: AtomicI64,
+    /// The endpoint has refused the configured version of the protocol and takes the other.
+    speaks_other: AtomicBool,
 }
 
 struct Pending {
     shards: Vec<Shard>,
+    /// Of the requests that are being filled.
+    version: Version,
     generation: u32,
     cache: Option<Cache>,
 }
 
 /// The request that is being filled.
 struct Shard {
-    request: RequestBuilder,
-    exemplars: u32,
+    request: Request,
     highest_timestamp: i64,
     settles: Vec<Settle>,
     begun: Instant,
-}
-
-/// What a record says beside its body.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Meta {
-    pub(crate) generation: u32,
-    pub(crate) shard: u32,
-    pub(crate) exemplars: u32,
-    pub(crate) highest_timestamp: i64,
 }
 
 impl Setup {
@@ -131,7 +129,9 @@ impl Setup {
             headers,
             queue: config.queue_config.clone().unwrap_or_default(),
             max_age: wal.max_keepalive_time.to_std(),
+            version: Version::of_message(&config.protobuf_message).unwrap_or(Version::V1),
             send_exemplars: config.send_exemplars,
+            send_native_histograms: config.send_native_histograms,
             rewrite: (!rewrite.is_empty()).then_some(rewrite),
             fingerprint,
         })
@@ -184,7 +184,8 @@ impl Endpoint {
         let generation = clock::now_ms() as u32;
         Ok(Arc::new(Endpoint {
             shards: AtomicUsize::new(limits.min_shards),
-            pending: Mutex::new(Pending { shards: Vec::new(), generation, cache }),
+            pending: Mutex::new(Pending { shards: Vec::new(), version: setup.version, generation, cache }),
+            speaks_other: AtomicBool::new(false),
             begun: Notify::new(),
             highest_timestamp: AtomicI64::new(0),
             setup,
@@ -201,38 +202,46 @@ impl Endpoint {
             None => batch,
             Some(cache) => {
                 rewritten = cache.relabel(batch).0;
-                self.metrics.samples_dropped_series.add((batch.len() - rewritten.len()) as u64);
-                self.metrics.exemplars_dropped_series.add((batch.exemplars.len() - rewritten.exemplars.len()) as u64);
+                let metrics = &self.metrics;
+                metrics.samples_dropped_series.add((batch.len() - rewritten.len()) as u64);
+                metrics.exemplars_dropped_series.add((batch.exemplars.len() - rewritten.exemplars.len()) as u64);
+                metrics.histograms_dropped_series.add((batch.histograms.len() - rewritten.histograms.len()) as u64);
                 &rewritten
             }
         };
         let wanted = self.shards.load(Ordering::Relaxed);
-        if pending.shards.len() != wanted {
+        let version = self.version();
+        if pending.shards.len() != wanted || pending.version != version {
             self.flush(&mut pending, |_| true).await?;
             pending.generation = pending.generation.wrapping_add(1);
+            pending.version = version;
             pending.shards.clear();
-            pending.shards.resize_with(wanted, Shard::new);
+            pending.shards.resize_with(wanted, || Shard::new(version));
         }
+        // Version 1 has no place for it.
+        let known = if version == Version::V2 { Known::of(batch) } else { Known::default() };
 
         let oldest = self.oldest_timestamp();
         let full = self.setup.samples_per_request();
         let mut too_old = 0;
         let mut highest = i64::MIN;
         let mut first = vec![true; pending.shards.len()];
-        for (series, timestamp, value) in batch.rows() {
+        for (row, (series, timestamp, value)) in batch.rows().enumerate() {
             if timestamp < oldest {
                 too_old += 1;
                 continue;
             }
-            let labels = series.as_remote_write();
-            if labels.is_empty() {
+            if series.as_remote_write().is_empty() {
                 self.metrics.samples_dropped_series.inc();
                 continue;
             }
             let at = shard_of(series, wanted);
             let shard = &mut pending.shards[at];
             shard.begin(&mut first[at], settle, &self.begun);
-            shard.request.push_sample(labels, value, timestamp);
+            match &mut shard.request {
+                Request::V1(request) => request.push_sample(series, value, timestamp),
+                Request::V2(request) => request.push_sample(series, &known, value, timestamp, batch.start(row)),
+            }
             shard.highest_timestamp = shard.highest_timestamp.max(timestamp);
             highest = highest.max(timestamp);
             if shard.request.len() >= full {
@@ -245,9 +254,29 @@ impl Endpoint {
                 let at = shard_of(&exemplar.series, wanted);
                 let shard = &mut pending.shards[at];
                 shard.begin(&mut first[at], settle, &self.begun);
-                let (labels, own) = (exemplar.series.as_remote_write(), exemplar.labels.as_remote_write());
-                shard.request.push_exemplar(labels, own, exemplar.value, exemplar.timestamp);
-                shard.exemplars += 1;
+                shard.request.push_exemplar(exemplar, &known);
+                if shard.request.len() >= full {
+                    first[at] = true;
+                    self.send(&mut pending, at).await?;
+                }
+            }
+        }
+        if self.setup.send_native_histograms {
+            for histogram in &batch.histograms {
+                if histogram.timestamp < oldest {
+                    self.metrics.histograms_too_old.inc();
+                    continue;
+                }
+                if version == Version::V1 && histogram.value.has_custom_buckets() {
+                    self.metrics.histograms_unsupported.inc();
+                    continue;
+                }
+                let at = shard_of(&histogram.series, wanted);
+                let shard = &mut pending.shards[at];
+                shard.begin(&mut first[at], settle, &self.begun);
+                shard.request.push_histogram(histogram, &known);
+                shard.highest_timestamp = shard.highest_timestamp.max(histogram.timestamp);
+                highest = highest.max(histogram.timestamp);
                 if shard.request.len() >= full {
                     first[at] = true;
                     self.send(&mut pending, at).await?;
@@ -260,6 +289,25 @@ impl Endpoint {
         let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
         self.metrics.highest_timestamp.set((highest / 1000).max(0) as f64);
         Ok(())
+    }
+
+    /// In which version requests are written from now on.
+    fn version(&self) -> Version {
+        let configured = self.setup.version;
+        if self.speaks_other.load(Ordering::Relaxed) { configured.other() } else { configured }
+    }
+
+    /// The endpoint takes this version and not the other.
+    pub(crate) fn speaks(&self, version: Version) {
+        let other = version != self.setup.version;
+        if self.speaks_other.swap(other, Ordering::Relaxed) != other {
+            let (remote_name, message) = (&self.setup.name, version.message());
+            tracing::warn!(
+                remote_name,
+                message,
+                "the endpoint does not take the other protobuf message; it gets this one"
+            );
+        }
     }
 
     /// Samples from before this are too old, in milliseconds since 1970.
@@ -298,16 +346,21 @@ impl Endpoint {
     /// Gives a shard's request to the queue.
     async fn send(&self, pending: &mut Pending, at: usize) -> Result<(), Refused> {
         let shard = &mut pending.shards[at];
-        let items = shard.request.len() as u32;
-        let exemplars = std::mem::take(&mut shard.exemplars);
         let highest_timestamp = std::mem::replace(&mut shard.highest_timestamp, i64::MIN);
         let settle = Settle::all(std::mem::take(&mut shard.settles));
-        let Some(body) = shard.request.finish() else {
+        let items = shard.request.len() as u32;
+        let (body, counts) = shard.request.finish();
+        let Some(body) = body else {
             return Err(Refused::permanent("a request grew beyond what snappy can hold"));
         };
-        let meta = Meta { generation: pending.generation, shard: at as u32, exemplars, highest_timestamp };
-        self.metrics.samples.pending.add(f64::from(items - exemplars));
-        self.metrics.exemplars.pending.add(f64::from(exemplars));
+        let meta = Meta {
+            generation: pending.generation,
+            shard: at as u32,
+            version: pending.version,
+            counts,
+            highest_timestamp,
+        };
+        self.metrics.pending(items, counts, 1.0);
         let record = Record { meta: meta.to_bytes(), body: Bytes::from(body), items };
         let pushed = self.queue.push(record, settle).await;
         pushed.map(drop).map_err(|_| Refused::retryable("the queue is closed"))
@@ -320,10 +373,9 @@ fn shard_of(series: &Series, shards: usize) -> usize {
 }
 
 impl Shard {
-    fn new() -> Shard {
+    fn new(version: Version) -> Shard {
         Shard {
-            request: RequestBuilder::new(),
-            exemplars: 0,
+            request: Request::new(version),
             highest_timestamp: i64::MIN,
             settles: Vec::new(),
             begun: Instant::now(),
@@ -340,43 +392,5 @@ impl Shard {
             begun.notify_one();
         }
         self.settles.push(settle.clone());
-    }
-}
-
-impl Meta {
-    const LENGTH: usize = 20;
-
-    pub(crate) fn to_bytes(self) -> Bytes {
-        let mut bytes = Vec::with_capacity(Meta::LENGTH);
-        bytes.extend_from_slice(&self.generation.to_le_bytes());
-        bytes.extend_from_slice(&self.shard.to_le_bytes());
-        bytes.extend_from_slice(&self.exemplars.to_le_bytes());
-        bytes.extend_from_slice(&self.highest_timestamp.to_le_bytes());
-        bytes.into()
-    }
-
-    /// None for a record that another version has written.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Meta> {
-        let bytes: &[u8; Meta::LENGTH] = bytes.try_into().ok()?;
-        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
-        let high = u64::from(word(16)) << 32;
-        Some(Meta {
-            generation: word(0),
-            shard: word(4),
-            exemplars: word(8),
-            highest_timestamp: (high | u64::from(word(12))) as i64,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn meta_comes_back_from_its_bytes() {
-        let meta = Meta { generation: 7, shard: 3, exemplars: 2, highest_timestamp: -1_700_000_000_123 };
-        assert_eq!(Meta::from_bytes(&meta.to_bytes()), Some(meta));
-        assert_eq!(Meta::from_bytes(b"short"), None);
     }
 }

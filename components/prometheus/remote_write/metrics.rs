@@ -2,12 +2,22 @@
 
 use base_metrics::{Counter, Gauge, Histogram, Scope};
 
+use super::meta::Counts;
+
 /// Counts of one endpoint; they vanish with it.
 pub(crate) struct Metrics {
     scope: Scope,
     pub(crate) samples: Kind,
     pub(crate) exemplars: Kind,
+    pub(crate) histograms: Kind,
+    pub(crate) metadata_total: Counter,
+    pub(crate) metadata_failed: Counter,
+    pub(crate) metadata_retried: Counter,
     pub(crate) samples_too_old: Counter,
+    pub(crate) histograms_too_old: Counter,
+    /// Custom buckets, for which version 1 of the protocol has no place.
+    pub(crate) histograms_unsupported: Counter,
+    pub(crate) histograms_dropped_series: Counter,
     pub(crate) samples_dropped_series: Counter,
     pub(crate) exemplars_dropped_series: Counter,
     pub(crate) samples_overflow: Counter,
@@ -66,12 +76,13 @@ impl Metrics {
             scope.counter_vec(&format!("{PREFIX}{what}_dropped_total"), &help, &["reason"])
         };
         let (samples_dropped, exemplars_dropped) = (dropped("samples"), dropped("exemplars"));
-        let (samples, exemplars) = (kind("samples"), kind("exemplars"));
-        // Nothing makes native histograms yet, and version 1 of the protocol sends no metadata: these stay zero.
-        kind("histograms");
-        for name in ["metadata_total", "metadata_failed_total", "metadata_retried_total", "metadata_bytes_total"] {
-            counter(name, "Metadata is not sent by version 1 of the remote write protocol.");
-        }
+        let histograms_dropped = dropped("histograms");
+        let metadata = |what: &str| {
+            let help = "Series that were sent with their metadata, which version 2 of the remote write protocol does.";
+            counter(&format!("metadata_{what}total"), help)
+        };
+        // It stands in the requests of the samples.
+        counter("metadata_bytes_total", "Bytes of requests with metadata alone, of which there are none.");
         // The queue takes what comes, to memory or to the disk, so nobody has to try twice.
         counter("enqueue_retries_total", "Total number of times enqueue has failed because a shards queue was full.");
         gauge("shards_min", "The minimum number of shards that the queue is allowed to run.")
@@ -86,8 +97,15 @@ impl Metrics {
         gauge("max_samples_per_send", "The maximum number of samples to be sent, in a single request, to the remote storage. Note that, when sending of exemplars over remote write is enabled, exemplars count towards this limt.")
             .set_u64(limits.max_samples_per_send as u64);
         Metrics {
-            samples,
-            exemplars,
+            samples: kind("samples"),
+            exemplars: kind("exemplars"),
+            histograms: kind("histograms"),
+            metadata_total: metadata(""),
+            metadata_failed: metadata("failed_"),
+            metadata_retried: metadata("retried_"),
+            histograms_too_old: histograms_dropped.with(&["too_old"]),
+            histograms_unsupported: histograms_dropped.with(&["nhcb_in_rw1_not_supported"]),
+            histograms_dropped_series: histograms_dropped.with(&["dropped_series"]),
             samples_too_old: samples_dropped.with(&["too_old"]),
             samples_dropped_series: samples_dropped.with(&["dropped_series"]),
             exemplars_dropped_series: exemplars_dropped.with(&["dropped_series"]),
@@ -116,6 +134,40 @@ impl Metrics {
             ),
             scope,
         }
+    }
+}
+
+impl Metrics {
+    /// A request of so many items begins to wait (`1.0`) or waits no longer (`-1.0`).
+    pub(crate) fn pending(&self, items: u32, counts: Counts, sign: f64) {
+        self.samples.pending.add(sign * f64::from(counts.samples(items)));
+        self.exemplars.pending.add(sign * f64::from(counts.exemplars));
+        self.histograms.pending.add(sign * f64::from(counts.histograms));
+    }
+
+    /// An attempt to send a request of so many items.
+    pub(crate) fn attempted(&self, items: u32, counts: Counts, bytes: usize) {
+        self.samples.total.add(counts.samples(items).into());
+        self.exemplars.total.add(counts.exemplars.into());
+        self.histograms.total.add(counts.histograms.into());
+        self.metadata_total.add(counts.metadata.into());
+        self.bytes.add(bytes as u64);
+    }
+
+    /// It will be tried again.
+    pub(crate) fn retried(&self, items: u32, counts: Counts) {
+        self.samples.retried.add(counts.samples(items).into());
+        self.exemplars.retried.add(counts.exemplars.into());
+        self.histograms.retried.add(counts.histograms.into());
+        self.metadata_retried.add(counts.metadata.into());
+    }
+
+    /// It will not be tried again, and nothing was taken.
+    pub(crate) fn failed(&self, items: u32, counts: Counts) {
+        self.samples.failed.add(counts.samples(items).into());
+        self.exemplars.failed.add(counts.exemplars.into());
+        self.histograms.failed.add(counts.histograms.into());
+        self.metadata_failed.add(counts.metadata.into());
     }
 }
 

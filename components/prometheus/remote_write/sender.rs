@@ -6,17 +6,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base_sys::clock;
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use http::{HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Request, header};
 use sdk_net::USER_AGENT;
-use sdk_protocols_remote_write::{CONTENT_TYPE, VERSION};
+use sdk_protocols_remote_write::{Version, transcode};
 use sdk_queue::Lease;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::endpoint::{Endpoint, Meta};
+use super::endpoint::Endpoint;
 use super::health::Health;
+use super::meta::{Counts, Meta};
 
 /// How often the number of shards is reconsidered.
 const RESHARD_INTERVAL: Duration = Duration::from_secs(10);
@@ -24,6 +26,8 @@ const RESHARD_INTERVAL: Duration = Duration::from_secs(10);
 const BEHIND: u64 = 4;
 /// So much of an answer is logged.
 const SHOWN_ANSWER: usize = 1024;
+/// A request is not turned into another version when it is larger, decompressed; ours are far smaller.
+const MOST_TRANSCODED: usize = 64 << 20;
 
 /// Sends what is in an endpoint's queue until told to stop, and then until the queue is empty or the endpoint fails.
 pub(crate) struct Sender {
@@ -36,10 +40,30 @@ pub(crate) struct Sender {
 /// What became of one attempt.
 enum Attempt {
     Taken,
+    /// Not all of it; trying again would send the rest twice.
+    InPart(Counted),
+    /// The endpoint does not know this version of the protocol.
+    Unknown(String),
     /// Try again, not before the given time if the endpoint has said one.
     Again(String, Option<Duration>),
-    /// Trying again cannot help.
-    Refused(String),
+    /// Trying again cannot help; some of it may have been taken.
+    Refused(String, Option<Counted>),
+}
+
+/// What an endpoint says that it has taken.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Counted {
+    samples: u64,
+    histograms: u64,
+    exemplars: u64,
+}
+
+/// A request as it is sent at the moment.
+struct Sent {
+    version: Version,
+    body: Bytes,
+    items: u32,
+    counts: Counts,
 }
 
 impl Sender {
@@ -122,30 +146,41 @@ impl Sender {
     async fn deliver(&self, lease: Lease, meta: Meta) -> bool {
         let setup = &self.endpoint.setup;
         let metrics = &self.endpoint.metrics;
-        let samples = u64::from(lease.record().items - meta.exemplars);
-        let exemplars = u64::from(meta.exemplars);
-        let no_longer_pending = || {
-            metrics.samples.pending.sub(samples as f64);
-            metrics.exemplars.pending.sub(exemplars as f64);
-        };
+        let (items, counts) = (lease.record().items, meta.counts);
+        let mut sent = Sent { version: meta.version, body: lease.record().body.clone(), items, counts };
+        let mut has_switched = false;
+        let no_longer_pending = || metrics.pending(items, counts, -1.0);
         let least = setup.queue.min_backoff.to_std().unwrap_or(Duration::ZERO);
         let most = setup.queue.max_backoff.to_std().unwrap_or(Duration::ZERO).max(least);
         let mut backoff = least;
         for attempt in 0u64.. {
             if self.is_too_old(&lease) {
-                metrics.samples_too_old.add(samples);
+                metrics.samples_too_old.add(counts.samples(items).into());
+                metrics.histograms_too_old.add(counts.histograms.into());
                 no_longer_pending();
                 lease.refuse();
                 return true;
             }
-            metrics.samples.total.add(samples);
-            metrics.exemplars.total.add(exemplars);
-            metrics.bytes.add(lease.record().body.len() as u64);
+            metrics.attempted(sent.items, sent.counts, sent.body.len());
             let start = Instant::now();
-            let outcome = self.attempt(&lease, attempt).await;
+            let mut outcome = self.attempt(&sent, attempt).await;
             metrics.sent_batch_duration.observe(start.elapsed().as_secs_f64());
+            if let Attempt::Unknown(reason) = outcome {
+                if !has_switched && let Some(other) = self.in_other_version(&sent) {
+                    has_switched = true;
+                    sent = other;
+                    continue;
+                }
+                outcome = Attempt::Refused(reason, None);
+            }
             match outcome {
-                Attempt::Taken => {
+                Attempt::Taken | Attempt::InPart(_) => {
+                    if let Attempt::InPart(taken) = outcome {
+                        self.missed(&sent, taken);
+                    }
+                    if has_switched {
+                        self.endpoint.speaks(sent.version);
+                    }
                     self.health.well(&setup.name);
                     let highest = metrics.highest_sent_timestamp.get().max((meta.highest_timestamp / 1000) as f64);
                     metrics.highest_sent_timestamp.set(highest);
@@ -153,24 +188,26 @@ impl Sender {
                     lease.ack();
                     return true;
                 }
-                Attempt::Refused(reason) => {
+                Attempt::Refused(reason, taken) => {
                     tracing::error!(
                         remote_name = setup.name,
                         url = setup.url,
-                        count = samples,
-                        exemplar_count = exemplars,
+                        count = sent.counts.samples(sent.items),
+                        exemplar_count = sent.counts.exemplars,
+                        histogram_count = sent.counts.histograms,
                         err = reason,
                         "non-recoverable error"
                     );
-                    metrics.samples.failed.add(samples);
-                    metrics.exemplars.failed.add(exemplars);
+                    match taken {
+                        Some(taken) if sent.version == Version::V2 => self.missed(&sent, taken),
+                        _ => metrics.failed(sent.items, sent.counts),
+                    }
                     no_longer_pending();
                     lease.refuse();
                     return true;
                 }
                 Attempt::Again(reason, at_least) => {
-                    metrics.samples.retried.add(samples);
-                    metrics.exemplars.retried.add(exemplars);
+                    metrics.retried(sent.items, sent.counts);
                     self.health.failing(&setup.name, &setup.url, &reason);
                     let wait = at_least.filter(|wait| !wait.is_zero()).unwrap_or_else(|| jittered(backoff));
                     backoff = (backoff * 2).clamp(least, most);
@@ -180,9 +217,43 @@ impl Sender {
                         () = self.stopping.cancelled() => return false,
                     }
                 }
+                Attempt::Unknown(_) => unreachable!("it was refused above"),
             }
         }
         true
+    }
+
+    /// The same in the other version of the protocol; None if it cannot be had.
+    fn in_other_version(&self, sent: &Sent) -> Option<Sent> {
+        let other = transcode(sent.version, &sent.body, MOST_TRANSCODED)?;
+        let left_out = other.left_out as u32;
+        self.endpoint.metrics.histograms_unsupported.add(left_out.into());
+        let histograms = sent.counts.histograms.saturating_sub(left_out);
+        let counts = Counts { histograms, metadata: 0, ..sent.counts };
+        let (version, items) = (sent.version.other(), other.entries as u32);
+        Some(Sent { version, body: Bytes::from(other.body), items, counts })
+    }
+
+    /// Counts what the endpoint says it has not taken.
+    fn missed(&self, sent: &Sent, taken: Counted) {
+        let metrics = &self.endpoint.metrics;
+        let (samples, Counts { exemplars, histograms, .. }) = (sent.counts.samples(sent.items), sent.counts);
+        let missing = |sent: u32, taken: u64| u64::from(sent).saturating_sub(taken);
+        let samples = missing(samples, taken.samples);
+        let exemplars = missing(exemplars, taken.exemplars);
+        let histograms = missing(histograms, taken.histograms);
+        metrics.samples.failed.add(samples);
+        metrics.exemplars.failed.add(exemplars);
+        metrics.histograms.failed.add(histograms);
+        let (remote_name, url) = (&self.endpoint.setup.name, &self.endpoint.setup.url);
+        tracing::error!(
+            remote_name,
+            url,
+            samples,
+            exemplars,
+            histograms,
+            "the endpoint has not taken all of a request"
+        );
     }
 
     fn is_too_old(&self, lease: &Lease) -> bool {
@@ -192,9 +263,9 @@ impl Sender {
         limit.is_some_and(|limit| age > limit) || setup.max_age.is_some_and(|most| age > most)
     }
 
-    async fn attempt(&self, lease: &Lease, attempt: u64) -> Attempt {
+    async fn attempt(&self, sent: &Sent, attempt: u64) -> Attempt {
         let setup = &self.endpoint.setup;
-        let mut request = Request::new(lease.record().body.clone());
+        let mut request = Request::new(sent.body.clone());
         *request.method_mut() = http::Method::POST;
         match setup.url.parse() {
             Ok(url) => *request.uri_mut() = url,
@@ -202,9 +273,9 @@ impl Sender {
         }
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(sent.version.content_type()));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert("x-prometheus-remote-write-version", HeaderValue::from_static(VERSION));
+        headers.insert("x-prometheus-remote-write-version", HeaderValue::from_static(sent.version.header()));
         if attempt > 0 {
             headers.insert("retry-attempt", HeaderValue::from(attempt));
         }
@@ -213,7 +284,7 @@ impl Sender {
         }
         match setup.client.send(request).await {
             Err(error) => Attempt::Again(error.to_string(), None),
-            Ok(response) if response.status.is_success() => Attempt::Taken,
+            Ok(response) if response.status.is_success() => taken(sent, Counted::of(&response.headers)),
             Ok(response) => {
                 let shown = &response.body[..response.body.len().min(SHOWN_ANSWER)];
                 let shown = String::from_utf8_lossy(shown);
@@ -221,11 +292,53 @@ impl Sender {
                 let throttled = response.status.as_u16() == 429 && setup.queue.retry_on_http_429;
                 if response.status.is_server_error() || throttled {
                     Attempt::Again(reason, response.retry_after())
+                } else if response.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
+                    Attempt::Unknown(reason)
                 } else {
-                    Attempt::Refused(reason)
+                    Attempt::Refused(reason, Counted::of(&response.headers))
                 }
             }
         }
+    }
+}
+
+/// What a success means, by the counts that came with it.
+fn taken(sent: &Sent, counted: Option<Counted>) -> Attempt {
+    let Counts { exemplars, histograms, .. } = sent.counts;
+    let all = Counted {
+        samples: sent.counts.samples(sent.items).into(),
+        histograms: histograms.into(),
+        exemplars: exemplars.into(),
+    };
+    match counted {
+        // A receiver that knows version 1 alone finds nothing in a request of version 2, and is content.
+        None if sent.version == Version::V2 => {
+            Attempt::Unknown("the endpoint does not say what it has written, as receivers of version 2 must".to_owned())
+        }
+        // Receivers of version 1 need not count, and those that do so count in their own ways.
+        Some(counted) if sent.version == Version::V2 => {
+            let short = counted.samples < all.samples
+                || counted.histograms < all.histograms
+                || counted.exemplars < all.exemplars;
+            if short { Attempt::InPart(counted) } else { Attempt::Taken }
+        }
+        _ => Attempt::Taken,
+    }
+}
+
+impl Counted {
+    /// None when there is no such header at all.
+    fn of(headers: &HeaderMap) -> Option<Counted> {
+        let header = |what: &str| {
+            let value = headers.get(format!("x-prometheus-remote-write-{what}-written"))?;
+            value.to_str().ok()?.trim().parse::<u64>().ok()
+        };
+        let (samples, histograms, exemplars) = (header("samples"), header("histograms"), header("exemplars"));
+        if samples.is_none() && histograms.is_none() && exemplars.is_none() {
+            return None;
+        }
+        let or_none = |count: Option<u64>| count.unwrap_or(0);
+        Some(Counted { samples: or_none(samples), histograms: or_none(histograms), exemplars: or_none(exemplars) })
     }
 }
 

@@ -1,10 +1,14 @@
 //! The component against peers that take, refuse, and close the door.
 
 use language_eval::Scope;
+use sdk_histogram::{Classic, NativeHistogram, ResetHint};
 use sdk_labels::Labels;
-use sdk_protocols_remote_write::{TimeSeries, decode, decompress};
+use sdk_protocols_remote_write::{TimeSeries, Version, decode, decode_version, decompress};
 use sdk_series::Series;
-use sdk_signals::{MetricsReceiver, Outcome, STALE, Sample, SampleBatch};
+use sdk_signals::{
+    About, Exemplar, HistogramSample, MetricMetadata, MetricsReceiver, Outcome, STALE, Sample, SampleBatch, Samples,
+    Times,
+};
 use sdk_testing::component::Alone;
 use sdk_testing::oracle;
 use serde_json::Value as Json;
@@ -232,6 +236,99 @@ async fn what_an_endpoint_did_not_take_is_sent_after_a_restart() {
     alone.stop().await.expect("it stops");
 }
 
+/// A sample, an exemplar, and three histograms, the last with buckets of its own.
+fn mixed() -> SampleBatch {
+    let now = base_sys::clock::now_ms();
+    let series = |name: &str| Series::of(&Labels::from_pairs([("__name__", name)]));
+    let mut classic = Classic::default();
+    classic.bucket(0.5, 1.0);
+    let custom = classic.native(ResetHint::Unknown).expect("it is coherent");
+    let plain = NativeHistogram { schema: 3, custom_values: Vec::new(), ..custom.clone() };
+    let histogram = |name: &str, value: &NativeHistogram| HistogramSample {
+        series: series(name),
+        timestamp: now,
+        start: now - 1000,
+        value: Arc::new(value.clone()),
+    };
+    let about = Arc::new(About { kind: "counter".into(), help: "How often.".into(), unit: "".into() });
+    let trace = Labels::from_pairs([("trace_id", "abc")]);
+    SampleBatch::new(Samples {
+        series: [series("c_total")].into(),
+        times: Times::One(now),
+        values: vec![7.0],
+        starts: vec![now - 5000],
+        histograms: vec![histogram("h", &plain), histogram("i", &plain), histogram("j", &custom)],
+        exemplars: vec![Exemplar { series: series("c_total"), labels: trace, value: 1.0, timestamp: now }],
+        metadata: [MetricMetadata { series: series("c_total"), about }].into(),
+    })
+}
+
+fn version_2(address: &str) -> String {
+    format!(
+        "endpoint {{\nurl = \"http://{address}/\"\nprotobuf_message = \"io.prometheus.write.v2.Request\"\nsend_native_histograms = true\nqueue_config {{\nbatch_send_deadline = \"20ms\"\n}}\n}}"
+    )
+}
+
+fn written(status: u16, samples: u32, histograms: u32, exemplars: u32) -> Answer {
+    let header = |what: &str, count: u32| (format!("X-Prometheus-Remote-Write-{what}-Written"), count.to_string());
+    let headers = vec![header("Samples", samples), header("Histograms", histograms), header("Exemplars", exemplars)];
+    Answer { headers, ..Answer::status(status) }
+}
+
+#[tokio::test]
+async fn version_2_sends_all_there_is_and_counts_what_was_not_written() {
+    let peer = Peer::start(vec![written(204, 1, 3, 1), written(204, 1, 2, 0), written(400, 0, 3, 1)]).await;
+    let mut alone = Alone::<RemoteWrite>::start(&version_2(&peer.address), &Scope::new()).expect("it starts");
+    for _ in 0..3 {
+        // What was taken in part is over, too.
+        let _ = push(&alone, mixed()).await.await;
+    }
+    let asked = peer.wait_for(3).await;
+    assert_eq!(asked.len(), 3, "nothing is sent twice");
+    assert_eq!(asked[0].headers["content-type"], "application/x-protobuf;proto=io.prometheus.write.v2.Request");
+    assert_eq!(asked[0].headers["x-prometheus-remote-write-version"], "2.0.0");
+    let plain = decompress(&asked[0].body, 1 << 20).expect("snappy");
+    let series = decode_version(Version::V2, &plain).expect("a request");
+    let sample = &series[0].samples[0];
+    assert_eq!((sample.value, sample.timestamp - sample.start), (7.0, 5000));
+    assert_eq!(series[0].about, Some(["counter", "How often.", ""].map(str::to_owned)));
+    assert_eq!(series[1].exemplars.len(), 1);
+    let histograms: Vec<_> = series[2..].iter().flat_map(|one| &one.histograms).collect();
+    assert_eq!((histograms.len(), &*histograms[2].value.custom_values), (3, &[0.5][..]));
+    assert_eq!(histograms[0].timestamp - histograms[0].start, 1000);
+    let metric = |name: &str| alone.metric(&format!("prometheus_remote_storage_{name}"), &[]);
+    assert_eq!((metric("samples_total"), metric("samples_failed_total")), (Some(3.0), Some(1.0)));
+    assert_eq!((metric("histograms_total"), metric("histograms_failed_total")), (Some(9.0), Some(1.0)));
+    assert_eq!((metric("exemplars_total"), metric("exemplars_failed_total")), (Some(3.0), Some(1.0)));
+    assert_eq!((metric("metadata_total"), metric("histograms_pending")), (Some(6.0), Some(0.0)));
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_does_not_know_version_2_gets_version_1_from_then_on() {
+    // One says so, the other takes what it does not understand and is content.
+    for first in [Answer::status(415), Answer::status(204)] {
+        let peer = Peer::start(vec![first, Answer::status(204)]).await;
+        let mut alone = Alone::<RemoteWrite>::start(&version_2(&peer.address), &Scope::new()).expect("it starts");
+        for _ in 0..2 {
+            assert_eq!(push(&alone, mixed()).await.await, Outcome::Delivered);
+        }
+        let asked = peer.wait_for(3).await;
+        let versions: Vec<_> =
+            asked.iter().map(|asked| asked.headers["x-prometheus-remote-write-version"].clone()).collect();
+        assert_eq!(versions, ["2.0.0", "0.1.0", "0.1.0"]);
+        for asked in &asked[1..] {
+            assert_eq!(asked.headers["content-type"], "application/x-protobuf");
+            let series = sent(asked);
+            assert_eq!(series.iter().map(|one| one.samples.len()).sum::<usize>(), 1);
+            assert_eq!(series.iter().map(|one| one.histograms.len()).sum::<usize>(), 2, "without custom buckets");
+        }
+        let reason = [("reason", "nhcb_in_rw1_not_supported")];
+        assert_eq!(alone.metric("prometheus_remote_storage_histograms_dropped_total", &reason), Some(2.0));
+        alone.stop().await.expect("it stops");
+    }
+}
+
 #[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
@@ -239,7 +336,6 @@ async fn what_cannot_be_done_yet_is_refused_by_name() {
         ("azuread {\ncloud = \"AzurePublic\"\n}", "azuread"),
         ("google_iam {\ncredentials_file = \"x\"\n}", "google_iam"),
         ("round_robin_dns = true", "round_robin_dns"),
-        ("protobuf_message = \"io.prometheus.write.v2.Request\"", "version 2"),
         ("protobuf_message = \"x\"", "invalid protobuf_message \"x\""),
         ("queue_config {\nmax_shards = 0\n}", "max_shards must be at least 1"),
     ] {

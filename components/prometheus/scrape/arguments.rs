@@ -9,6 +9,9 @@ use sdk_net::ClientConfig;
 use sdk_protocols_exposition::Format;
 use sdk_signals::MetricsReceiver;
 
+use super::listed::Wanted;
+use super::page::PageFormat;
+
 /// Scrapes Prometheus metrics over HTTP from targets and hands them on.
 ///
 /// Each target is scraped on its own, spread over the interval. Besides the samples of its page each scrape gives `up`
@@ -37,10 +40,11 @@ pub struct ScrapeArguments {
     /// The query of the request.
     #[attr(optional)]
     pub params: BTreeMap<String, Vec<String>>,
-    /// Keep the classic buckets of a native histogram; pages without native histograms always do.
+    /// Keep the classic buckets of a histogram that also has native ones, or is made native.
     #[attr(optional)]
     pub scrape_classic_histograms: bool,
-    /// Not supported yet.
+    /// Take native histograms. Only the format `PrometheusProto` has them, which is then asked for first unless
+    /// `scrape_protocols` says otherwise.
     #[attr(optional)]
     pub scrape_native_histograms: bool,
     /// Not supported yet.
@@ -85,7 +89,7 @@ pub struct ScrapeArguments {
     /// Three more series about each scrape.
     #[attr(optional)]
     pub extra_metrics: bool,
-    /// Not supported yet.
+    /// The older name of `scrape_native_histograms`.
     #[attr(optional)]
     pub enable_protobuf_negotiation: bool,
     /// Which names of metrics and labels are taken: `legacy` or `utf8`.
@@ -97,25 +101,25 @@ pub struct ScrapeArguments {
     /// The format of a page that does not say which.
     #[attr(default = "PrometheusText0.0.4")]
     pub scrape_fallback_protocol: String,
-    /// Not supported yet.
+    /// Make native histograms, with buckets of their own, of classic ones.
     #[attr(optional)]
     pub convert_classic_histograms_to_nhcb: bool,
     /// Ask for compressed pages.
     #[attr(default = true)]
     pub enable_compression: bool,
-    /// For native histograms, of which there are none yet.
+    /// A native histogram with more buckets is made coarser, and fails the scrape if that does not help; 0 means no limit.
     #[attr(optional)]
     pub native_histogram_bucket_limit: u64,
-    /// For native histograms, of which there are none yet.
+    /// A native histogram whose buckets grow by less is made coarser; 0 keeps it as it is.
     #[attr(optional)]
     pub native_histogram_min_bucket_factor: f64,
-    /// Not supported yet.
+    /// Pass on what families are: type, help and unit. Version 2 of remote write sends it.
     #[attr(optional)]
     pub honor_metadata: bool,
-    /// Not supported yet.
+    /// Label each series with its type and unit, as `__type__` and `__unit__`.
     #[attr(optional)]
     pub enable_type_and_unit_labels: bool,
-    /// Not supported yet.
+    /// Add a zero where a counter began, if its page says when that was.
     #[attr(optional)]
     pub start_timestamp_zero_ingestion: bool,
     /// Sharing targets in a cluster.
@@ -182,16 +186,47 @@ impl Protocol {
         matches!(self, Protocol::OpenMetrics1 | Protocol::Text1)
     }
 
-    pub(crate) fn format(self) -> Option<Format> {
+    pub(crate) fn format(self) -> PageFormat {
         match self {
-            Protocol::OpenMetrics1 | Protocol::OpenMetrics0 => Some(Format::OpenMetrics),
-            Protocol::Text1 | Protocol::Text0 => Some(Format::Text),
-            Protocol::Protobuf => None,
+            Protocol::OpenMetrics1 | Protocol::OpenMetrics0 => PageFormat::Text(Format::OpenMetrics),
+            Protocol::Text1 | Protocol::Text0 => PageFormat::Text(Format::Text),
+            Protocol::Protobuf => PageFormat::Protobuf,
         }
     }
 }
 
 impl ScrapeArguments {
+    /// The formats to ask for. Only one of them has native histograms: where these are wanted and nothing is said about
+    /// formats, it comes first.
+    pub(crate) fn protocols(&self) -> Vec<String> {
+        let mut protocols = self.scrape_protocols.clone();
+        let wanted = self.scrape_native_histograms || self.enable_protobuf_negotiation;
+        if wanted && protocols == default_protocols() {
+            protocols.insert(0, Protocol::Protobuf.name().to_owned());
+        }
+        protocols
+    }
+
+    /// What is read out of a page beside plain samples.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            native: self.scrape_native_histograms || self.enable_protobuf_negotiation,
+            keep_classic: self.scrape_classic_histograms,
+            convert_classic: self.convert_classic_histograms_to_nhcb,
+            metadata: self.honor_metadata,
+            type_and_unit_labels: self.enable_type_and_unit_labels,
+            starts: self.start_timestamp_zero_ingestion,
+        }
+    }
+
+    /// The finest schema whose buckets grow by `native_histogram_min_bucket_factor`.
+    pub(crate) fn finest_schema(&self) -> Option<i32> {
+        let factor = self.native_histogram_min_bucket_factor;
+        let schema = || (-factor.max(1.000_000_1).log2().log2()).floor();
+        let (coarsest, finest) = (f64::from(sdk_histogram::COARSEST_SCHEMA), f64::from(sdk_histogram::FINEST_SCHEMA));
+        (factor > 0.0).then(|| schema().clamp(coarsest, finest) as i32)
+    }
+
     /// What the escaping scheme is when it is left out.
     pub(crate) fn escaping(&self) -> &str {
         match (self.metric_name_escaping_scheme.as_str(), self.metric_name_validation_scheme.as_str()) {
@@ -217,28 +252,12 @@ impl Validate for ScrapeArguments {
         }
         self.validate_protocols()?;
         self.validate_names()?;
-        for (is_set, field, what) in [
-            (self.enable_protobuf_negotiation, "enable_protobuf_negotiation", "scraping protobuf pages"),
-            (self.scrape_native_histograms, "scrape_native_histograms", "scraping native histograms"),
-            (
-                self.convert_classic_histograms_to_nhcb,
-                "convert_classic_histograms_to_nhcb",
-                "turning classic histograms into native ones",
-            ),
-            (!self.scrape_failure_log_file.is_empty(), "scrape_failure_log_file", "a log file for failed scrapes"),
-            (self.honor_metadata, "honor_metadata", "passing metadata on"),
-            (self.enable_type_and_unit_labels, "enable_type_and_unit_labels", "labels for type and unit"),
-            (
-                self.start_timestamp_zero_ingestion,
-                "start_timestamp_zero_ingestion",
-                "a zero sample at the start timestamp",
-            ),
-        ] {
-            if is_set {
-                let message = format!("{field}: {what} is not supported yet by this version of Ferroalloy");
-                let hint = "remove it, or run this component in Alloy until it is";
-                return Err(Invalid::field(field, message).with_hint(hint));
-            }
+        if !self.scrape_failure_log_file.is_empty() {
+            let field = "scrape_failure_log_file";
+            let message =
+                format!("{field}: a log file for failed scrapes is not supported yet by this version of Ferroalloy");
+            let hint = "remove it, or run this component in Alloy until it is";
+            return Err(Invalid::field(field, message).with_hint(hint));
         }
         if self.scrape_interval <= GoDuration::ZERO {
             return Err(Invalid::field("scrape_interval", "scrape_interval must be greater than 0"));
@@ -285,19 +304,6 @@ impl ScrapeArguments {
             let message =
                 format!("invalid scrape_fallback_protocol {}: {}", quote(fallback.as_bytes()), unknown(fallback));
             return Err(Invalid::field("scrape_fallback_protocol", message));
-        }
-        // A target that is asked for protobuf first would answer with it.
-        let refused = [
-            has_protobuf.then_some("scrape_protocols"),
-            (fallback == "PrometheusProto").then_some("scrape_fallback_protocol"),
-        ];
-        if let Some(field) = refused.into_iter().flatten().next()
-            && !self.scrape_native_histograms
-        {
-            let message = format!("{field}: PrometheusProto is not supported yet by this version of Ferroalloy");
-            return Err(
-                Invalid::field(field, message).with_hint("leave it out; targets answer in a text format as well")
-            );
         }
         Ok(())
     }

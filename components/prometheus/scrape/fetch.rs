@@ -11,6 +11,7 @@ use sdk_net::{Client, Options, SendError, USER_AGENT};
 use sdk_protocols_exposition::Format;
 
 use super::arguments::{Protocol, ScrapeArguments};
+use super::page::PageFormat;
 use super::target::Target;
 
 /// No page is larger than this once it is decompressed, whatever `body_size_limit` says: twenty times what a large
@@ -27,13 +28,13 @@ pub(crate) struct Fetcher {
     compression: bool,
     /// In bytes once decompressed; 0 for none.
     size_limit: usize,
-    fallback: Option<Format>,
+    fallback: Option<PageFormat>,
 }
 
 /// A page.
 pub(crate) struct Fetched {
     pub(crate) body: Vec<u8>,
-    pub(crate) format: Format,
+    pub(crate) format: PageFormat,
 }
 
 /// Why there is none.
@@ -61,7 +62,7 @@ impl Fetcher {
             accept,
             compression: arguments.enable_compression,
             size_limit,
-            fallback: Protocol::from_name(&arguments.scrape_fallback_protocol).and_then(Protocol::format),
+            fallback: Protocol::from_name(&arguments.scrape_fallback_protocol).map(Protocol::format),
         })
     }
 
@@ -139,11 +140,12 @@ impl From<SendError> for Unfetched {
 }
 
 /// The format of a page by its media type; None when it says none that we know.
-fn format(content_type: &str) -> Option<Format> {
+fn format(content_type: &str) -> Option<PageFormat> {
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     match media_type.to_ascii_lowercase().as_str() {
-        "application/openmetrics-text" => Some(Format::OpenMetrics),
-        "text/plain" => Some(Format::Text),
+        "application/openmetrics-text" => Some(PageFormat::Text(Format::OpenMetrics)),
+        "text/plain" => Some(PageFormat::Text(Format::Text)),
+        "application/vnd.google.protobuf" => Some(PageFormat::Protobuf),
         _ => None,
     }
 }
@@ -152,7 +154,7 @@ fn format(content_type: &str) -> Option<Format> {
 fn accept(arguments: &ScrapeArguments) -> String {
     let mut weight = 6;
     let mut accept = String::new();
-    for protocol in arguments.scrape_protocols.iter().filter_map(|name| Protocol::from_name(name)) {
+    for protocol in arguments.protocols().iter().filter_map(|name| Protocol::from_name(name)) {
         accept.push_str(protocol.media_type());
         if protocol.has_escaping() {
             accept.push_str(&format!(";escaping={}", arguments.escaping()));
@@ -186,8 +188,13 @@ mod tests {
 
     #[test]
     fn a_page_says_its_format() {
-        assert_eq!(format("application/openmetrics-text; version=1.0.0; charset=utf-8"), Some(Format::OpenMetrics));
-        assert_eq!(format("Text/Plain"), Some(Format::Text));
+        assert_eq!(
+            format("application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            Some(PageFormat::Text(Format::OpenMetrics))
+        );
+        assert_eq!(format("Text/Plain"), Some(PageFormat::Text(Format::Text)));
+        let protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        assert_eq!(format(protobuf), Some(PageFormat::Protobuf));
         assert_eq!((format(""), format("text/html")), (None, None));
     }
 }

@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) exceeded_label_limits: Counter,
     pub(crate) exceeded_body_size: Counter,
     pub(crate) exceeded_samples: Counter,
+    pub(crate) exceeded_buckets: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) out_of_bounds: Counter,
     pub(crate) scrape_duration: Histogram,
@@ -35,10 +36,6 @@ impl Metrics {
         counter(
             "scrapes_cache_flush_forced_total",
             "How many times a scrape cache was flushed due to getting big while scrapes are failing.",
-        );
-        counter(
-            "scrapes_exceeded_native_histogram_bucket_limit_total",
-            "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
         );
         counter(
             "scrapes_sample_out_of_order_total",
@@ -75,6 +72,10 @@ impl Metrics {
             exceeded_samples: counter(
                 "scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
+            ),
+            exceeded_buckets: counter(
+                "scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were rejected.",
             ),
             duplicates: counter(
                 "scrapes_sample_duplicate_timestamp_total",

@@ -4,20 +4,35 @@
 //! stood there before, and a page without a change costs no look-up, no label, and no reference: its samples share the
 //! list of series with the scrape before. When a line differs, it is looked up among the old lines by its text; what is
 //! not there either is new, and only then its labels are read.
+//!
+//! Native histograms have a memory of their own: they are few, and no columns.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use sdk_histogram::{Counts, CountsOf, NativeHistogram};
 use sdk_labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
 use sdk_protocols_exposition::{Entry, Format, Kind, Parser, Sample, exemplar_labels, labels};
 use sdk_series::Series;
-use sdk_signals::{Exemplar, STALE, Samples, Times};
+use sdk_signals::{About, Exemplar, HistogramSample, MetricMetadata, STALE, Samples, Times};
+
+use super::listed::{Item, ItemExemplar, ItemValue, Listed, Wanted};
 
 /// A sample this far ahead of us is not believed, in milliseconds.
 const MOST_AHEAD: i64 = 10 * 60 * 1000;
 /// Prometheus' limit for the labels of an exemplar, in characters.
 const EXEMPLAR_LABELS: usize = 128;
+/// A zero at the time a counter began is not told when it is further back, in milliseconds: Prometheus as a receiver takes
+/// nothing older than an hour before its newest sample.
+const OLDEST_START: i64 = 60 * 60 * 1000;
+
+/// What a page is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PageFormat {
+    Text(Format),
+    Protobuf,
+}
 
 /// What samples of a target become.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +47,13 @@ pub(crate) struct Rules {
     pub(crate) label_limit: u64,
     pub(crate) label_name_length_limit: u64,
     pub(crate) label_value_length_limit: u64,
+    pub(crate) wanted: Wanted,
+    /// A zero where a counter began.
+    pub(crate) zero_at_start: bool,
+    /// Native histograms with more buckets are made coarser; 0 means no limit.
+    pub(crate) bucket_limit: u64,
+    /// Native histograms are made as coarse as this schema.
+    pub(crate) finest_schema: Option<i32>,
 }
 
 /// The memory of one target's page.
@@ -45,7 +67,13 @@ pub(crate) struct Page {
     tracked: Vec<bool>,
     /// Whether the rows have a value that counts: after a failed scrape they are marked as ended, and remembered.
     alive: bool,
+    /// The series of native histograms, by text.
+    histograms: HashMap<Box<[u8]>, Series>,
+    /// When the last good page was read.
+    last_read: i64,
     report: Vec<Series>,
+    /// What the report's series are, once it is asked for.
+    report_metadata: Vec<MetricMetadata>,
 }
 
 /// A line with a value.
@@ -90,6 +118,36 @@ pub(crate) struct Failure {
 pub(crate) enum Limit {
     Samples,
     Labels,
+    Buckets,
+}
+
+/// Where the samples of a page come from: the page itself, or its list.
+trait Lines<'a> {
+    /// The next sample, found quicker if it is of the series `expected`.
+    fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>>;
+
+    /// Of which kind the family of the last sample is.
+    fn kind(&self) -> Kind;
+
+    /// What a list knows about the last sample beside.
+    fn item(&self) -> Option<&'a Item>;
+}
+
+/// A list that is walked over.
+struct ListedLines<'a> {
+    listed: &'a Listed,
+    next: usize,
+}
+
+/// What a list adds to a scrape.
+#[derive(Default)]
+struct Extras {
+    /// The zeros of counters that have begun, which stand before all rows.
+    zeros: Vec<(Series, i64)>,
+    starts: Vec<i64>,
+    histograms: Vec<HistogramSample>,
+    seen: HashMap<Box<[u8]>, Series>,
+    metadata: Vec<MetricMetadata>,
 }
 
 /// A page under way that differs from the one before.
@@ -119,7 +177,10 @@ impl Page {
             rows: report.clone().into(),
             tracked: Vec::new(),
             alive: false,
+            histograms: HashMap::new(),
+            last_read: i64::MIN,
             report,
+            report_metadata: Vec::new(),
         }
     }
 
@@ -130,11 +191,29 @@ impl Page {
     }
 
     /// Reads a page. On a failure nothing has changed.
-    pub(crate) fn read(&mut self, page: &[u8], format: Format, rules: &Rules, now: i64) -> Result<Scraped, Failure> {
+    pub(crate) fn read(
+        &mut self,
+        page: &[u8],
+        format: PageFormat,
+        rules: &Rules,
+        now: i64,
+    ) -> Result<Scraped, Failure> {
         if page.is_empty() {
             // Nothing at all is more likely a target in trouble than one without series: remember them.
             return Ok(Scraped { samples: self.ended(now), ..Scraped::default() });
         }
+        let listed = match format {
+            PageFormat::Text(format) if !rules.wanted.of_text() => {
+                return self.read_lines(Parser::new(page, format), rules, now);
+            }
+            PageFormat::Text(format) => Listed::text_page(page, format, rules.wanted),
+            PageFormat::Protobuf => Listed::protobuf(page, rules.wanted),
+        };
+        let listed = listed.map_err(|reason| failure(reason, None, &Scraped::default(), 0))?;
+        self.read_lines(ListedLines { listed: &listed, next: 0 }, rules, now)
+    }
+
+    fn read_lines<'a>(&mut self, mut lines: impl Lines<'a>, rules: &Rules, now: i64) -> Result<Scraped, Failure> {
         let mut scraped = Scraped::default();
         let mut values = Vec::with_capacity(self.tracked.len() + self.report.len() + 1);
         // Only when a line has a time of its own.
@@ -142,17 +221,23 @@ impl Page {
         let mut rewritten: Option<Rewritten> = None;
         let mut by_text: Option<HashMap<&[u8], usize, RandomState>> = None;
         let mut exemplars = Vec::new();
+        let mut extras = Extras::default();
         let mut expected = 0;
-        let mut parser = Parser::new(page, format);
         loop {
             let hint = self.lines.get(expected).map_or(&b""[..], |line| self.text(line));
-            let sample = match parser.next_like(hint) {
+            let sample = match lines.next_sample(hint) {
                 None => break,
-                Some(Ok(Entry::Sample(sample))) => sample,
-                Some(Ok(_)) => continue,
-                Some(Err(error)) => return Err(failure(error.to_string(), None, &scraped, 0)),
+                Some(Ok(sample)) => sample,
+                Some(Err(reason)) => return Err(failure(reason, None, &scraped, 0)),
             };
             scraped.scraped += 1;
+            if let Some(item) = lines.item()
+                && let ItemValue::Histogram(histogram) = &item.value
+            {
+                self.histogram(&sample, item, histogram, rules, now, &mut scraped, &mut extras, &mut exemplars)
+                    .map_err(|(reason, limit)| failure(reason, limit, &scraped, 1))?;
+                continue;
+            }
             let timestamp = sample.timestamp.filter(|_| rules.honor_timestamps);
             let tracked = timestamp.is_none() || rules.track_timestamps;
             let dropped = timestamp.is_some_and(|timestamp| timestamp > now + MOST_AHEAD);
@@ -167,6 +252,7 @@ impl Page {
                 }
                 Some(_) => None,
             };
+            let mut is_new = false;
             let row = match row {
                 Some(row) => row,
                 None => {
@@ -189,10 +275,10 @@ impl Page {
                     }
                     let series = match known {
                         Some(line) => self.rows[line.row as usize].clone(),
-                        None => series_of(&sample, parser.kind(), rules)
+                        None => series_of(&sample, lines.kind(), rules)
                             .map_err(|(reason, limit)| failure(reason, limit, &scraped, 1))?,
                     };
-                    let is_new = !by_text.contains_key(sample.series);
+                    is_new = !by_text.contains_key(sample.series);
                     let (row, first) = rewritten.push(sample.series, series, tracked, timestamp.is_some(), dropped);
                     scraped.added += u64::from(is_new && first && !dropped);
                     row
@@ -208,6 +294,27 @@ impl Page {
                     None => scraped.bad_exemplars += 1,
                 }
             }
+            if let Some(item) = lines.item() {
+                let series = &rewritten.as_ref().map_or(&*self.rows, |new| &new.rows)[row as usize];
+                let at = timestamp.unwrap_or(now);
+                for own in &item.exemplars {
+                    match listed_exemplar(own, series, at) {
+                        Some(exemplar) => exemplars.push(exemplar),
+                        None => scraped.bad_exemplars += 1,
+                    }
+                }
+                if rules.zero_at_start && begins(item.start, at, is_new, self.last_read) {
+                    extras.zeros.push((series.clone(), item.start));
+                }
+                if item.start != 0 && extras.starts.is_empty() {
+                    extras.starts.resize(values.len(), 0);
+                }
+                if item.start != 0 || !extras.starts.is_empty() {
+                    extras.starts.push(item.start);
+                }
+                let about = item.about.clone();
+                extras.metadata.extend(about.map(|about| MetricMetadata { series: series.clone(), about }));
+            }
             values.push(sample.value);
             match (&mut times, timestamp) {
                 (None, None) => {}
@@ -219,7 +326,8 @@ impl Page {
                 (Some(times), timestamp) => times.push(timestamp.unwrap_or(now)),
             }
         }
-        if rules.sample_limit > 0 && values.len() as u64 > rules.sample_limit {
+        let kept = values.len() + extras.histograms.len();
+        if rules.sample_limit > 0 && kept as u64 > rules.sample_limit {
             scraped.added = scraped.added.min(rules.sample_limit);
             return Err(failure("sample limit exceeded".to_owned(), Some(Limit::Samples), &scraped, 0));
         }
@@ -229,40 +337,140 @@ impl Page {
             rewritten = Some(self.rewrite(expected));
         }
         let was_alive = std::mem::replace(&mut self.alive, true);
-        let series = match rewritten {
-            None => self.rows.clone(),
-            Some(new) => {
-                let ended: Vec<Series> =
-                    self.tracked_rows().filter(|series| was_alive && !new.seen.contains(series)).collect();
-                let new_rows = new.rows.iter().chain(&self.report).cloned().collect();
-                let with_ended: Option<Arc<[Series]>> =
-                    (!ended.is_empty()).then(|| new.rows.iter().chain(&ended).chain(&self.report).cloned().collect());
-                values.extend(ended.iter().map(|_| STALE));
-                if let Some(times) = &mut times {
-                    times.resize(values.len(), now);
-                }
-                self.texts = new.texts;
-                self.lines = new.lines;
-                self.rows = new_rows;
-                self.tracked = new.tracked;
-                with_ended.unwrap_or_else(|| self.rows.clone())
-            }
+        let mut ended: Vec<Series> = match &rewritten {
+            Some(new) if was_alive => self.tracked_rows().filter(|series| !new.seen.contains(series)).collect(),
+            _ => Vec::new(),
         };
+        if was_alive && !self.histograms.is_empty() {
+            let gone = self.histograms.iter().filter(|(text, _)| !extras.seen.contains_key(*text));
+            ended.extend(gone.map(|(_, series)| series.clone()));
+        }
+        self.histograms = extras.seen;
+        self.last_read = now;
+        if let Some(new) = rewritten {
+            self.rows = new.rows.iter().chain(&self.report).cloned().collect();
+            self.texts = new.texts;
+            self.lines = new.lines;
+            self.tracked = new.tracked;
+        }
+        let series = if ended.is_empty() && extras.zeros.is_empty() {
+            self.rows.clone()
+        } else {
+            let (rows, report) = self.rows.split_at(self.tracked.len());
+            let zeros = extras.zeros.iter().map(|(series, _)| series);
+            zeros.chain(rows).chain(&ended).chain(report).cloned().collect()
+        };
+        values.extend(ended.iter().map(|_| STALE));
+        if !extras.zeros.is_empty() {
+            let mut each = times.unwrap_or_else(|| vec![now; values.len()]);
+            each.splice(0..0, extras.zeros.iter().map(|(_, start)| *start));
+            times = Some(each);
+            values.splice(0..0, extras.zeros.iter().map(|_| 0.0));
+            if !extras.starts.is_empty() {
+                extras.starts.splice(0..0, extras.zeros.iter().map(|_| 0));
+            }
+        }
+        if !extras.starts.is_empty() {
+            extras.starts.resize(series.len(), 0);
+        }
         if let Some(times) = &mut times {
             times.resize(series.len(), now);
         }
         let times = times.map_or(Times::One(now), Times::Each);
-        scraped.samples = Samples { series, times, values, exemplars, ..Samples::default() };
+        if rules.wanted.metadata {
+            self.tell_report();
+            extras.metadata.extend(self.report_metadata.iter().cloned());
+        }
+        let Extras { starts, histograms, metadata, .. } = extras;
+        let metadata = if metadata.is_empty() { Arc::default() } else { metadata.into() };
+        scraped.samples = Samples { series, times, values, starts, histograms, exemplars, metadata };
         Ok(scraped)
+    }
+
+    /// A native histogram of a list.
+    fn histogram(
+        &self,
+        sample: &Sample<'_>,
+        item: &Item,
+        histogram: &NativeHistogram,
+        rules: &Rules,
+        now: i64,
+        scraped: &mut Scraped,
+        extras: &mut Extras,
+        exemplars: &mut Vec<Exemplar>,
+    ) -> Result<(), (String, Option<Limit>)> {
+        let timestamp = item.timestamp.filter(|_| rules.honor_timestamps);
+        let known = self.histograms.get(sample.series).cloned();
+        let is_new = known.is_none();
+        let series = match known {
+            Some(series) => series,
+            None => series_of(sample, item.kind, rules)?,
+        };
+        let mut histogram = histogram.clone();
+        let unsound = |unsound: sdk_histogram::Unsound| (unsound.to_string(), None);
+        if let Some(finest) = rules.finest_schema {
+            histogram.coarsen_to(finest).map_err(unsound)?;
+        }
+        let most = usize::try_from(rules.bucket_limit).unwrap_or(usize::MAX);
+        if most > 0 && !histogram.limit_buckets(most).map_err(unsound)? {
+            return Err(("histogram bucket limit exceeded".to_owned(), Some(Limit::Buckets)));
+        }
+        // A storage of Prometheus refuses what is not sound, and with it the scrape.
+        histogram.check().map_err(unsound)?;
+        if timestamp.is_some_and(|timestamp| timestamp > now + MOST_AHEAD) {
+            scraped.out_of_bounds += 1;
+            return Ok(());
+        }
+        let tracked = timestamp.is_none() || rules.track_timestamps;
+        let twice = tracked && extras.seen.insert(sample.series.into(), series.clone()).is_some();
+        if twice && timestamp.is_none() {
+            scraped.duplicates += 1;
+            return Ok(());
+        }
+        scraped.added += u64::from(is_new);
+        let at = timestamp.unwrap_or(now);
+        for own in &item.exemplars {
+            match listed_exemplar(own, &series, at) {
+                Some(exemplar) => exemplars.push(exemplar),
+                None => scraped.bad_exemplars += 1,
+            }
+        }
+        if rules.zero_at_start && begins(item.start, at, is_new, self.last_read) {
+            let value = Arc::new(zero_of(&histogram));
+            extras.histograms.push(HistogramSample { series: series.clone(), timestamp: item.start, start: 0, value });
+        }
+        let about = item.about.clone();
+        extras.metadata.extend(about.map(|about| MetricMetadata { series: series.clone(), about }));
+        let value = Arc::new(histogram);
+        extras.histograms.push(HistogramSample { series, timestamp: at, start: item.start, value });
+        Ok(())
+    }
+
+    /// What Prometheus says of the series about a scrape.
+    fn tell_report(&mut self) {
+        if !self.report_metadata.is_empty() {
+            return;
+        }
+        let told = self.report.iter().filter_map(|series| {
+            let (_, help, unit) =
+                REPORT_HELP.iter().find(|(name, ..)| series.labels().get(METRIC_NAME) == Some(name))?;
+            let about = Arc::new(About { kind: "gauge".into(), help: (*help).into(), unit: (*unit).into() });
+            Some(MetricMetadata { series: series.clone(), about })
+        });
+        self.report_metadata = told.collect();
     }
 
     /// The scrape failed: every series that was alive has ended.
     pub(crate) fn ended(&mut self, now: i64) -> Samples {
-        let ended: Vec<Series> =
-            if std::mem::take(&mut self.alive) { self.tracked_rows().collect() } else { Vec::new() };
+        let mut ended: Vec<Series> = Vec::new();
+        if std::mem::take(&mut self.alive) {
+            ended.extend(self.tracked_rows());
+            ended.extend(self.histograms.values().cloned());
+        }
         let values = vec![STALE; ended.len()];
         let series = ended.into_iter().chain(self.report.iter().cloned()).collect();
-        Samples { series, times: Times::One(now), values, ..Samples::default() }
+        let metadata = self.report_metadata[..].into();
+        Samples { series, times: Times::One(now), values, metadata, ..Samples::default() }
     }
 
     /// How many series of the page are alive.
@@ -295,6 +503,75 @@ impl Page {
             tracked: self.tracked[..rows].to_vec(),
             seen: self.rows[..rows].iter().cloned().collect(),
         }
+    }
+}
+
+/// Name, help and unit of the series about a scrape, as Prometheus has them.
+const REPORT_HELP: [(&str, &str, &str); 8] = [
+    ("up", "Health of the scrape target. 1 means the target is healthy, 0 if the scrape failed.", "targets"),
+    ("scrape_duration_seconds", "Duration of the last scrape in seconds.", "seconds"),
+    ("scrape_samples_scraped", "Number of samples last scraped.", "samples"),
+    (
+        "scrape_samples_post_metric_relabeling",
+        "Number of samples remaining after metric relabeling was applied.",
+        "samples",
+    ),
+    ("scrape_series_added", "Number of series in the last scrape.", "series"),
+    ("scrape_timeout_seconds", "The configured scrape timeout for a target.", "seconds"),
+    (
+        "scrape_sample_limit",
+        "The configured sample limit for a target. Returns zero if there is no limit configured.",
+        "samples",
+    ),
+    (
+        "scrape_body_size_bytes",
+        "The uncompressed size of the last scrape response, if successful. Scrapes failing because body_size_limit is exceeded report -1, other scrape failures report 0.",
+        "bytes",
+    ),
+];
+
+// === impl Lines ===
+
+impl<'a> Lines<'a> for Parser<'a> {
+    #[inline]
+    fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>> {
+        loop {
+            match self.next_like(expected)? {
+                Ok(Entry::Sample(sample)) => return Some(Ok(sample)),
+                Ok(_) => {}
+                Err(error) => return Some(Err(error.to_string())),
+            }
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        Parser::kind(self)
+    }
+
+    #[inline]
+    fn item(&self) -> Option<&'a Item> {
+        None
+    }
+}
+
+impl<'a> Lines<'a> for ListedLines<'a> {
+    fn next_sample(&mut self, _: &[u8]) -> Option<Result<Sample<'a>, String>> {
+        let item = self.listed.items.get(self.next)?;
+        self.next += 1;
+        let value = match item.value {
+            ItemValue::Number(value) => value,
+            ItemValue::Histogram(_) => 0.0,
+        };
+        let series = self.listed.text(item);
+        Some(Ok(Sample { series, value, timestamp: item.timestamp, exemplar: None }))
+    }
+
+    fn kind(&self) -> Kind {
+        self.item().map_or(Kind::Unknown, |item| item.kind)
+    }
+
+    fn item(&self) -> Option<&'a Item> {
+        self.listed.items.get(self.next.checked_sub(1)?)
     }
 }
 
@@ -414,6 +691,42 @@ fn read_exemplar(found: sdk_protocols_exposition::Exemplar<'_>, series: &Series,
     })
 }
 
+fn listed_exemplar((own, value, timestamp): &ItemExemplar, series: &Series, at: i64) -> Option<Exemplar> {
+    let characters: usize = own.iter().map(|(name, value)| name.chars().count() + value.chars().count()).sum();
+    (characters <= EXEMPLAR_LABELS).then(|| Exemplar {
+        series: series.clone(),
+        labels: Labels::from_pairs(own.iter().map(|(name, value)| (name, value))),
+        value: *value,
+        timestamp: timestamp.unwrap_or(at),
+    })
+}
+
+/// Whether a counter has begun at `start`, and nobody has been told.
+fn begins(start: i64, at: i64, is_new: bool, last_read: i64) -> bool {
+    start != 0 && start < at && start > at - OLDEST_START && (is_new || start > last_read)
+}
+
+/// A histogram of the same form in which nothing is.
+fn zero_of(histogram: &NativeHistogram) -> NativeHistogram {
+    let counts = match histogram.counts {
+        Counts::Integer(_) => Counts::Integer(CountsOf::default()),
+        Counts::Float(_) => Counts::Float(CountsOf::default()),
+    };
+    let (positive_spans, negative_spans) = (Vec::new(), Vec::new());
+    let (schema, zero_threshold, reset_hint) = (histogram.schema, histogram.zero_threshold, histogram.reset_hint);
+    let custom_values = histogram.custom_values.clone();
+    NativeHistogram {
+        schema,
+        zero_threshold,
+        sum: 0.0,
+        reset_hint,
+        counts,
+        positive_spans,
+        negative_spans,
+        custom_values,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -432,8 +745,14 @@ mod tests {
             label_limit: 0,
             label_name_length_limit: 0,
             label_value_length_limit: 0,
+            wanted: Wanted::default(),
+            zero_at_start: false,
+            bucket_limit: 0,
+            finest_schema: None,
         }
     }
+
+    const TEXT: PageFormat = PageFormat::Text(Format::Text);
 
     fn page() -> Page {
         Page::new(&rules().target, &["up"])
@@ -441,7 +760,7 @@ mod tests {
 
     /// The rows without the report, in a form that is easy to write down.
     fn read(page: &mut Page, text: &str) -> String {
-        let scraped = page.read(text.as_bytes(), Format::Text, &rules(), 1000).expect("a good page");
+        let scraped = page.read(text.as_bytes(), TEXT, &rules(), 1000).expect("a good page");
         let mut shown = Vec::new();
         for (row, value) in scraped.samples.values.iter().enumerate() {
             let labels = scraped.samples.series[row].labels();
@@ -497,7 +816,7 @@ mod tests {
         let mut page = page();
         read(&mut page, "a 1\nb 2 5\n");
         let rows = page.rows.clone();
-        assert!(page.read(b"a 1\nb{ 2\n", Format::Text, &rules(), 1000).is_err());
+        assert!(page.read(b"a 1\nb{ 2\n", TEXT, &rules(), 1000).is_err());
         let ended = page.ended(2000);
         assert_eq!((ended.values.len(), ended.series.len()), (1, 2), "b has times of its own");
         assert!(page.ended(3000).values.is_empty(), "what has ended does not end again");
@@ -509,7 +828,7 @@ mod tests {
     fn labels_of_the_page_give_way_unless_they_are_honoured() {
         let text = "m{job=\"own\",exported_job=\"x\",instance=\"\"} 1\n";
         let labels = |rules: &Rules| {
-            let scraped = page().read(text.as_bytes(), Format::Text, rules, 0).expect("a good page");
+            let scraped = page().read(text.as_bytes(), TEXT, rules, 0).expect("a good page");
             scraped.samples.series[0].labels().to_string()
         };
         let expect = r#"{__name__="m", exported_exported_job="own", exported_job="x", instance="i", job="j"}"#;
@@ -520,8 +839,7 @@ mod tests {
 
     #[test]
     fn limits_fail_the_whole_page() {
-        let fails =
-            |rules: Rules, text: &str| page().read(text.as_bytes(), Format::Text, &rules, 0).expect_err(text).reason;
+        let fails = |rules: Rules, text: &str| page().read(text.as_bytes(), TEXT, &rules, 0).expect_err(text).reason;
         assert_eq!(fails(Rules { sample_limit: 1, ..rules() }, "a 1\nb 2\n"), "sample limit exceeded");
         assert!(fails(Rules { label_limit: 3, ..rules() }, "a{x=\"1\"} 1\n").starts_with("label_limit exceeded"));
         let long = Rules { label_value_length_limit: 3, ..rules() };
@@ -544,8 +862,8 @@ mod tests {
                     Some(time) => format!("m{name} {name} {time}\n"),
                     None => format!("m{name} {name}\n"),
                 }).collect();
-                let fresh = self::page().read(text.as_bytes(), Format::Text, &rules(), 1000).expect("a good page").samples;
-                let ours = page.read(text.as_bytes(), Format::Text, &rules(), 1000).expect("a good page").samples;
+                let fresh = self::page().read(text.as_bytes(), TEXT, &rules(), 1000).expect("a good page").samples;
+                let ours = page.read(text.as_bytes(), TEXT, &rules(), 1000).expect("a good page").samples;
                 let row = |samples: &Samples, row: usize| (samples.series[row].clone(), samples.times.at(row), samples.values[row].to_bits());
                 let count = fresh.values.len();
                 for i in 0..count {

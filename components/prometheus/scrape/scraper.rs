@@ -213,6 +213,7 @@ impl Scraper {
                     Err(failure) => {
                         match failure.limit {
                             Some(Limit::Samples) => self.metrics.exceeded_samples.inc(),
+                            Some(Limit::Buckets) => self.metrics.exceeded_buckets.inc(),
                             Some(Limit::Labels) => self.metrics.exceeded_label_limits.inc(),
                             None => {}
                         }
@@ -229,7 +230,7 @@ impl Scraper {
     }
 
     fn rules(&self, manner: &Manner) -> Rules {
-        Rules { target: self.target.labels.clone(), ..manner.rules.clone() }
+        Rules { target: self.target.labels.clone(), wanted: self.target.wanted, ..manner.rules.clone() }
     }
 
     fn tell(&self, error: &Option<String>, duration: Duration) {

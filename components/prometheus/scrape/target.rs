@@ -8,6 +8,7 @@ use language_eval::Target as Discovered;
 use sdk_labels::{Labels, LabelsBuilder};
 
 use super::arguments::ScrapeArguments;
+use super::listed::Wanted;
 
 /// A page to scrape.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,8 @@ pub(crate) struct Target {
     pub(crate) url: String,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    /// What is read out of its pages: as the block says, but for what its own labels say.
+    pub(crate) wanted: Wanted,
     /// Of its address and all labels, hidden ones too: two targets with the same are one.
     pub(crate) hash: u64,
 }
@@ -59,13 +62,18 @@ impl Target {
         if timeout > interval {
             return Err(format!("scrape timeout cannot be greater than scrape interval ({timeout:?} > {interval:?})"));
         }
-        for name in ["__scrape_native_histograms__", "__convert_classic_histograms_to_nhcb__"] {
-            // The block's own arguments are refused at load; a target's label can only be refused here.
+        let mut wanted = arguments.wanted();
+        for (name, wanted) in [
+            ("__scrape_native_histograms__", &mut wanted.native),
+            ("__always_scrape_classic_histograms__", &mut wanted.keep_classic),
+            ("__convert_classic_histograms_to_nhcb__", &mut wanted.convert_classic),
+        ] {
+            // The words that Go takes for a truth value.
             match labels.get(name) {
-                "" | "false" | "0" | "f" | "F" | "False" | "FALSE" => {}
-                value => {
-                    return Err(format!("label {name}={value:?} is not supported yet by this version of Ferroalloy"));
-                }
+                "" => {}
+                "true" | "1" | "t" | "T" | "True" | "TRUE" => *wanted = true,
+                "false" | "0" | "f" | "F" | "False" | "FALSE" => *wanted = false,
+                value => return Err(format!("label {name}={value:?} is neither true nor false")),
             }
         }
 
@@ -87,6 +95,7 @@ impl Target {
             url,
             interval,
             timeout,
+            wanted,
         })
     }
 

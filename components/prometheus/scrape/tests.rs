@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base_stdx::protobuf::{push_varint, zigzag};
 use base64::Engine as _;
 use language_eval::{Scope, ToValue, Value as AlloyValue};
-use sdk_protocols_remote_write::{TimeSeries, decode, decompress};
+use sdk_histogram::Counts;
+use sdk_protocols_remote_write::{TimeSeries, Version, decode_version, decompress};
 use sdk_signals::{MetricsReceiver, STALE, SampleBatch, is_stale};
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
@@ -63,7 +65,10 @@ async fn difference(case: &Json) -> Result<(), String> {
         pages = vec![pages[0].clone(), Answer::page(TEXT, body)];
     }
     let target = Peer::start(pages).await;
-    let receiver = Peer::start(vec![Answer::status(204)]).await;
+    // More than all: receivers of version 2 say how much they have written.
+    let written = vec![("X-Prometheus-Remote-Write-Samples-Written".to_owned(), "1000".to_owned())];
+    let histograms = vec![("X-Prometheus-Remote-Write-Exemplars-Written".to_owned(), "1000".to_owned())];
+    let receiver = Peer::start(vec![Answer { headers: [written, histograms].concat(), ..Answer::status(204) }]).await;
     target.say_own_address();
 
     let text = case["config"].as_str().ok_or("no configuration")?;
@@ -119,6 +124,7 @@ async fn difference(case: &Json) -> Result<(), String> {
 
 fn page(page: &Json) -> Answer {
     let mut body = match page["body_b64"].as_str() {
+        None if page["proto"] == "native" => native_page(),
         Some(encoded) => base64::engine::general_purpose::STANDARD.decode(encoded).expect("base64"),
         None => page["body"].as_str().unwrap_or("").as_bytes().to_vec(),
     };
@@ -142,20 +148,82 @@ fn page(page: &Json) -> Answer {
     Answer { status, headers, body, delay }
 }
 
+/// A histogram that is native and classic, and a counter.
+fn native_page() -> Vec<u8> {
+    let bytes = |number: u64, inner: Vec<u8>| {
+        let mut field = Vec::new();
+        push_varint(&mut field, number << 3 | 2);
+        push_varint(&mut field, inner.len() as u64);
+        [field, inner].concat()
+    };
+    let varint = |number: u64, value: u64| {
+        let mut field = Vec::new();
+        push_varint(&mut field, number << 3);
+        push_varint(&mut field, value);
+        field
+    };
+    let double = |number: u8, value: f64| [&[number << 3 | 1][..], &value.to_le_bytes()].concat();
+    let text = |number: u64, text: &str| bytes(number, text.as_bytes().to_vec());
+    let bucket = |count, le| bytes(3, [varint(1, count), double(2, le)].concat());
+    let span = |offset, length| bytes(12, [varint(1, zigzag(offset)), varint(2, length)].concat());
+    let deltas: Vec<u8> = [1, 1, -1, 2, -1].into_iter().flat_map(|delta| varint(13, zigzag(delta))).collect();
+    let histogram = [
+        varint(1, 11),
+        double(2, 18.4),
+        bucket(4, 1.0),
+        bucket(9, 4.0),
+        varint(5, zigzag(2)),
+        double(6, 0.001),
+        varint(7, 2),
+        span(0, 2),
+        span(1, 3),
+        deltas,
+    ];
+    let label = bytes(1, [text(1, "route"), text(2, "/x")].concat());
+    let metric = bytes(4, [label, bytes(7, histogram.concat())].concat());
+    let histogram = [text(1, "nat_seconds"), text(2, "How long."), varint(3, 4), metric].concat();
+    let counter = [text(1, "plain_total"), varint(3, 0), bytes(4, bytes(3, double(1, 7.0)))].concat();
+    let mut page = Vec::new();
+    for family in [histogram, counter] {
+        push_varint(&mut page, family.len() as u64);
+        page.extend(family);
+    }
+    page
+}
+
+/// A histogram in the recording's words.
+fn shown(histogram: &sdk_histogram::NativeHistogram) -> Json {
+    let Counts::Integer(counts) = &histogram.counts else { return json!("a float histogram") };
+    let spans: Vec<_> = histogram.positive_spans.iter().map(|span| json!([span.offset, span.length])).collect();
+    json!({
+        "count": counts.count,
+        "sum": number(histogram.sum),
+        "schema": histogram.schema,
+        "zero_threshold": histogram.zero_threshold,
+        "zero_count": counts.zero,
+        "positive_spans": spans,
+        "positive_deltas": counts.positive,
+    })
+}
+
 /// What arrived, scrape by scrape: each ends with its last report series.
 fn scrapes(asked: &[Asked]) -> Vec<Vec<(TimeSeries, i64)>> {
     let mut scrapes = vec![Vec::new()];
     let mut closing = false;
-    for series in
-        asked.iter().flat_map(|asked| decode(&decompress(&asked.body, 1 << 20).expect("snappy")).expect("a request"))
-    {
+    let requests = asked.iter().flat_map(|asked| {
+        let content_type = asked.headers.get("content-type").and_then(|value| value.to_str().ok());
+        let version = if content_type.is_some_and(|value| value.contains("v2")) { Version::V2 } else { Version::V1 };
+        decode_version(version, &decompress(&asked.body, 1 << 20).expect("snappy")).expect("a request")
+    });
+    for series in requests {
         let name = series
             .labels
             .iter()
             .find(|(name, _)| name == "__name__")
             .map(|(_, value)| value.clone())
             .unwrap_or_default();
-        let is_report = name == "up" || name.starts_with("scrape_");
+        // Exemplars and histograms of a scrape follow its samples.
+        let is_report = series.samples.is_empty() || name == "up" || name.starts_with("scrape_");
         if closing && (!is_report || name == "up") {
             scrapes.push(Vec::new());
             closing = false;
@@ -191,13 +259,25 @@ fn compare(ours: &[(TimeSeries, i64)], theirs: &[Json]) -> Result<(), String> {
     for (series, time) in ours {
         let labels: BTreeMap<&str, &str> =
             series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let about = series.about.as_ref().map(|[kind, help, unit]| {
+            let kind = if kind == "unknown" { "unspecified" } else { kind };
+            json!({ "type": kind, "help": help, "unit": unit })
+        });
+        let told = |key: String| match &about {
+            Some(about) if about["type"] != "unspecified" => format!("{key} {about}"),
+            _ => key,
+        };
+        for histogram in &series.histograms {
+            let key = told(format!("histogram {}", json!(labels)));
+            ours_by.entry(key).or_default().push((shown(&histogram.value), histogram.timestamp != *time));
+        }
         for sample in &series.samples {
-            let key = format!("sample {}", json!(labels));
+            let key = told(format!("sample {}", json!(labels)));
             ours_by.entry(key).or_default().push((number(sample.value), sample.timestamp != *time));
         }
         for exemplar in &series.exemplars {
             let own: BTreeMap<_, _> = exemplar.labels.iter().cloned().collect();
-            let key = format!("exemplar {} {}", json!(labels), json!(own));
+            let key = told(format!("exemplar {} {}", json!(labels), json!(own)));
             ours_by.entry(key).or_default().push((number(exemplar.value), exemplar.timestamp != *time));
         }
     }
@@ -208,7 +288,15 @@ fn compare(ours: &[(TimeSeries, i64)], theirs: &[Json]) -> Result<(), String> {
         if kind == "exemplar" {
             key += &format!(" {}", one["exemplar_labels"]);
         }
-        theirs_by.entry(key).or_default().push((one["value"].clone(), one.get("ts").is_some()));
+        if let Some(about) = one.get("metadata").filter(|about| about["type"] != "unspecified") {
+            key += &format!(" {about}");
+        }
+        let mut value = one["value"].clone();
+        if kind == "histogram" {
+            let fields = one.as_object().ok_or("no histogram")?.clone();
+            value = fields.into_iter().filter(|(name, _)| !matches!(name.as_str(), "labels" | "kind")).collect();
+        }
+        theirs_by.entry(key).or_default().push((value, one.get("ts").is_some()));
     }
     let mut wrong = Vec::new();
     let keys: std::collections::BTreeSet<_> = ours_by.keys().chain(theirs_by.keys()).cloned().collect();
@@ -328,9 +416,11 @@ async fn what_is_wrong_with_a_target_is_seen() {
 #[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
-        ("scrape_native_histograms = true", "scrape_native_histograms"),
-        ("honor_metadata = true", "honor_metadata"),
-        ("scrape_protocols = [\"PrometheusProto\"]", "PrometheusProto is not supported yet"),
+        ("scrape_failure_log_file = \"x\"", "scrape_failure_log_file"),
+        (
+            "scrape_native_histograms = true\nscrape_protocols = [\"PrometheusText0.0.4\"]",
+            "PrometheusProto is not in scrape_protocols",
+        ),
         ("scrape_protocols = [\"x\"]", "invalid scrape protocol \"x\""),
         ("scrape_timeout = \"2m\"", "greater than scrape_interval"),
         ("metric_name_escaping_scheme = \"allow-utf-8\"", "cannot be set to 'allow-utf-8'"),

@@ -40,7 +40,8 @@ impl Classic {
 
     /// The histogram, of whole numbers if all are.
     pub fn native(mut self, reset_hint: ResetHint) -> Result<NativeHistogram, Incoherent> {
-        let negative = self.count.is_some_and(|count| count < 0.0) || self.buckets.iter().any(|(_, count)| *count < 0.0);
+        let negative =
+            self.count.is_some_and(|count| count < 0.0) || self.buckets.iter().any(|(_, count)| *count < 0.0);
         if negative || self.buckets.iter().any(|(le, _)| le.is_nan()) {
             return Err(Incoherent("a count is negative, or a bound is no number".to_owned()));
         }
@@ -71,7 +72,8 @@ impl Classic {
             Counts::Integer(CountsOf { count: count as u64, zero: 0, positive, negative: Vec::new() })
         } else {
             let mut before = 0.0;
-            let positive = cumulative.map(|cumulative| cumulative - std::mem::replace(&mut before, cumulative)).collect();
+            let positive =
+                cumulative.map(|cumulative| cumulative - std::mem::replace(&mut before, cumulative)).collect();
             Counts::Float(CountsOf { count, zero: 0.0, positive, negative: Vec::new() })
         };
         let most_empty = if matches!(counts, Counts::Integer(_)) { MOST_EMPTY } else { 0 };
@@ -106,7 +108,10 @@ mod tests {
         let native = classic.clone().native(ResetHint::Unknown).expect("it is coherent");
         assert_eq!((native.schema, &*native.custom_values, native.sum), (CUSTOM_BUCKETS, &[0.5, 1.0][..], 2.75));
         assert_eq!(native.positive_spans, [Span { offset: 0, length: 3 }]);
-        assert_eq!(native.counts, Counts::Integer(CountsOf { count: 4, zero: 0, positive: vec![1, 1, -1], negative: vec![] }));
+        assert_eq!(
+            native.counts,
+            Counts::Integer(CountsOf { count: 4, zero: 0, positive: vec![1, 1, -1], negative: vec![] })
+        );
 
         classic.bucket(2.0, 3.5);
         let native = classic.clone().native(ResetHint::Gauge).expect("it is coherent");

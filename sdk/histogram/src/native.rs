@@ -111,12 +111,18 @@ impl NativeHistogram {
         }
         match &self.counts {
             Counts::Integer(counts) => {
-                let sides = [("positive", &self.positive_spans, buckets::absolute(&counts.positive)), ("negative", &self.negative_spans, buckets::absolute(&counts.negative))];
+                let sides = [
+                    ("positive", &self.positive_spans, buckets::absolute(&counts.positive)),
+                    ("negative", &self.negative_spans, buckets::absolute(&counts.negative)),
+                ];
                 let mut sum = u128::from(counts.zero);
                 for (side, spans, buckets) in sides {
-                    buckets::check_spans(spans, buckets.len()).map_err(|what| Unsound(format!("{side} side: {what}")))?;
+                    buckets::check_spans(spans, buckets.len())
+                        .map_err(|what| Unsound(format!("{side} side: {what}")))?;
                     if buckets.iter().any(|count| *count < 0) {
-                        return Err(Unsound(format!("{side} side: histogram has a bucket whose observation count is negative")));
+                        return Err(Unsound(format!(
+                            "{side} side: histogram has a bucket whose observation count is negative"
+                        )));
                     }
                     sum += buckets.iter().map(|count| count.unsigned_abs() as u128).sum::<u128>();
                 }
@@ -129,10 +135,16 @@ impl NativeHistogram {
                 }
             }
             Counts::Float(counts) => {
-                for (side, spans, buckets) in [("positive", &self.positive_spans, &counts.positive), ("negative", &self.negative_spans, &counts.negative)] {
-                    buckets::check_spans(spans, buckets.len()).map_err(|what| Unsound(format!("{side} side: {what}")))?;
+                for (side, spans, buckets) in [
+                    ("positive", &self.positive_spans, &counts.positive),
+                    ("negative", &self.negative_spans, &counts.negative),
+                ] {
+                    buckets::check_spans(spans, buckets.len())
+                        .map_err(|what| Unsound(format!("{side} side: {what}")))?;
                     if buckets.iter().any(|count| *count < 0.0) {
-                        return Err(Unsound(format!("{side} side: histogram has a bucket whose observation count is negative")));
+                        return Err(Unsound(format!(
+                            "{side} side: histogram has a bucket whose observation count is negative"
+                        )));
                     }
                 }
                 if counts.zero < 0.0 || counts.count < 0.0 {
@@ -145,7 +157,9 @@ impl NativeHistogram {
 
     fn check_bounds(&self) -> Result<(), Unsound> {
         let unsound = |what: &str| Err(Unsound(format!("custom buckets: {what}")));
-        if !self.custom_values.windows(2).all(|pair| pair[0] < pair[1]) || self.custom_values.iter().any(|bound| !bound.is_finite()) {
+        if !self.custom_values.windows(2).all(|pair| pair[0] < pair[1])
+            || self.custom_values.iter().any(|bound| !bound.is_finite())
+        {
             return unsound("histogram custom bounds must be finite and in strictly increasing order");
         }
         let (zero, negative) = match &self.counts {
@@ -197,13 +211,18 @@ impl NativeHistogram {
         let unsound = |what: String| Unsound(what);
         match &mut self.counts {
             Counts::Integer(counts) => {
-                for (spans, deltas) in [(&mut self.positive_spans, &mut counts.positive), (&mut self.negative_spans, &mut counts.negative)] {
-                    let (new_spans, values) = buckets::rebuild(spans, &buckets::absolute(deltas), place, most_empty).map_err(unsound)?;
+                for (spans, deltas) in
+                    [(&mut self.positive_spans, &mut counts.positive), (&mut self.negative_spans, &mut counts.negative)]
+                {
+                    let (new_spans, values) =
+                        buckets::rebuild(spans, &buckets::absolute(deltas), place, most_empty).map_err(unsound)?;
                     (*spans, *deltas) = (new_spans, buckets::differences(&values));
                 }
             }
             Counts::Float(counts) => {
-                for (spans, buckets) in [(&mut self.positive_spans, &mut counts.positive), (&mut self.negative_spans, &mut counts.negative)] {
+                for (spans, buckets) in
+                    [(&mut self.positive_spans, &mut counts.positive), (&mut self.negative_spans, &mut counts.negative)]
+                {
                     (*spans, *buckets) = buckets::rebuild(spans, buckets, place, most_empty).map_err(unsound)?;
                 }
             }
@@ -238,7 +257,9 @@ mod tests {
             change(&mut histogram);
             histogram.check().expect_err("unsound").to_string()
         };
-        let counts = |count, positive: &[i64]| Counts::Integer(CountsOf { count, zero: 2, positive: positive.to_vec(), negative: vec![] });
+        let counts = |count, positive: &[i64]| {
+            Counts::Integer(CountsOf { count, zero: 2, positive: positive.to_vec(), negative: vec![] })
+        };
         assert!(changed(&|h| h.counts = counts(12, &[1, 1, -1, 2, -1])).contains("11 observations found in buckets"));
         assert!(changed(&|h| h.counts = counts(11, &[1, -2, 2, 2, -1])).contains("negative"));
         assert!(changed(&|h| h.counts = counts(11, &[1])).contains("spans need 5 buckets, have 1"));
@@ -252,7 +273,10 @@ mod tests {
         let mut coarse = histogram();
         assert_eq!(coarse.limit_buckets(2), Ok(true));
         assert_eq!((coarse.schema, &*coarse.positive_spans), (-1, &[Span { offset: 0, length: 2 }][..]));
-        assert_eq!(coarse.counts, Counts::Integer(CountsOf { count: 11, zero: 2, positive: vec![1, 7], negative: vec![] }));
+        assert_eq!(
+            coarse.counts,
+            Counts::Integer(CountsOf { count: 11, zero: 2, positive: vec![1, 7], negative: vec![] })
+        );
         assert_eq!(coarse.check(), Ok(()));
         assert_eq!(histogram().limit_buckets(0), Ok(false));
     }

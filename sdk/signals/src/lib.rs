@@ -23,5 +23,8 @@ pub use delivery::{Delivery, Outcome, Settle};
 pub use fan_out::{Batch, FanOut};
 pub use forward::Forward;
 pub use logs::{LogBatch, LogEntry, LogGroup, LogsReceiver, Metadata};
-pub use metrics::{Exemplar, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times, is_stale};
+pub use metrics::{
+    About, Exemplar, HistogramSample, MetricMetadata, MetricsReceiver, STALE, Sample, SampleBatch, Samples, Times,
+    is_stale,
+};
 pub use otlp::{Origin, OtelConsumer, OtlpBatch, OtlpSignal};

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use language_eval::{CapsuleObject, DataEdge, capsule};
+use sdk_histogram::NativeHistogram;
 use sdk_series::Series;
 
 use crate::consumer::Receiver;
@@ -28,10 +29,15 @@ pub struct Samples {
     pub times: Times,
     /// The values, one per row; [`STALE`] says that the series has ended.
     pub values: Vec<f64>,
+    /// Since when the counter of each row counts, in milliseconds since 1970: nothing if no row's is known, or one per row
+    /// with 0 where it is not.
+    pub starts: Vec<i64>,
+    /// Native histograms. They are few beside the rows and far larger, so they have no columns.
+    pub histograms: Vec<HistogramSample>,
     /// Exemplars, each of a series that may have a row here too.
     pub exemplars: Vec<Exemplar>,
-    /// What families are, by metric name.
-    pub metadata: Vec<MetricMetadata>,
+    /// What series are, if the source was asked to say it. Batches share the list as they share that of the series.
+    pub metadata: Arc<[MetricMetadata]>,
 }
 
 /// The time column. Milliseconds since 1970.
@@ -54,6 +60,19 @@ pub struct Sample {
     pub value: f64,
 }
 
+/// A native histogram at a time.
+#[derive(Clone, Debug)]
+pub struct HistogramSample {
+    /// Whose.
+    pub series: Series,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// Since when it counts, in the same form; 0 if that is not known.
+    pub start: i64,
+    /// The buckets; a sum of [`STALE`] says that the series has ended.
+    pub value: Arc<NativeHistogram>,
+}
+
 /// A trace that stands for a value.
 #[derive(Clone, Debug)]
 pub struct Exemplar {
@@ -67,17 +86,24 @@ pub struct Exemplar {
     pub timestamp: i64,
 }
 
-/// What a metric family is.
+/// What a series is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricMetadata {
-    /// Name of the family.
-    pub name: Arc<str>,
+    /// Which.
+    pub series: Series,
+    /// What its family says; all series of a family share it.
+    pub about: Arc<About>,
+}
+
+/// What a metric family is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
     /// As the exposition says it: `counter`, `gauge`, `histogram`, `summary`, `unknown`, …
-    pub kind: Arc<str>,
+    pub kind: Box<str>,
     /// In words.
-    pub help: Arc<str>,
+    pub help: Box<str>,
     /// `seconds`, `bytes`, or nothing.
-    pub unit: Arc<str>,
+    pub unit: Box<str>,
 }
 
 /// The NaN that marks a series as ended: bits `0x7ff0000000000002`, as Prometheus has it.
@@ -100,20 +126,21 @@ impl SampleBatch {
         SampleBatch(Arc::new(samples))
     }
 
-    /// How many samples.
+    /// How many rows: samples that are no histograms.
     pub fn len(&self) -> usize {
         self.0.values.len()
     }
 
     /// Whether it holds nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.0.values.is_empty() && self.0.exemplars.is_empty() && self.0.metadata.is_empty()
+        let Samples { values, histograms, exemplars, metadata, .. } = &*self.0;
+        values.is_empty() && histograms.is_empty() && exemplars.is_empty() && metadata.is_empty()
     }
 }
 
 impl Batch for SampleBatch {
     fn items(&self) -> u64 {
-        self.len() as u64
+        (self.len() + self.histograms.len()) as u64
     }
 }
 
@@ -140,6 +167,11 @@ impl Samples {
             .zip(&self.values)
             .enumerate()
             .map(|(row, (series, value))| (series, self.times.at(row), *value))
+    }
+
+    /// Since when the counter of a row counts; 0 if that is not known.
+    pub fn start(&self, row: usize) -> i64 {
+        self.starts.get(row).copied().unwrap_or(0)
     }
 }
 

@@ -1,16 +1,18 @@
 //! From data points to samples.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use sdk_labels::{Labels, LabelsBuilder};
+use sdk_labels::{Labels, LabelsBuilder, METRIC_NAME};
 use sdk_otel::describe::hex;
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{
     Attribute, Message, PointKind, ResourceGroup, doubles, fixed64s, metric_data, resources,
 };
 use sdk_protocols_otlp::wire::put_bytes;
-use sdk_signals::{Exemplar, MetricMetadata, STALE, SampleBatch, Samples, Times};
+use sdk_series::Series;
+use sdk_signals::{About, Exemplar, MetricMetadata, STALE, SampleBatch, Samples, Times};
 use tokio::time::Instant;
 
 use super::memory::{Memory, Resource, Slot};
@@ -118,7 +120,8 @@ pub(super) fn convert(options: Options, memory: &mut Memory, payloads: &[Bytes])
         times: Times::Each(conversion.times),
         values: conversion.values,
         exemplars: conversion.exemplars,
-        metadata: conversion.metadata,
+        metadata: conversion.metadata.into(),
+        ..Samples::default()
     };
     Converted { batch: SampleBatch::new(samples), dropped: conversion.dropped }
 }
@@ -387,9 +390,11 @@ impl Conversion<'_> {
         if !self.options.metadata {
             return;
         }
-        let metadata = MetricMetadata { name: name.into(), kind: kind.into(), help: help.into(), unit: unit.into() };
-        if self.memory.is_news(&metadata, self.now) {
-            self.metadata.push(metadata);
+        let about = About { kind: kind.into(), help: help.into(), unit: unit.into() };
+        if self.memory.is_news(name, &about, self.now) {
+            // All series of the name, so none in particular: as Alloy tells it.
+            let series = Series::of(&Labels::from_pairs([(METRIC_NAME, name)]));
+            self.metadata.push(MetricMetadata { series, about: Arc::new(about) });
         }
     }
 }

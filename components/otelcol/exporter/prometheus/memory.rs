@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sdk_labels::Labels;
 use sdk_series::Series;
-use sdk_signals::MetricMetadata;
+use sdk_signals::About;
 use tokio::time::Instant;
 
 /// Series remembered at most. Beyond, all is forgotten and learned again.
@@ -33,7 +33,7 @@ pub(super) struct Memory {
     slots: HashMap<Series, Slot>,
     states: Vec<State>,
     lists: HashMap<u64, List>,
-    metadata: HashMap<String, Remembered<MetricMetadata>>,
+    metadata: HashMap<String, Remembered<About>>,
     last_number: u64,
 }
 
@@ -148,14 +148,14 @@ impl Memory {
     }
 
     /// Whether this is news of a metric.
-    pub(super) fn is_news(&mut self, metadata: &MetricMetadata, now: Instant) -> bool {
-        if let Some(known) = self.metadata.get_mut(&*metadata.name) {
+    pub(super) fn is_news(&mut self, name: &str, about: &About, now: Instant) -> bool {
+        if let Some(known) = self.metadata.get_mut(name) {
             known.seen = now;
-            if known.what == *metadata {
+            if known.what == *about {
                 return false;
             }
         }
-        self.metadata.insert(metadata.name.to_string(), Remembered { what: metadata.clone(), seen: now });
+        self.metadata.insert(name.to_owned(), Remembered { what: about.clone(), seen: now });
         true
     }
 

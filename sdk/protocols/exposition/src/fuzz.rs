@@ -1,5 +1,6 @@
 //! What must hold for any page at all; for fuzzing. It panics if it does not hold.
 
+use crate::protobuf::{self, MetricValue};
 use crate::{Entry, Format, Parser, exemplar_labels, labels};
 
 /// Both formats: the walk ends after no more entries than there are lines, series read again as they were read first,
@@ -42,6 +43,32 @@ pub fn page(bytes: &[u8]) {
         }
         assert!(parser.next().is_none(), "nothing comes behind the end");
     }
+}
+
+/// A page of protobuf: what is shown is no more than what it was made from, and native histograms have the buckets that
+/// their spans say.
+pub fn protobuf_page(bytes: &[u8]) {
+    let (mut metrics, mut parts) = (0, 0);
+    let _ = protobuf::visit(bytes, |_, metric| {
+        metrics += 1;
+        parts += metric.labels.len();
+        match &metric.value {
+            MetricValue::Number(..) => {}
+            MetricValue::Summary(_, _, quantiles) => parts += quantiles.len(),
+            MetricValue::Histogram(histogram) => {
+                parts += histogram.buckets.len() + histogram.exemplars.len();
+                if let Some(native) = &histogram.native {
+                    let spans = native.positive_spans.iter().chain(&native.negative_spans);
+                    let length: u64 = spans.map(|span| u64::from(span.length)).sum();
+                    assert_eq!(length, native.bucket_count() as u64);
+                    parts += native.bucket_count();
+                }
+            }
+        }
+        Ok(())
+    });
+    // Buckets may be a byte each, all others have a head of two bytes at least.
+    assert!(metrics <= bytes.len() / 2 && parts <= bytes.len(), "{metrics} and {parts} of {} bytes", bytes.len());
 }
 
 /// NaN is no reason to differ.

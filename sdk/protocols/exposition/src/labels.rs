@@ -30,7 +30,7 @@ pub fn labels<'a>(series: &'a [u8], kind: Kind, each: &mut impl FnMut(Text<'a>, 
         };
         match pair {
             Some((name, value)) => {
-                let value = if is_float_label(kind, &name) { openmetrics_float(value) } else { value };
+                let value = if is_float_label(kind, &name) { normalised(value) } else { value };
                 each(name, value);
             }
             None => bad = true,
@@ -59,13 +59,18 @@ fn is_float_label(kind: Kind, name: &str) -> bool {
     matches!((kind, name), (Kind::Histogram, "le") | (Kind::Summary, "quantile"))
 }
 
-fn openmetrics_float(value: Text<'_>) -> Text<'_> {
+fn normalised(value: Text<'_>) -> Text<'_> {
     let Some(number) = parse_float(value.as_bytes()) else { return value };
+    openmetrics_float(number).into()
+}
+
+/// A number as OpenMetrics writes it in labels: `1.0`, `+Inf`.
+pub fn openmetrics_float(number: f64) -> String {
     let mut text = float::general(number);
     if number.is_finite() && !text.contains(['.', 'e']) {
         text.push_str(".0");
     }
-    text.into()
+    text
 }
 
 /// `\\`, `\"` and `\n` are escapes; a backslash before anything else stands for itself.

@@ -3,7 +3,7 @@
 use sdk_histogram::NativeHistogram;
 
 use crate::histogram;
-use crate::wire::{push_varint, varint_len};
+use base_stdx::protobuf::{push_varint, varint_len};
 
 const TIMESERIES: u8 = 0x0a;
 const SAMPLES: u8 = 0x12;
@@ -25,7 +25,13 @@ pub struct RequestBuilder {
 impl RequestBuilder {
     /// An empty request.
     pub fn new() -> RequestBuilder {
-        RequestBuilder { body: Vec::new(), entries: 0, encoder: snap::raw::Encoder::new(), compressed: Vec::new(), message: Vec::new() }
+        RequestBuilder {
+            body: Vec::new(),
+            entries: 0,
+            encoder: snap::raw::Encoder::new(),
+            compressed: Vec::new(),
+            message: Vec::new(),
+        }
     }
 
     /// Samples, exemplars and histograms so far.

@@ -2,7 +2,9 @@
 
 use sdk_histogram::{Counts, CountsOf, NativeHistogram, ResetHint, Span};
 
-use crate::wire::{Value, push_double, push_tag, push_varint, take_field, take_varint};
+use base_stdx::protobuf::{
+    Value, push_double, push_tag, push_varint, take_doubles, take_field, take_varints, unzigzag, zigzag,
+};
 
 /// The message of a histogram. `start` is written by version 2 only; 0 means that it is not known.
 pub(crate) fn encode(to: &mut Vec<u8>, histogram: &NativeHistogram, timestamp: i64, start: i64) {
@@ -125,10 +127,10 @@ pub(crate) fn decode(mut from: &[u8]) -> Option<(NativeHistogram, i64, i64)> {
             (6, Value::Varint(number)) => zero = Number::Whole(number),
             (7, Value::Fixed64(bits)) => zero = Number::Float(f64::from_bits(bits)),
             (8, Value::Bytes(span)) => negative_spans.push(self::span(span)?),
-            (9, value) => take_deltas(value, &mut negative_deltas)?,
+            (9, value) => take_varints(value, |n| negative_deltas.push(unzigzag(n)))?,
             (10, value) => take_doubles(value, &mut negative_counts)?,
             (11, Value::Bytes(span)) => positive_spans.push(self::span(span)?),
-            (12, value) => take_deltas(value, &mut positive_deltas)?,
+            (12, value) => take_varints(value, |n| positive_deltas.push(unzigzag(n)))?,
             (13, value) => take_doubles(value, &mut positive_counts)?,
             (14, Value::Varint(number)) => hint = number,
             (15, Value::Varint(number)) => timestamp = number as i64,
@@ -187,40 +189,4 @@ fn span(mut from: &[u8]) -> Option<Span> {
         }
     }
     Some(span)
-}
-
-fn take_deltas(value: Value<'_>, to: &mut Vec<i64>) -> Option<()> {
-    match value {
-        Value::Varint(number) => to.push(unzigzag(number)),
-        Value::Bytes(mut packed) => {
-            while !packed.is_empty() {
-                to.push(unzigzag(take_varint(&mut packed)?));
-            }
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
-fn take_doubles(value: Value<'_>, to: &mut Vec<f64>) -> Option<()> {
-    match value {
-        Value::Fixed64(bits) => to.push(f64::from_bits(bits)),
-        Value::Bytes(packed) => {
-            let (numbers, rest) = packed.as_chunks::<8>();
-            if !rest.is_empty() {
-                return None;
-            }
-            to.extend(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)));
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
-fn zigzag(n: i64) -> u64 {
-    ((n << 1) ^ (n >> 63)) as u64
-}
-
-fn unzigzag(n: u64) -> i64 {
-    (n >> 1) as i64 ^ -((n & 1) as i64)
 }

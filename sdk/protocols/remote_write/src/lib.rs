@@ -13,7 +13,6 @@ mod histogram;
 mod symbols;
 mod transcode;
 mod visit;
-mod wire;
 
 pub use builder::RequestBuilder;
 pub use decode::{Exemplar, Histogram, Malformed, Sample, TimeSeries, decode, decode_version, decompress};

@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use crate::builder::compress;
 use crate::histogram;
-use crate::wire::{push_double, push_tag, push_varint};
+use base_stdx::protobuf::{push_double, push_tag, push_varint};
 
 const SYMBOLS: u8 = 0x22;
 const TIMESERIES: u8 = 0x2a;
 
 /// Name and value of each label, by name.
-type Pairs<'a> = &'a mut dyn Iterator<Item = (&'a str, &'a str)>;
+type Pairs<'p, 'a> = &'p mut (dyn Iterator<Item = (&'a str, &'a str)> + 'p);
 
 /// Collects time series for one request of version 2. As Alloy sends them, each holds one sample, exemplar or histogram.
 ///
@@ -79,7 +79,14 @@ impl SymbolBuilder {
     }
 
     /// One sample. Times are in milliseconds; a `start` of 0 is not known.
-    pub fn push_sample(&mut self, labels: Pairs<'_>, about: Option<About<'_>>, value: f64, timestamp: i64, start: i64) {
+    pub fn push_sample(
+        &mut self,
+        labels: Pairs<'_, '_>,
+        about: Option<About<'_>>,
+        value: f64,
+        timestamp: i64,
+        start: i64,
+    ) {
         self.message.clear();
         push_double(&mut self.message, 0x09, value);
         push_time(&mut self.message, 0x10, timestamp);
@@ -90,7 +97,7 @@ impl SymbolBuilder {
     /// One histogram.
     pub fn push_histogram(
         &mut self,
-        labels: Pairs<'_>,
+        labels: Pairs<'_, '_>,
         about: Option<About<'_>>,
         histogram: &NativeHistogram,
         timestamp: i64,
@@ -104,9 +111,9 @@ impl SymbolBuilder {
     /// One exemplar of a series; `own` are its own labels.
     pub fn push_exemplar(
         &mut self,
-        labels: Pairs<'_>,
+        labels: Pairs<'_, '_>,
         about: Option<About<'_>>,
-        own: Pairs<'_>,
+        own: Pairs<'_, '_>,
         value: f64,
         timestamp: i64,
     ) {
@@ -118,7 +125,7 @@ impl SymbolBuilder {
         self.push(labels, about, 0x22);
     }
 
-    fn refer(&mut self, labels: Pairs<'_>) {
+    fn refer(&mut self, labels: Pairs<'_, '_>) {
         self.references.clear();
         for (name, value) in labels {
             self.references.push(self.symbols.of(name));
@@ -127,7 +134,7 @@ impl SymbolBuilder {
     }
 
     /// A series with the message as its field `tag`.
-    fn push(&mut self, labels: Pairs<'_>, about: Option<About<'_>>, tag: u8) {
+    fn push(&mut self, labels: Pairs<'_, '_>, about: Option<About<'_>>, tag: u8) {
         self.refer(labels);
         self.inner.clear();
         push_references(&mut self.inner, &self.references);
@@ -136,7 +143,8 @@ impl SymbolBuilder {
         self.inner.extend_from_slice(&self.message);
         if let Some(about) = about {
             self.message.clear();
-            let numbers = [(0x08, about.kind_number()), (0x18, self.symbols.of(about.help)), (0x20, self.symbols.of(about.unit))];
+            let numbers =
+                [(0x08, about.kind_number()), (0x18, self.symbols.of(about.help)), (0x20, self.symbols.of(about.unit))];
             for (tag, number) in numbers {
                 if number != 0 {
                     push_tag(&mut self.message, tag);
@@ -188,7 +196,12 @@ impl<'a> About<'a> {
 
     /// The word of a number in a request.
     pub(crate) fn kind_of_number(number: u64) -> &'static str {
-        usize::try_from(number).ok().and_then(|number| KINDS.get(number)).filter(|_| number > 0).copied().unwrap_or("unknown")
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| KINDS.get(number))
+            .filter(|_| number > 0)
+            .copied()
+            .unwrap_or("unknown")
     }
 }
 
@@ -234,7 +247,7 @@ fn push_references(to: &mut Vec<u8>, references: &[u32]) {
     if references.is_empty() {
         return;
     }
-    let length: usize = references.iter().map(|number| crate::wire::varint_len(u64::from(*number))).sum();
+    let length: usize = references.iter().map(|number| base_stdx::protobuf::varint_len(u64::from(*number))).sum();
     push_tag(to, 0x0a);
     push_varint(to, length as u64);
     references.iter().for_each(|number| push_varint(to, u64::from(*number)));

@@ -2,8 +2,8 @@
 
 use crate::decode::{Malformed, decompress};
 use crate::visit::visit;
-use crate::wire::{push_varint, varint_len};
 use crate::{RequestBuilder, SymbolBuilder, Version};
+use base_stdx::protobuf::{push_varint, varint_len};
 
 /// A request in the other version.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,8 +6,8 @@
 use crate::decode::{Malformed, Sample};
 use crate::histogram;
 use crate::symbols::About;
-use crate::wire::{Value, take_field, take_varint};
 use crate::{Histogram, Version};
+use base_stdx::protobuf::{Value, take_field, take_varints};
 
 /// One series of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,12 +113,12 @@ fn v2<'a>(view: &mut SeriesView<'a>, mut from: &'a [u8], symbols: &[&'a [u8]]) -
     let mut references = Vec::new();
     while !from.is_empty() {
         match take_field(&mut from)? {
-            (1, value) => take_references(value, &mut references)?,
+            (1, value) => take_varints(value, |number| references.push(number))?,
             (2, Value::Bytes(sample)) => view.samples.push(self::sample(sample)?),
             (3, Value::Bytes(histogram)) => view.histograms.push(Histogram::decode(histogram)?),
             (4, Value::Bytes(exemplar)) => {
                 let mut own = Vec::new();
-                let mut exemplar = self::exemplar(exemplar, |_, value| take_references(value, &mut own))?;
+                let mut exemplar = self::exemplar(exemplar, |_, value| take_varints(value, |number| own.push(number)))?;
                 exemplar.labels = pairs(&own, symbols);
                 view.exemplars.push(exemplar);
             }
@@ -146,19 +146,6 @@ fn symbols(mut from: &[u8]) -> Option<Vec<&[u8]>> {
     Some(symbols)
 }
 
-fn take_references(value: Value<'_>, to: &mut Vec<u64>) -> Option<()> {
-    match value {
-        Value::Varint(number) => to.push(number),
-        Value::Bytes(mut packed) => {
-            while !packed.is_empty() {
-                to.push(take_varint(&mut packed)?);
-            }
-        }
-        _ => return None,
-    }
-    Some(())
-}
-
 fn pairs<'a>(references: &[u64], symbols: &[&'a [u8]]) -> Result<Vec<(&'a str, &'a str)>, String> {
     let (pairs, rest) = references.as_chunks::<2>();
     if !rest.is_empty() {
@@ -169,7 +156,8 @@ fn pairs<'a>(references: &[u64], symbols: &[&'a [u8]]) -> Result<Vec<(&'a str, &
 
 fn text<'a>(reference: u64, symbols: &[&'a [u8]]) -> Result<&'a str, String> {
     let symbol = usize::try_from(reference).ok().and_then(|at| symbols.get(at));
-    let symbol = symbol.ok_or_else(|| format!("reference {reference} is outside of the table of {} symbols", symbols.len()))?;
+    let symbol =
+        symbol.ok_or_else(|| format!("reference {reference} is outside of the table of {} symbols", symbols.len()))?;
     std::str::from_utf8(symbol).map_err(|_| NOT_UTF8.to_owned())
 }
 

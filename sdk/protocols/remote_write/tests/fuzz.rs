@@ -1,7 +1,7 @@
 //! The fuzz target, for seconds, on seeds and mutations of them.
 
-use sdk_labels::Labels;
 use sdk_histogram::{Classic, NativeHistogram, ResetHint};
+use sdk_labels::Labels;
 use sdk_protocols_remote_write::{About, RequestBuilder, SymbolBuilder, fuzz};
 use sdk_testing::mutate;
 

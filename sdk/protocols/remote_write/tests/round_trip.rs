@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use sdk_labels::Labels;
 use sdk_histogram::{CUSTOM_BUCKETS, Counts, CountsOf, NativeHistogram, ResetHint, Span};
+use sdk_labels::Labels;
 use sdk_protocols_remote_write::{
     About, Exemplar, Histogram, Malformed, RequestBuilder, Sample, SymbolBuilder, TimeSeries, Version, decode,
     decode_version, decompress, transcode,
