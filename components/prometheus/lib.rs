@@ -4,6 +4,7 @@ mod echo;
 mod look;
 #[cfg(test)]
 mod metric_names;
+mod receive_http;
 mod relabel;
 mod remote_write;
 mod rewrite;
@@ -17,6 +18,7 @@ use sdk_signals::forward;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
+    Definition::of::<receive_http::ReceiveHttp>(),
     Definition::of::<relabel::Relabel>(),
     Definition::of::<remote_write::RemoteWrite>(),
     Definition::of::<scrape::Scrape>(),
