@@ -113,7 +113,8 @@ impl Consumer<SampleBatch> for Converter {
                 if known.len() + batch.metadata.len() > MOST_FAMILIES {
                     known.clear();
                 }
-                known.extend(batch.metadata.iter().map(|metadata| (metadata.name.clone(), metadata.clone())));
+                let told = batch.metadata.iter().map(|metadata| &metadata.about);
+                known.extend(told.map(|about| (about.family.clone(), about.clone())));
                 page::metrics(&batch, &known)
             };
             let items = data.count() as u32;

@@ -210,11 +210,16 @@ impl Reader {
     }
 
     fn tell(&mut self, series: Series, sent: SentAbout<'_>) {
-        let same = |about: &About| (&*about.kind, &*about.help, &*about.unit) == (sent.kind, sent.help, sent.unit);
+        let family_name = family(series.labels().get(METRIC_NAME).unwrap_or(""), sent.kind);
+        let wanted = (family_name, sent.kind, sent.help, sent.unit);
+        let same = |about: &About| (&*about.family, &*about.kind, &*about.help, &*about.unit) == wanted;
         // Series of a family follow each other mostly.
         let about = match self.metadata.last().filter(|last| same(&last.about)) {
             Some(last) => last.about.clone(),
-            None => Arc::new(About { kind: sent.kind.into(), help: sent.help.into(), unit: sent.unit.into() }),
+            None => {
+                let family = family_name.into();
+                Arc::new(About { family, kind: sent.kind.into(), help: sent.help.into(), unit: sent.unit.into() })
+            }
         };
         self.metadata.push(MetricMetadata { series, about });
     }
@@ -250,4 +255,15 @@ impl Reader {
         let batch = SampleBatch::new(Samples { series, times, values, starts, metadata: metadata.into(), ..rest });
         Intake { batch, written, invalid_labels, faults }
     }
+}
+
+/// The family of a series, which version 2 does not name.
+fn family<'a>(name: &'a str, kind: &str) -> &'a str {
+    let suffixes: &[&str] = match kind {
+        "histogram" => &["_bucket", "_sum", "_count"],
+        "gaugehistogram" => &["_bucket", "_gsum", "_gcount"],
+        "summary" => &["_sum", "_count"],
+        _ => &[],
+    };
+    suffixes.iter().find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name)
 }

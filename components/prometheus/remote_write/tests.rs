@@ -250,7 +250,8 @@ fn mixed() -> SampleBatch {
         start: now - 1000,
         value: Arc::new(value.clone()),
     };
-    let about = Arc::new(About { kind: "counter".into(), help: "How often.".into(), unit: "".into() });
+    let about =
+        Arc::new(About { family: "c".into(), kind: "counter".into(), help: "How often.".into(), unit: "".into() });
     let trace = Labels::from_pairs([("trace_id", "abc")]);
     SampleBatch::new(Samples {
         series: [series("c_total")].into(),

@@ -88,8 +88,12 @@ impl Listed {
                 Some((name, about)) if *name == family.name => about.clone(),
                 _ => {
                     let text = |text: &str| text.into();
-                    let about =
-                        About { kind: text(family.kind.as_str()), help: text(family.help), unit: text(family.unit) };
+                    let about = About {
+                        family: text(family.name),
+                        kind: text(family.kind.as_str()),
+                        help: text(family.help),
+                        unit: text(family.unit),
+                    };
                     last.insert((family.name, Arc::new(about))).1.clone()
                 }
             };
@@ -421,7 +425,10 @@ impl<'a> Text<'a> {
             return None;
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
-        let make = || Arc::new(About { kind: told.kind.as_str().into(), help: text(told.help), unit: text(told.unit) });
+        let make = || {
+            let kind = told.kind.as_str().into();
+            Arc::new(About { family: family.into(), kind, help: text(told.help), unit: text(told.unit) })
+        };
         let about = told.about.take().unwrap_or_else(make);
         told.about = Some(about.clone());
         Some(about)

@@ -454,7 +454,8 @@ impl Page {
         let told = self.report.iter().filter_map(|series| {
             let (_, help, unit) =
                 REPORT_HELP.iter().find(|(name, ..)| series.labels().get(METRIC_NAME) == Some(name))?;
-            let about = Arc::new(About { kind: "gauge".into(), help: (*help).into(), unit: (*unit).into() });
+            let family = series.labels().get(METRIC_NAME).unwrap_or("").into();
+            let about = Arc::new(About { family, kind: "gauge".into(), help: (*help).into(), unit: (*unit).into() });
             Some(MetricMetadata { series: series.clone(), about })
         });
         self.report_metadata = told.collect();

@@ -98,6 +98,8 @@ pub struct MetricMetadata {
 /// What a metric family is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct About {
+    /// Its name, which its series have too, with suffixes; OpenMetrics leaves out a counter's `_total`.
+    pub family: Box<str>,
     /// As the exposition says it: `counter`, `gauge`, `histogram`, `summary`, `unknown`, …
     pub kind: Box<str>,
     /// In words.

@@ -390,7 +390,7 @@ impl Conversion<'_> {
         if !self.options.metadata {
             return;
         }
-        let about = About { kind: kind.into(), help: help.into(), unit: unit.into() };
+        let about = About { family: name.into(), kind: kind.into(), help: help.into(), unit: unit.into() };
         if self.memory.is_news(name, &about, self.now) {
             // All series of the name, so none in particular: as Alloy tells it.
             let series = Series::of(&Labels::from_pairs([(METRIC_NAME, name)]));

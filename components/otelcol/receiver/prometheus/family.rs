@@ -1,6 +1,7 @@
 //! A metric family: series with one name, and what they are put together to.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sdk_labels::Labels;
 use sdk_otel::units;
@@ -8,7 +9,7 @@ use sdk_protocols_otlp::model::{
     self, AnyValue, CUMULATIVE, Exemplar, Gauge, Histogram, HistogramPoint, Map, Metric, MetricData, NO_RECORDED_VALUE,
     Number, NumberPoint, Quantile, Summary, SummaryPoint,
 };
-use sdk_signals::{MetricMetadata, is_stale};
+use sdk_signals::{About, is_stale};
 
 /// What the series of a family are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub(super) enum Kind {
 pub(super) struct Family {
     pub(super) name: String,
     pub(super) kind: Kind,
-    metadata: MetricMetadata,
+    about: Arc<About>,
     groups: Vec<Group>,
     /// By the labels that tell points apart.
     places: HashMap<Labels, usize>,
@@ -106,9 +107,9 @@ impl Kind {
 // === impl Family ===
 
 impl Family {
-    pub(super) fn new(name: String, metadata: MetricMetadata) -> Family {
-        let kind = Kind::of(&metadata.kind);
-        Family { name, kind, metadata, groups: Vec::new(), places: HashMap::new() }
+    pub(super) fn new(name: String, about: Arc<About>) -> Family {
+        let kind = Kind::of(&about.kind);
+        Family { name, kind, about, groups: Vec::new(), places: HashMap::new() }
     }
 
     /// Whether a series of this name belongs to it.
@@ -118,7 +119,7 @@ impl Family {
 
     /// Takes a sample.
     pub(super) fn add(&mut self, name: &str, labels: &Labels, time: i64, value: f64) -> Result<(), Unfit> {
-        let (kind, created) = (self.kind, *name == format!("{}_created", self.metadata.name));
+        let (kind, created) = (self.kind, *name == format!("{}_created", self.about.family));
         let group = self.group(labels, time);
         if group.time != time {
             return Err(Unfit::Time);
@@ -182,11 +183,11 @@ impl Family {
             }),
         };
         let mut metadata = Map::default();
-        metadata.set("prometheus.type", &*self.metadata.kind);
+        metadata.set("prometheus.type", &*self.about.kind);
         let metric = Metric {
             name: self.name.into(),
-            description: (&*self.metadata.help).into(),
-            unit: units::to_ucum(&self.metadata.unit).into(),
+            description: (&*self.about.help).into(),
+            unit: units::to_ucum(&self.about.unit).into(),
             data,
             metadata,
             ..Metric::default()

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sdk_labels::Labels;
 use sdk_protocols_otlp::model::{Data, Map, Metric, Resource, ResourceGroup, Scope, ScopeGroup};
-use sdk_signals::{MetricMetadata, SampleBatch};
+use sdk_signals::{About, SampleBatch};
 
 use super::family::{Family, Unfit, trimmed};
 use super::resource;
 
 /// What is known of families, by name.
-pub(super) type Known = HashMap<Arc<str>, MetricMetadata>;
+pub(super) type Known = HashMap<Box<str>, Arc<About>>;
 
 /// Samples that are in no metric, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -182,7 +182,8 @@ impl Families {
     /// The family of a series: the one of its name, or the one that its name without suffix names.
     fn family(&mut self, name: &str, known: &Known) -> &mut Family {
         // A counter's start belongs to the counter; Alloy makes a metric of its own of it, whose value is always 0.
-        let counter = name.strip_suffix("_created").filter(|family| is_counter(known.get(*family)));
+        let counter =
+            name.strip_suffix("_created").filter(|family| is_counter(known.get(*family).map(|about| &**about)));
         let name = &*counter.map_or(Cow::Borrowed(name), |family| Cow::Owned(format!("{family}_total")));
         let found = self.by_name.get(name).copied().or_else(|| {
             let family = if known.contains_key(name) { name } else { trimmed(name) };
@@ -199,14 +200,11 @@ impl Families {
 }
 
 fn new_family(name: &str, known: &Known) -> Family {
-    let metadata = |name: &str, kind: &str, unit: &str, help: &str| MetricMetadata {
-        name: name.into(),
-        kind: kind.into(),
-        unit: unit.into(),
-        help: help.into(),
+    let about = |family: &str, kind: &str, unit: &str, help: &str| {
+        Arc::new(About { family: family.into(), kind: kind.into(), unit: unit.into(), help: help.into() })
     };
     if let Some((name, unit, help)) = OF_SCRAPES.iter().find(|(known, ..)| *known == name) {
-        return Family::new((*name).to_owned(), metadata(name, "gauge", unit, help));
+        return Family::new((*name).to_owned(), about(name, "gauge", unit, help));
     }
     if let Some(known) = known.get(name) {
         return Family::new(name.to_owned(), known.clone());
@@ -214,12 +212,12 @@ fn new_family(name: &str, known: &Known) -> Family {
     let family = trimmed(name);
     match known.get(family) {
         // OpenMetrics names a counter without the suffix that its series have.
-        Some(known) if is_counter(Some(known)) => Family::new(name.to_owned(), known.clone()),
+        Some(known) if is_counter(Some(&**known)) => Family::new(name.to_owned(), known.clone()),
         Some(known) => Family::new(family.to_owned(), known.clone()),
-        None => Family::new(name.to_owned(), metadata(name, "unknown", "", "")),
+        None => Family::new(name.to_owned(), about(name, "unknown", "", "")),
     }
 }
 
-fn is_counter(metadata: Option<&MetricMetadata>) -> bool {
-    metadata.is_some_and(|metadata| &*metadata.kind == "counter")
+fn is_counter(about: Option<&About>) -> bool {
+    about.is_some_and(|about| &*about.kind == "counter")
 }

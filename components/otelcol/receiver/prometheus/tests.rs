@@ -1,10 +1,13 @@
 //! What Alloy was recorded to make of samples, and what is promised beside.
 
+use std::sync::Arc;
+
 use language_eval::{FromValue as _, Scope, ToValue as _};
 use sdk_labels::Labels;
 use sdk_series::Series;
 use sdk_signals::{
-    Exemplar, MetricMetadata, MetricsReceiver, OtelConsumer, Outcome, Refused, STALE, SampleBatch, Samples, Times,
+    About, Exemplar, MetricMetadata, MetricsReceiver, OtelConsumer, Outcome, Refused, STALE, SampleBatch, Samples,
+    Times,
 };
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
@@ -18,12 +21,12 @@ const NOW: i64 = 1_790_000_000_000;
 
 /// A page in the text format, with the labels of its target. Metadata only where asked for.
 fn batch(page: &str, target: &[(&str, &str)], metadata: bool) -> SampleBatch {
-    let (mut series, mut values, mut known): (Vec<Series>, Vec<f64>, Vec<MetricMetadata>) = Default::default();
+    let (mut series, mut values, mut known): (Vec<Series>, Vec<f64>, Vec<About>) = Default::default();
     for line in page.lines() {
         let words: Vec<&str> = line.splitn(4, ' ').collect();
         match words[..] {
             ["#", "HELP", name, help] => known.push(told(name, "", help)),
-            ["#", "TYPE", name, kind] => match known.iter_mut().find(|known| &*known.name == name) {
+            ["#", "TYPE", name, kind] => match known.iter_mut().find(|known| &*known.family == name) {
                 Some(known) => known.kind = kind.into(),
                 None => known.push(told(name, kind, "")),
             },
@@ -38,13 +41,17 @@ fn batch(page: &str, target: &[(&str, &str)], metadata: bool) -> SampleBatch {
             }
         }
     }
-    let metadata = if metadata { known } else { Vec::new() };
+    let of_all = |about: About| MetricMetadata {
+        series: Series::of(&Labels::from_pairs([("__name__", &*about.family)])),
+        about: Arc::new(about),
+    };
+    let metadata = known.into_iter().filter(|_| metadata).map(of_all).collect();
     let times = Times::One(NOW);
     SampleBatch::new(Samples { series: series.into(), times, values, metadata, ..Samples::default() })
 }
 
-fn told(name: &str, kind: &str, help: &str) -> MetricMetadata {
-    MetricMetadata { name: name.into(), kind: kind.into(), help: help.into(), unit: "".into() }
+fn told(name: &str, kind: &str, help: &str) -> About {
+    About { family: name.into(), kind: kind.into(), help: help.into(), unit: "".into() }
 }
 
 struct Bench {
@@ -125,8 +132,10 @@ async fn starts_units_and_exemplars_are_kept() {
         value: 2.0,
         timestamp: NOW,
     };
-    let mut samples = Samples { exemplars: vec![exemplar], ..(*batch).clone() };
-    samples.metadata[0].unit = "bytes_per_second".into();
+    let about = About { unit: "bytes_per_second".into(), ..(*batch.metadata[0].about).clone() };
+    let mut metadata = batch.metadata.to_vec();
+    metadata[0].about = Arc::new(about);
+    let samples = Samples { exemplars: vec![exemplar], metadata: metadata.into(), ..(*batch).clone() };
     let metrics = metrics(SampleBatch::new(samples)).await;
     assert_eq!((&metrics[0]["name"], &metrics[0]["unit"]), (&json!("c_total"), &json!("By/s")));
     let point = &metrics[0]["sum"]["dataPoints"][0];
