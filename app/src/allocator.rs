@@ -27,7 +27,13 @@ pub fn gives_back() {
         let purge = c"arena.4096.purge";
         // SAFETY: the name ends in a zero byte, and this control takes and gives nothing.
         let failed = unsafe {
-            tikv_jemalloc_sys::mallctl(purge.as_ptr(), std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut(), 0)
+            tikv_jemalloc_sys::mallctl(
+                purge.as_ptr(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                0,
+            )
         };
         if failed != 0 {
             tracing::debug!(error = failed, "jemalloc could not give memory back");

@@ -94,6 +94,7 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         }
     }
     tracing::info!("{{^_^}} Alloy is running");
+    drop(base_sys::task::spawn("after the start", forget_start()));
     loop {
         tokio::select! {
             _ = signals.hang_up.recv() => {}
@@ -109,6 +110,21 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         }
     }
     end(&running, &mut signals).await
+}
+
+/// A first round of everything is over by then: what runs on is known.
+const SETTLED: Duration = Duration::from_secs(15);
+
+/// Gives back what only the start needed of the program's pages and the allocator's.
+async fn forget_start() {
+    tokio::time::sleep(SETTLED).await;
+    let forgotten = base_sys::task::blocking("after the start", || {
+        base_sys::memory::give_back();
+        base_sys::resident::forget_program()
+    });
+    if let Some(Err(error)) = forgotten.await.returned() {
+        tracing::debug!(%error, "what only the start needed stays in memory");
+    }
 }
 
 /// Signals that come so soon after the first are the same wish: `timeout` and shells send theirs to the whole group as well.
