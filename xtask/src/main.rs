@@ -1,4 +1,4 @@
-//! The chores of the house: `cargo xtask check | test | docs | bench`.
+//! The chores of the house: `cargo xtask check | test | docs | bench | faults`.
 //!
 //! The checks are plain functions that return every fault they find, so that `cargo test --workspace` runs them as well.
 
@@ -18,6 +18,8 @@ usage: cargo xtask <chore>
   test            every test of the workspace
   docs [--check]  writes docs/reference/ and docs/compatibility.md from the sources; --check only compares
   bench [case…]   macro benchmarks of the release build, beside the peers that are installed
+  faults [--seconds N] [--kills N] [--list] [scenario…]
+                  the long form of the fault runs, as a table: docs/faults.md
 ";
 
 fn main() -> ExitCode {
@@ -30,6 +32,11 @@ fn main() -> ExitCode {
         Some("bench") => {
             let built = run("cargo", &["build", "--release", "--package", "ferroalloy", "--package", "benches"], &[]);
             if built == ExitCode::SUCCESS { run("target/release/benches", &[], rest) } else { built }
+        }
+        Some("faults") => {
+            let built = run("cargo", &["build", "--package", "ferroalloy", "--package", "faults"], &[]);
+            let faults = ["run", "--quiet", "--package", "faults", "--"];
+            if built == ExitCode::SUCCESS { run("cargo", &faults, rest) } else { built }
         }
         _ => {
             eprint!("{USAGE}");

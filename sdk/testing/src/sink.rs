@@ -3,15 +3,20 @@
 //! They know every item that arrived, so that lost and repeated are what a checker says, not what a collector's own
 //! counters claim. A [`Mood`] makes them fail as real backends do.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
+mod ledger;
+mod mood;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 
+pub use self::ledger::{Ledger, Verdict};
+pub use self::mood::{Answer, Mood};
 use crate::wire::fields;
 
 /// What arrived.
@@ -23,17 +28,13 @@ pub struct Tally {
     pub wire_bytes: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
-    /// How often each sequence number was seen, where the items carry one (`seq=N`).
-    pub seen: Mutex<HashMap<u64, u32>>,
+    /// The lines with a number, `seq=N`.
+    pub ledger: Mutex<Ledger>,
     /// The lines as they came, when [`Tally::keep_lines`] was asked for.
     pub lines: Mutex<Option<Vec<Vec<u8>>>>,
     /// How the backend feels.
     pub mood: Mood,
 }
-
-/// What a backend answers: 0 is its good answer, any other number that status.
-#[derive(Default)]
-pub struct Mood(AtomicU16);
 
 /// Which protocol a sink speaks.
 #[derive(Clone, Copy)]
@@ -44,19 +45,6 @@ pub enum Protocol {
     RemoteWrite,
 }
 
-// === impl Mood ===
-
-impl Mood {
-    /// Answers every request so from now on; 0 is well again.
-    pub fn answer(&self, status: u16) {
-        self.0.store(status, Relaxed);
-    }
-
-    fn status(&self) -> Option<u16> {
-        Some(self.0.load(Relaxed)).filter(|status| *status != 0)
-    }
-}
-
 // === impl Tally ===
 
 impl Tally {
@@ -65,18 +53,27 @@ impl Tally {
         *lock(&self.lines) = Some(Vec::new());
     }
 
-    /// Of the sequence numbers `0..sent`: how many never arrived, and how many arrived more than once.
+    /// Of the lines numbered `0..sent`: how many never arrived, and how many came too often.
     pub fn lost_and_repeated(&self, sent: u64) -> (u64, u64) {
-        let seen = lock(&self.seen);
-        let lost = (0..sent).filter(|number| !seen.contains_key(number)).count() as u64;
-        (lost, seen.values().filter(|count| **count > 1).count() as u64)
+        let verdict = self.verdict(0..sent);
+        (verdict.lost, verdict.repeated)
+    }
+
+    /// What became of the lines with these numbers.
+    pub fn verdict(&self, written: impl Iterator<Item = u64>) -> Verdict {
+        lock(&self.ledger).verdict(written)
+    }
+
+    /// What sends here is killed now: see [`Verdict::oldest_repeat`].
+    pub fn killed(&self) {
+        lock(&self.ledger).kill();
     }
 
     /// Resolves when at least this many items have arrived, or fails after `patience`.
-    pub async fn wait_for(&self, items: u64, patience: std::time::Duration) -> Result<(), String> {
+    pub async fn wait_for(&self, items: u64, patience: Duration) -> Result<(), String> {
         let reached = async {
             while self.items.load(Relaxed) < items {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         let waited = tokio::time::timeout(patience, reached).await;
@@ -85,7 +82,7 @@ impl Tally {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Starts an HTTP sink on a free port of the loopback interface.
@@ -106,16 +103,37 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                 let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let tally = tally.clone();
                     async move {
-                        let body = request.into_body().collect().await?.to_bytes();
+                        let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
                         tally.requests.fetch_add(1, Relaxed);
-                        if let Some(status) = tally.mood.status() {
-                            return Ok(answer(status));
+                        let message = snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default();
+                        let mood = tally.mood.now();
+                        match mood {
+                            Answer::Well | Answer::Slow(_) => {}
+                            Answer::Status(status) => return Ok(answer(status)),
+                            Answer::Later(status, seconds) => {
+                                let mut later = answer(status);
+                                later.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
+                                return Ok(later);
+                            }
+                            Answer::RefusesEach(step) => {
+                                if let Some(refusal) = refuse_each(step, &message, &tally) {
+                                    return Ok(refusal);
+                                }
+                            }
+                            Answer::RefusesAll => {
+                                let numbers = lines(&message).filter_map(|(_, line)| sequence(line));
+                                numbers.for_each(|number| lock(&tally.ledger).refused(number));
+                                return Ok(answer(400));
+                            }
+                            Answer::HangsUp => return Err(std::io::Error::other("the backend hangs up")),
+                            Answer::Silent => std::future::pending().await,
                         }
                         tally.wire_bytes.fetch_add(body.len() as u64, Relaxed);
-                        if let Ok(message) = snap::raw::Decoder::new().decompress_vec(&body) {
-                            count(protocol, &message, &tally);
+                        count(protocol, &message, &tally);
+                        if let Answer::Slow(time) = mood {
+                            tokio::time::sleep(time).await;
                         }
-                        Ok::<_, hyper::Error>(answer(204))
+                        Ok::<_, std::io::Error>(answer(204))
                     }
                 });
                 let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -133,19 +151,34 @@ fn answer(status: u16) -> http::Response<Full<Bytes>> {
     response
 }
 
+/// The lines of a push with their streams' labels.
+fn lines(message: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    // PushRequest.streams = 1; Stream.labels = 1, Stream.entries = 2; Entry.line = 2
+    fields(message, 1).flat_map(|stream| {
+        let labels = fields(stream, 1).next().unwrap_or_default();
+        fields(stream, 2).flat_map(|entry| fields(entry, 2)).map(move |line| (labels, line))
+    })
+}
+
+/// Loki's answer about one bad entry, if there is one among them.
+fn refuse_each(step: u64, message: &[u8], tally: &Tally) -> Option<http::Response<Full<Bytes>>> {
+    let bad = lines(message).filter_map(|(_, line)| sequence(line)).find(|number| number % step == 0)?;
+    lock(&tally.ledger).refused(bad);
+    let mut refusal = answer(400);
+    *refusal.body_mut() = Full::from("entry with timestamp 2020-01-01 ignored, reason: 'entry too far behind'");
+    Some(refusal)
+}
+
 fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
     match protocol {
-        // PushRequest.streams = 1, Stream.entries = 2, Entry.line = 2
         Protocol::Loki => {
-            let mut seen = lock(&tally.seen);
-            let mut lines = lock(&tally.lines);
-            for line in fields(message, 1).flat_map(|stream| fields(stream, 2)).flat_map(|entry| fields(entry, 2)) {
+            let mut ledger = lock(&tally.ledger);
+            let mut kept = lock(&tally.lines);
+            for (stream, line) in lines(message) {
                 tally.items.fetch_add(1, Relaxed);
-                if let Some(sequence) = sequence(line) {
-                    *seen.entry(sequence).or_default() += 1;
-                }
-                if let Some(lines) = &mut *lines {
-                    lines.push(line.to_vec());
+                ledger.arrived(stream, sequence(line));
+                if let Some(kept) = &mut *kept {
+                    kept.push(line.to_vec());
                 }
             }
         }
@@ -157,8 +190,16 @@ fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
     }
 }
 
+/// The number of a line, `seq=N`. Those of a careful writer begin with `whole` and end in ` again=N`: nothing may be missing
+/// or mixed.
 fn sequence(line: &[u8]) -> Option<u64> {
-    let at = line.windows(4).position(|window| window == b"seq=")? + 4;
+    let number = number_behind(line, b"seq=")?;
+    let again = number_behind(line, b" again=");
+    (!line.starts_with(b"whole ") || again == Some(number)).then_some(number)
+}
+
+fn number_behind(line: &[u8], name: &[u8]) -> Option<u64> {
+    let at = line.windows(name.len()).rposition(|window| window == name)? + name.len();
     let digits = line[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&line[at..at + digits]).ok()?.parse().ok()
 }
