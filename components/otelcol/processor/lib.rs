@@ -2,6 +2,9 @@
 
 pub mod attributes;
 pub mod batch;
+pub mod cumulativetodelta;
+pub mod deltatocumulative;
+mod exponential;
 pub mod groupbyattrs;
 mod groups;
 mod identity;
@@ -21,6 +24,8 @@ use sdk_component::Definition;
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<attributes::Component>(),
     Definition::of::<batch::Batch>(),
+    Definition::of::<cumulativetodelta::Component>(),
+    Definition::of::<deltatocumulative::Component>(),
     Definition::of::<groupbyattrs::Component>(),
     Definition::of::<interval::Component>(),
     Definition::of::<memory_limiter::Component>(),
