@@ -4,6 +4,42 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// What lines are filled up with, so that they compress as text does.
+const WORDS: &[&str] = &[
+    "request ",
+    "handled ",
+    "by ",
+    "worker ",
+    "after ",
+    "retry ",
+    "of ",
+    "upstream ",
+    "cache ",
+    "miss ",
+    "for ",
+    "key ",
+    "session ",
+    "user ",
+    "timeout ",
+    "connection ",
+    "closed ",
+    "with ",
+    "status ",
+    "in ",
+    "queue ",
+    "shard ",
+    "commit ",
+    "offset ",
+    "partition ",
+    "leader ",
+    "elected ",
+    "snapshot ",
+    "written ",
+    "to ",
+    "disk ",
+    "bytes ",
+];
+
 /// What a line looks like. Each carries an ascending `seq=N`.
 #[derive(Clone, Copy)]
 pub enum Line {
@@ -65,9 +101,11 @@ impl Line {
             Line::Access => b"\"\n",
             Line::Short => b"\n",
         };
-        while buffer.len() - start + end.len() < self.bytes() {
-            buffer.push(b'a' + pick(26) as u8);
+        let full = start + self.bytes() - end.len();
+        while buffer.len() < full {
+            buffer.extend_from_slice(WORDS[pick(WORDS.len() as u64) as usize].as_bytes());
         }
+        buffer.truncate(full);
         buffer.extend_from_slice(end);
     }
 }
