@@ -1,9 +1,12 @@
 //! The arguments and exports of every component, compared with Alloy's: names, types, what is required, every default; and
 //! how a minimal block shows in the web API.
 
-use language_eval::{BodySource, Scope, body_to_json};
+use language_eval::{BodySource, Object, ToValue as _, Value, body_to_json};
 use language_syntax::ast::Statement;
 use language_syntax::{Source, parse};
+use sdk_signals::{OtelConsumer, OtlpBatch};
+use sdk_testing::collector::Collector;
+use sdk_testing::component::scope;
 use sdk_testing::oracle::{self, Group};
 use sdk_testing::schema::{compare_exports, compare_schema};
 use serde::Deserialize;
@@ -42,6 +45,12 @@ struct Api {
 fn a_minimal_block_shows_what_alloy_shows() {
     let Some(cases) = oracle::cases::<Shown>("pipelines/defaults/web_api.jsonl") else { return };
     let mut group = Group::new("minimal_blocks");
+    // The one thing that some of the blocks refer to.
+    let (_, receiver) = Collector::<OtlpBatch>::new();
+    let consumer = ["input", "x", "debug", "exporter"].into_iter().fold(OtelConsumer(receiver).to_value(), |value, name| {
+        Value::Object([(name.to_owned(), value)].into_iter().collect::<Object>())
+    });
+    let scope = scope([("otelcol", consumer)]);
     for case in cases {
         let Some(definition) = components::all().find(|definition| definition.name == case.component) else { continue };
         let Some(api) = case.api else { continue };
@@ -50,7 +59,6 @@ fn a_minimal_block_shows_what_alloy_shows() {
         let (file, diagnostics) = parse(source.clone());
         assert!(diagnostics.is_empty(), "{}: {diagnostics}", case.component);
         let [Statement::Block(block)] = &file.body.statements[..] else { panic!("one block in {}", case.component) };
-        let scope = Scope::new();
         let label = block.label.as_ref().map(|label| label.name.as_str());
         let body = BodySource { body: &block.body, source: &source, header: block.header_span(), label, scope: &scope };
         let difference = match (definition.decode)(body) {
