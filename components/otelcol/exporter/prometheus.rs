@@ -3,6 +3,7 @@
 mod convert;
 mod memory;
 mod names;
+mod native;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,7 +84,7 @@ struct Converter {
     state: Mutex<State>,
     delta: Counter,
     out_of_order: Counter,
-    exponential: Counter,
+    unfit: Counter,
     ended: AtomicBool,
 }
 
@@ -99,17 +100,19 @@ impl Validate for Arguments {
         if self.gc_frequency <= GoDuration::ZERO {
             return Err(Invalid::field("gc_frequency", "gc_frequency must be greater than 0"));
         }
-        if self.convert_classic_histograms_to_nhcb {
-            return Err(sdk_otel::not_yet("convert_classic_histograms_to_nhcb"));
-        }
         Ok(())
     }
 }
 
 impl Arguments {
     fn options(&self, context: &Context) -> Result<Options, Problem> {
-        if self.start_timestamp_zero_ingestion {
-            context.require(Stability::Experimental, "start_timestamp_zero_ingestion")?;
+        for (used, argument) in [
+            (self.start_timestamp_zero_ingestion, "start_timestamp_zero_ingestion"),
+            (self.convert_classic_histograms_to_nhcb, "convert_classic_histograms_to_nhcb"),
+        ] {
+            if used {
+                context.require(Stability::Experimental, argument)?;
+            }
         }
         Ok(Options {
             target_info: self.include_target_info,
@@ -119,6 +122,7 @@ impl Arguments {
             metadata: self.honor_metadata,
             keep_identifying: self.keep_identifying_resource_attributes,
             zero_at_start: self.start_timestamp_zero_ingestion,
+            custom_buckets: self.convert_classic_histograms_to_nhcb,
         })
     }
 
@@ -149,7 +153,7 @@ impl Component for Prometheus {
             state: Mutex::new(State { options, memory: Memory::default() }),
             delta: dropped.with(&["not_cumulative"]),
             out_of_order: dropped.with(&["out_of_order"]),
-            exponential: dropped.with(&["exponential_histogram"]),
+            unfit: dropped.with(&["unfit_histogram"]),
             ended: AtomicBool::new(false),
         });
         let held = Arc::downgrade(&converter);
@@ -228,7 +232,7 @@ impl Converter {
     fn count(&self, dropped: Dropped) {
         self.delta.add(dropped.delta);
         self.out_of_order.add(dropped.out_of_order);
-        self.exponential.add(dropped.exponential);
+        self.unfit.add(dropped.unfit);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

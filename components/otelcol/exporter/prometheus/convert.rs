@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sdk_histogram::NativeHistogram;
 use sdk_labels::{Labels, LabelsBuilder, METRIC_NAME};
 use sdk_otel::describe::hex;
 use sdk_protocols_otlp::text;
@@ -12,11 +13,11 @@ use sdk_protocols_otlp::walk::{
 };
 use sdk_protocols_otlp::wire::put_bytes;
 use sdk_series::Series;
-use sdk_signals::{About, Exemplar, MetricMetadata, STALE, SampleBatch, Samples, Times};
+use sdk_signals::{About, Exemplar, HistogramSample, MetricMetadata, STALE, SampleBatch, Samples, Times};
 use tokio::time::Instant;
 
 use super::memory::{Memory, Resource, Slot};
-use super::names;
+use super::{names, native};
 
 /// What the arguments say of the conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) struct Options {
     pub(super) metadata: bool,
     pub(super) keep_identifying: bool,
     pub(super) zero_at_start: bool,
+    /// Histograms with explicit bounds become native ones.
+    pub(super) custom_buckets: bool,
 }
 
 /// What a payload became.
@@ -43,8 +46,8 @@ pub(super) struct Dropped {
     pub(super) delta: u64,
     /// Older than one of the same series that was written before.
     pub(super) out_of_order: u64,
-    /// Exponential histograms, for which batches of samples have no place yet.
-    pub(super) exponential: u64,
+    /// Histograms that no native histogram can hold: too coarse, or with buckets that the bounds do not fit.
+    pub(super) unfit: u64,
 }
 
 /// Converts payloads one after another.
@@ -61,6 +64,7 @@ struct Conversion<'m> {
     slots: Vec<Slot>,
     times: Vec<i64>,
     values: Vec<f64>,
+    histograms: Vec<HistogramSample>,
     exemplars: Vec<Exemplar>,
     metadata: Vec<MetricMetadata>,
     dropped: Dropped,
@@ -110,6 +114,7 @@ pub(super) fn convert(options: Options, memory: &mut Memory, payloads: &[Bytes])
         slots: Vec::new(),
         times: Vec::new(),
         values: Vec::new(),
+        histograms: Vec::new(),
         exemplars: Vec::new(),
         metadata: Vec::new(),
         dropped: Dropped::default(),
@@ -119,6 +124,7 @@ pub(super) fn convert(options: Options, memory: &mut Memory, payloads: &[Bytes])
         series: conversion.memory.list(&conversion.slots),
         times: Times::Each(conversion.times),
         values: conversion.values,
+        histograms: conversion.histograms,
         exemplars: conversion.exemplars,
         metadata: conversion.metadata.into(),
         ..Samples::default()
@@ -199,7 +205,7 @@ impl Conversion<'_> {
                 PointKind::Gauge | PointKind::Sum => self.number(&family, &point),
                 PointKind::Histogram => self.histogram(&family, &point),
                 PointKind::Summary => self.summary(&family, &point),
-                PointKind::ExponentialHistogram => self.dropped.exponential += 1,
+                PointKind::ExponentialHistogram => self.exponential(&family, &point),
             }
         }
         let type_name = match kind {
@@ -242,6 +248,12 @@ impl Conversion<'_> {
         self.counts.extend(fixed64s(point, 6));
         let buckets = self.bounds.len().min(self.counts.len());
         self.bounds.truncate(buckets);
+        if self.options.custom_buckets {
+            // Every count: the last bucket has no bound.
+            let counts: Vec<u64> = fixed64s(point, 6).collect();
+            let bounds: Vec<f64> = doubles(point, 7).collect();
+            return self.native(family, point, &head, native::of_explicit(point, &bounds, &counts), 8);
+        }
         let sum = point.double(5);
         self.key.push(u8::from(sum.is_some()));
         self.bounds.iter().for_each(|bound| self.key.extend(bound.to_bits().to_le_bytes()));
@@ -295,6 +307,44 @@ impl Conversion<'_> {
         cumulative
     }
 
+    fn exponential(&mut self, family: &Family<'_>, point: &Message<'_>) {
+        let head = self.head(family, point, 10);
+        self.native(family, point, &head, native::of_exponential(point), 11);
+    }
+
+    /// A histogram in one sample; `exemplars` is the field of the point's.
+    fn native(
+        &mut self,
+        family: &Family<'_>,
+        point: &Message<'_>,
+        head: &Head,
+        histogram: Option<NativeHistogram>,
+        exemplars: u32,
+    ) {
+        let Some(histogram) = histogram else {
+            self.dropped.unfit += 1;
+            return;
+        };
+        let now = self.now;
+        let slot = self.memory.point(&self.key, now, |memory| vec![family.slot(memory, now, point, "", None)])[0];
+        if head.time < self.memory.state(slot).newest {
+            self.dropped.out_of_order += 1;
+            return;
+        }
+        if let Some(start) = self.start(slot, head) {
+            self.push_histogram(slot, start, native::empty_like(&histogram, 0.0));
+        }
+        self.memory.state(slot).newest = head.time;
+        let value = if head.no_value { native::empty_like(&histogram, STALE) } else { histogram };
+        self.push_histogram(slot, milliseconds(head.time), value);
+        point.messages(exemplars).for_each(|exemplar| self.exemplar(slot, &exemplar));
+    }
+
+    fn push_histogram(&mut self, slot: Slot, timestamp: i64, value: NativeHistogram) {
+        let series = self.memory.state(slot).series().clone();
+        self.histograms.push(HistogramSample { series, timestamp, start: 0, value: Arc::new(value) });
+    }
+
     fn summary(&mut self, family: &Family<'_>, point: &Message<'_>) {
         let head = self.head(family, point, 8);
         let quantiles = || point.messages(6).map(|at| [1, 2].map(|field| at.double(field).unwrap_or(0.0)));
@@ -333,8 +383,8 @@ impl Conversion<'_> {
 
     /// A sample of a series, unless a later one was written. `counts_up` says that the series begins at zero.
     fn write(&mut self, slot: Slot, head: &Head, value: f64, counts_up: bool) -> bool {
-        if counts_up && self.options.zero_at_start && head.start != 0 {
-            self.write_zero(slot, milliseconds(head.start), milliseconds(head.time));
+        if let Some(start) = counts_up.then(|| self.start(slot, head)).flatten() {
+            self.push(slot, start, 0.0);
         }
         let state = self.memory.state(slot);
         if head.time < state.newest {
@@ -345,15 +395,19 @@ impl Conversion<'_> {
         true
     }
 
-    /// The zero from which a series begins to count: once, before its first sample.
-    fn write_zero(&mut self, slot: Slot, start: i64, time: i64) {
+    /// When a series began to count, if that is to be told now: once, before its first sample.
+    fn start(&mut self, slot: Slot, head: &Head) -> Option<i64> {
+        if !self.options.zero_at_start || head.start == 0 {
+            return None;
+        }
+        let start = milliseconds(head.start);
         let state = self.memory.state(slot);
         let is_late = state.newest != i64::MIN && start <= milliseconds(state.newest);
-        if start <= state.zero_at || start >= time || is_late {
-            return;
+        if start <= state.zero_at || start >= milliseconds(head.time) || is_late {
+            return None;
         }
         state.zero_at = start;
-        self.push(slot, start, 0.0);
+        Some(start)
     }
 
     fn push(&mut self, slot: Slot, time: i64, value: f64) {
