@@ -137,6 +137,7 @@ impl Converter {
             ("no_name", dropped.no_name),
             ("inconsistent_time", dropped.inconsistent_time),
             ("bad_bound", dropped.bad_bound),
+            ("native_histogram", dropped.native_histogram),
         ] {
             if count > 0 {
                 self.dropped.with(&[reason]).add(count);

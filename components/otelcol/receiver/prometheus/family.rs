@@ -117,12 +117,15 @@ impl Family {
         if self.kind == Kind::Gauge { name == self.name } else { trimmed(name) == self.name }
     }
 
-    /// Takes a sample.
-    pub(super) fn add(&mut self, name: &str, labels: &Labels, time: i64, value: f64) -> Result<(), Unfit> {
+    /// Takes a sample; `start` says since when it counts, in milliseconds, and is 0 where that is not known.
+    pub(super) fn add(&mut self, name: &str, labels: &Labels, start: i64, time: i64, value: f64) -> Result<(), Unfit> {
         let (kind, created) = (self.kind, *name == format!("{}_created", self.about.family));
         let group = self.group(labels, time);
         if group.time != time {
             return Err(Unfit::Time);
+        }
+        if start != 0 {
+            group.created = start as f64 / 1000.0;
         }
         match kind {
             Kind::Histogram | Kind::Summary if name.ends_with("_sum") => group.sum = Some(value),

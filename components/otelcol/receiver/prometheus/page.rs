@@ -24,6 +24,8 @@ pub(super) struct Dropped {
     pub(super) inconsistent_time: u64,
     /// `le` or `quantile` is no number.
     pub(super) bad_bound: u64,
+    /// Native histograms, which do not become exponential ones yet.
+    pub(super) native_histogram: u64,
 }
 
 /// What is told of one target.
@@ -66,8 +68,8 @@ const OF_SCRAPES: [(&str, &str, &str); 5] = [
 /// The metrics of a batch.
 pub(super) fn metrics(batch: &SampleBatch, known: &Known) -> (Data<Metric>, Dropped) {
     let (mut targets, mut places, mut dropped) = (Vec::new(), HashMap::new(), Dropped::default());
-    for (series, time, value) in batch.rows() {
-        let labels = series.labels();
+    for (row, (series, time, value)) in batch.rows().enumerate() {
+        let (labels, start) = (series.labels(), batch.starts.get(row).copied().unwrap_or_default());
         let Some(target) = target(&mut targets, &mut places, labels) else {
             dropped.no_target += 1;
             continue;
@@ -76,13 +78,14 @@ pub(super) fn metrics(batch: &SampleBatch, known: &Known) -> (Data<Metric>, Drop
             "" => dropped.no_name += 1,
             "target_info" => told(labels).for_each(|(name, value)| target.resource.attributes.set(name, value)),
             "otel_scope_info" => target.add_scope_info(labels),
-            name => match target.families(labels).family(name, known).add(name, labels, time, value) {
+            name => match target.families(labels).family(name, known).add(name, labels, start, time, value) {
                 Ok(()) => {}
                 Err(Unfit::Time) => dropped.inconsistent_time += 1,
                 Err(Unfit::Bound) => dropped.bad_bound += 1,
             },
         }
     }
+    dropped.native_histogram += batch.histograms.len() as u64;
     for exemplar in &batch.exemplars {
         let labels = exemplar.series.labels();
         let name = labels.get("__name__").unwrap_or_default();

@@ -56,7 +56,7 @@ fn told(name: &str, kind: &str, help: &str) -> About {
 
 struct Bench {
     alone: Alone<Prometheus>,
-    next: std::sync::Arc<Collector<sdk_signals::OtlpBatch>>,
+    next: Arc<Collector<sdk_signals::OtlpBatch>>,
     receiver: MetricsReceiver,
     scope: Scope,
 }
@@ -135,7 +135,8 @@ async fn starts_units_and_exemplars_are_kept() {
     let about = About { unit: "bytes_per_second".into(), ..(*batch.metadata[0].about).clone() };
     let mut metadata = batch.metadata.to_vec();
     metadata[0].about = Arc::new(about);
-    let samples = Samples { exemplars: vec![exemplar], metadata: metadata.into(), ..(*batch).clone() };
+    let starts = vec![0, 0, 7000, 0];
+    let samples = Samples { exemplars: vec![exemplar], metadata: metadata.into(), starts, ..(*batch).clone() };
     let metrics = metrics(SampleBatch::new(samples)).await;
     assert_eq!((&metrics[0]["name"], &metrics[0]["unit"]), (&json!("c_total"), &json!("By/s")));
     let point = &metrics[0]["sum"]["dataPoints"][0];
@@ -145,7 +146,8 @@ async fn starts_units_and_exemplars_are_kept() {
     let kept: Vec<&Json> = exemplar["filteredAttributes"].as_array().unwrap().iter().map(|pair| &pair["key"]).collect();
     assert_eq!(kept, ["span_id", "who"]);
     // Alloy computes the last bucket from the count.
-    assert_eq!(metrics[1]["histogram"]["dataPoints"][0]["bucketCounts"], json!(["1", "2"]));
+    let point = &metrics[1]["histogram"]["dataPoints"][0];
+    assert_eq!((&point["bucketCounts"], &point["startTimeUnixNano"]), (&json!(["1", "2"]), &json!("7000000000")));
 }
 
 #[tokio::test]
