@@ -95,8 +95,10 @@ impl Layout {
                 reader.rest = reader.rest.trim_ascii_start();
             }
             reader.element(*element)?;
-            let fraction_follows =
-                matches!(self.parts.get(at + 1), Some((_, Element::Fraction { .. } | Element::OptionalFraction { .. })));
+            let fraction_follows = matches!(
+                self.parts.get(at + 1),
+                Some((_, Element::Fraction { .. } | Element::OptionalFraction { .. }))
+            );
             // A fraction behind the seconds is read even where the layout has none.
             if matches!(element, Element::Second { .. }) && !fraction_follows {
                 reader.optional_fraction();

@@ -3,8 +3,10 @@
 pub mod attributes;
 pub mod batch;
 pub mod cumulativetodelta;
+mod decoded;
 pub mod deltatocumulative;
 mod exponential;
+pub mod filter;
 pub mod groupbyattrs;
 mod groups;
 mod identity;
@@ -17,6 +19,7 @@ pub mod span;
 pub mod tail_sampling;
 #[cfg(test)]
 mod testing;
+pub mod transform;
 
 use sdk_component::Definition;
 
@@ -26,10 +29,12 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<batch::Batch>(),
     Definition::of::<cumulativetodelta::Component>(),
     Definition::of::<deltatocumulative::Component>(),
+    Definition::of::<filter::Component>(),
     Definition::of::<groupbyattrs::Component>(),
     Definition::of::<interval::Component>(),
     Definition::of::<memory_limiter::Component>(),
     Definition::of::<probabilistic_sampler::Component>(),
     Definition::of::<span::Component>(),
     Definition::of::<tail_sampling::Component>(),
+    Definition::of::<transform::Component>(),
 ];
