@@ -128,7 +128,7 @@ impl Endpoint {
             let tenant = String::from_utf8_lossy(&lease.record().meta).into_owned();
             let metrics = self.tenant(&tenant);
             let (entries, bytes) = (u64::from(lease.record().items), lease.record().body.len() as u64);
-            let body = lease.record().body.clone();
+            let body = lease.record().body.joined();
             if let Some(wal) = &self.wal {
                 wal.records_read.inc();
                 wal.last_read.set((lease.taken_at_ms() / 1000) as f64);

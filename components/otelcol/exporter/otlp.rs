@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base_stdx::duration::GoDuration;
-use bytes::Bytes;
 use http::HeaderMap;
 use language_eval::{Block, Exports, Invalid, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
@@ -16,6 +15,7 @@ use sdk_otel::queue::SendingQueue;
 use sdk_otel::retry::RetryOnFailure;
 use sdk_protocols_grpc::{Channel, Status};
 use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_queue::Body;
 use sdk_signals::{BoxFuture, OtelConsumer, OtlpSignal};
 
 /// Sends metrics, logs and traces over OTLP gRPC.
@@ -108,13 +108,13 @@ fn settings(arguments: Arguments) -> Result<Settings, Problem> {
 // === impl Grpc ===
 
 impl Transport for Grpc {
-    fn send(&self, signal: OtlpSignal, payload: Bytes) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
+    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
         Box::pin(async move {
             let headers = match &self.auth {
                 None => HeaderMap::new(),
                 Some(auth) => auth.headers().map_err(SendError::retryable)?,
             };
-            let call = self.channel.unary(signal.grpc_path(), vec![payload], headers);
+            let call = self.channel.unary(signal.grpc_path(), payload.into(), headers);
             let reply = match self.timeout {
                 None => call.await,
                 Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::HeaderMap;
 use language_eval::{Block, Exports, Invalid, Validate, Word};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
@@ -15,6 +14,7 @@ use sdk_otel::retry::RetryOnFailure;
 use sdk_protocols_otlp::json::to_json;
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_protocols_otlp::status::{Status, http_retryable};
+use sdk_queue::Body;
 use sdk_signals::{BoxFuture, OtelConsumer, OtlpSignal};
 use url::Url;
 
@@ -165,7 +165,7 @@ fn settings(arguments: Arguments) -> Result<Settings, Problem> {
 // === impl Http ===
 
 impl Transport for Http {
-    fn send(&self, signal: OtlpSignal, payload: Bytes) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
+    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
         Box::pin(async move {
             let Some(url) = &self.urls[signal as usize] else {
                 return Err(SendError::permanent(format!("no endpoint for {}", signal.name())));
@@ -175,8 +175,8 @@ impl Transport for Http {
                 Some(auth) => auth.headers().map_err(SendError::retryable)?,
             };
             let (kind, body) = match self.encoding {
-                Encoding::Proto => ("application/x-protobuf", payload),
-                Encoding::Json => ("application/json", to_json(signal, &payload).into()),
+                Encoding::Proto => ("application/x-protobuf", payload.joined()),
+                Encoding::Json => ("application/json", to_json(signal, &payload.joined()).into()),
             };
             let reply = self.sender.post(url, kind, body, headers).await.map_err(SendError::retryable)?;
             if reply.status.is_success() {

@@ -361,7 +361,7 @@ impl Endpoint {
             highest_timestamp,
         };
         self.metrics.pending(items, counts, 1.0);
-        let record = Record { meta: meta.to_bytes(), body: Bytes::from(body), items };
+        let record = Record { meta: meta.to_bytes(), body: Bytes::from(body).into(), items };
         let pushed = self.queue.push(record, settle).await;
         pushed.map(drop).map_err(|_| Refused::retryable("the queue is closed"))
     }

@@ -147,7 +147,7 @@ impl Sender {
         let setup = &self.endpoint.setup;
         let metrics = &self.endpoint.metrics;
         let (items, counts) = (lease.record().items, meta.counts);
-        let mut sent = Sent { version: meta.version, body: lease.record().body.clone(), items, counts };
+        let mut sent = Sent { version: meta.version, body: lease.record().body.joined(), items, counts };
         let mut has_switched = false;
         let no_longer_pending = || metrics.pending(items, counts, -1.0);
         let least = setup.queue.min_backoff.to_std().unwrap_or(Duration::ZERO);

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sdk_component::{Context, Stop};
 use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_queue::Body;
 use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 use tokio::sync::{OnceCell, watch};
 
@@ -21,7 +21,7 @@ use lane::Lane;
 /// Sends one request.
 pub trait Transport: Send + Sync {
     /// `payload` is one encoded export request of `items` items.
-    fn send(&self, signal: OtlpSignal, payload: Bytes) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>>;
+    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>>;
 }
 
 /// Why a request was not taken by the remote end.
@@ -179,7 +179,7 @@ impl Shared {
         let settings = self.settings();
         if !settings.queue.enabled {
             let items = u64::from(batch.items);
-            return match self.send(batch.signal, items, batch.into_bytes()).await {
+            return match self.send(batch.signal, items, batch.payload.into()).await {
                 Ok(()) => Ok(Delivery::delivered()),
                 Err(None) => Err(Refused::stopped(self.context.id())),
                 Err(Some(error)) => {
@@ -214,7 +214,7 @@ impl Shared {
 
     /// Sends a request until it is taken or given up; both are counted here. `Err(None)`: nothing was decided, as the
     /// exporter is stopping.
-    pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Bytes) -> Result<(), Option<SendError>> {
+    pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Body) -> Result<(), Option<SendError>> {
         let first = self.settings();
         let mut backoff = Backoff::new(&first.retry);
         loop {

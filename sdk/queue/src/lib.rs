@@ -16,6 +16,7 @@
 //! the damaged record; a full disk makes the queue a memory queue until there is room again. A crash may repeat records
 //! whose acknowledgement was not yet written down.
 
+mod body;
 mod config;
 mod counters;
 mod disk;
@@ -23,6 +24,7 @@ mod driver;
 mod queue;
 mod record;
 
+pub use body::Body;
 pub use config::{Config, Disk, Overflow};
 pub use counters::{Counters, Lost};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};

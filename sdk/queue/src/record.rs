@@ -11,13 +11,15 @@
 
 use bytes::Bytes;
 
+use crate::body::Body;
+
 /// An encoded request, opaque to the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// What the exporter needs beside the body to send it: tenant, headers, kind.
     pub meta: Bytes,
     /// The request body, as it goes on the wire.
-    pub body: Bytes,
+    pub body: Body,
     /// Lines, samples or spans in it, for counting.
     pub items: u32,
 }
@@ -60,7 +62,7 @@ impl Record {
     pub(crate) fn write_to(&self, salt: u32, taken_at_ms: i64, out: &mut Vec<u8>) {
         let mut crc = crc32fast::Hasher::new();
         crc.update(&self.meta);
-        crc.update(&self.body);
+        self.body.pieces().iter().for_each(|piece| crc.update(piece));
         let start = out.len();
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&(self.meta.len() as u32).to_le_bytes());
@@ -71,7 +73,7 @@ impl Record {
         let header_crc = salted(salt, &out[start..]);
         out.extend_from_slice(&header_crc.to_le_bytes());
         out.extend_from_slice(&self.meta);
-        out.extend_from_slice(&self.body);
+        self.body.pieces().iter().for_each(|piece| out.extend_from_slice(piece));
     }
 }
 
@@ -111,7 +113,7 @@ impl Header {
             return None;
         }
         let meta = payload.slice(..self.meta_bytes as usize);
-        let body = payload.slice(self.meta_bytes as usize..);
+        let body = payload.slice(self.meta_bytes as usize..).into();
         Some(Record { meta, body, items: self.items })
     }
 }
@@ -122,7 +124,11 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_is_noticed() {
-        let record = Record { meta: Bytes::from_static(b"tenant"), body: Bytes::from_static(b"body"), items: 3 };
+        let record = Record {
+            meta: Bytes::from_static(b"tenant"),
+            body: vec![Bytes::from_static(b"bo"), Bytes::from_static(b"dy")].into(),
+            items: 3,
+        };
         let mut bytes = Vec::new();
         record.write_to(5, 77, &mut bytes);
         let read = |bytes: &[u8]| {

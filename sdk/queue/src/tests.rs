@@ -56,8 +56,9 @@ fn record(number: u64, size: usize) -> Record {
 }
 
 fn number(record: &Record) -> u64 {
-    let number = u64::from_le_bytes(record.body[..8].try_into().unwrap());
-    assert!(record.body[8..].iter().all(|&byte| byte == number as u8), "record {number} came back changed");
+    let body = record.body.joined();
+    let number = u64::from_le_bytes(body[..8].try_into().unwrap());
+    assert!(body[8..].iter().all(|&byte| byte == number as u8), "record {number} came back changed");
     number
 }
 

@@ -158,7 +158,7 @@ impl Lane {
     pub(crate) async fn push(&self, batch: OtlpBatch, settle: Settle) -> bool {
         let items = batch.items;
         let record =
-            Record { meta: Bytes::from_static(self.signal.name().as_bytes()), body: batch.into_bytes(), items };
+            Record { meta: Bytes::from_static(self.signal.name().as_bytes()), body: batch.payload.into(), items };
         let taken = self.queue.push(record, settle).await.is_ok();
         self.show();
         taken

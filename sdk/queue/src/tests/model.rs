@@ -153,7 +153,7 @@ impl World {
         let kept = &whole[..whole.len().saturating_sub(bytes)];
         // Whatever of the file's records reaches behind the cut may be gone.
         for number in 0..self.model.pushed {
-            let needle = record(number, 8).body;
+            let needle = record(number, 8).body.joined();
             if let Some(at) = memchr::memmem::find(&whole, &needle)
                 && at + 900 > kept.len()
             {
