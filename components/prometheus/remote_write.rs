@@ -3,6 +3,7 @@
 mod arguments;
 mod endpoint;
 mod health;
+mod identity;
 mod meta;
 mod metrics;
 mod request;

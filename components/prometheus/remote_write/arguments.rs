@@ -64,10 +64,10 @@ pub struct Endpoint {
     /// What to do with each series before it is sent.
     #[block]
     pub write_relabel_config: Vec<Rule>,
-    /// Not supported yet.
+    /// Sign with AWS Signature Version 4.
     #[block]
     pub sigv4: Option<SigV4>,
-    /// Not supported yet.
+    /// Show tokens of Azure AD.
     #[block]
     pub azuread: Option<AzureAd>,
     /// Not supported yet.
@@ -149,82 +149,101 @@ pub struct Wal {
     pub max_keepalive_time: GoDuration,
 }
 
-/// Amazon's signatures; not supported yet.
+/// Signs requests with AWS Signature Version 4. Keys that are not given come from where AWS' tools look for them: the
+/// environment (also the token of a workload in Kubernetes), and shared files.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[block(validate)]
 pub struct SigV4 {
+    /// The region; from the environment or the shared configuration file when left out.
     #[attr(optional)]
     pub region: String,
+    /// The key's name.
     #[attr(optional)]
     pub access_key: String,
+    /// The key.
     #[attr(optional)]
     pub secret_key: SecretString,
+    /// The profile of the shared files.
     #[attr(optional)]
     pub profile: String,
+    /// A role to take.
     #[attr(optional)]
     pub role_arn: String,
+    /// What the owner of the role wants to be told.
     #[attr(optional)]
     pub external_id: String,
+    /// Ask for the role where FIPS 140 is kept to.
     #[attr(optional)]
     pub use_fips_sts_endpoint: bool,
+    /// The service that is signed for; `aps` when left out.
     #[attr(optional)]
     pub service_name: String,
 }
 
-/// Microsoft's identities; not supported yet.
+/// Shows tokens of Azure AD (Microsoft Entra). Exactly one identity has to be given.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
+#[block(validate)]
 pub struct AzureAd {
+    /// The identity of the virtual machine.
     #[block]
     pub managed_identity: Option<AzureManagedIdentity>,
+    /// The identity of a workload in Kubernetes.
     #[block]
     pub workload_identity: Option<AzureWorkloadIdentity>,
+    /// The identity of an application.
     #[block]
     pub oauth: Option<AzureOauth>,
+    /// Whatever identity Microsoft's libraries find; not supported yet.
     #[block]
     pub sdk: Option<AzureSdk>,
+    /// `AzurePublic`, `AzureChina` or `AzureGovernment`.
     #[attr(default = "AzurePublic")]
     pub cloud: String,
+    /// What the tokens are for; the cloud's Azure Monitor when left out.
     #[attr(optional)]
     pub scope: String,
 }
 
-/// The identity of a virtual machine; not supported yet.
+/// The identity of a virtual machine, by its metadata service.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct AzureManagedIdentity {
+    /// Which, where there are several; the machine's own when empty.
     #[attr]
     pub client_id: String,
 }
 
-/// The identity of a workload; not supported yet.
+/// The identity of a workload.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct AzureWorkloadIdentity {
+    /// Of the application or identity.
     #[attr]
     pub client_id: String,
+    /// Where it is registered.
     #[attr]
     pub tenant_id: String,
+    /// The token that Kubernetes gives; where Azure's webhook has it put when left out.
     #[attr(optional)]
     pub token_file_path: String,
 }
 
-/// The identity of an application; not supported yet.
+/// The identity of an application with a secret.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct AzureOauth {
+    /// Of the application.
     #[attr]
     pub client_id: String,
+    /// Its secret.
     #[attr]
     pub client_secret: SecretString,
+    /// Where it is registered.
     #[attr]
     pub tenant_id: String,
 }
 
 /// Whatever identity Microsoft's libraries find; not supported yet.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct AzureSdk {
+    /// Where it is registered.
     #[attr]
     pub tenant_id: String,
 }
@@ -299,8 +318,6 @@ impl Validate for Endpoint {
             }
         }
         for (is_set, block, what) in [
-            (self.sigv4.is_some(), "sigv4", "signing with AWS Signature Version 4 (sigv4)"),
-            (self.azuread.is_some(), "azuread", "authentication by Azure AD (azuread)"),
             (self.google_iam.is_some(), "google_iam", "authentication by Google IAM (google_iam)"),
             (self.round_robin_dns, "round_robin_dns", "choosing among addresses by round_robin_dns"),
         ] {
@@ -323,6 +340,82 @@ impl Validate for Endpoint {
 fn not_yet(field: &'static str, what: &str) -> Invalid {
     Invalid::field(field, format!("{what} is not supported yet by this version of Ferroalloy"))
         .with_hint("remove it, or run this component in Alloy until it is")
+}
+
+impl Validate for SigV4 {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.access_key.is_empty() != self.secret_key.is_empty() {
+            return Err(Invalid::block(
+                "must provide an AWS SigV4 access key and secret key if credentials are specified in the SigV4 config",
+            ));
+        }
+        if !self.external_id.is_empty() && self.role_arn.is_empty() {
+            return Err(Invalid::field("external_id", "external_id can only be used with role_arn"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for AzureAd {
+    fn validate(&self) -> Result<(), Invalid> {
+        if !matches!(self.cloud.as_str(), "AzurePublic" | "AzureChina" | "AzureGovernment") {
+            return Err(Invalid::field("cloud", "must provide a cloud in the Azure AD config"));
+        }
+        let (managed, workload, oauth) = (&self.managed_identity, &self.workload_identity, &self.oauth);
+        let given = [managed.is_some(), workload.is_some(), oauth.is_some(), self.sdk.is_some()];
+        match given.into_iter().filter(|given| *given).count() {
+            1 => {}
+            0 => {
+                return Err(Invalid::block(
+                    "must provide an Azure Managed Identity, Azure Workload Identity, Azure OAuth or Azure SDK in the Azure AD config",
+                ));
+            }
+            _ => return Err(Invalid::block("cannot provide multiple authentication methods in the Azure AD config")),
+        }
+        if self.sdk.is_some() {
+            return Err(not_yet("sdk", "looking for an identity as Microsoft's libraries do (sdk)"));
+        }
+        let managed = managed.as_ref().map(|managed| ("Managed Identity client_id", &managed.client_id));
+        if let Some((what, id)) = managed
+            && !id.is_empty()
+            && !is_uuid(id)
+        {
+            return Err(Invalid::block(format!("the provided Azure {what} is invalid")));
+        }
+        let workload = workload.iter().flat_map(|workload| {
+            [("Workload Identity client_id", &workload.client_id), ("Workload Identity tenant_id", &workload.tenant_id)]
+        });
+        let oauth_id = oauth.iter().map(|oauth| ("OAuth client_id", &oauth.client_id));
+        for (what, id) in workload.chain(oauth_id) {
+            if id.is_empty() {
+                return Err(Invalid::block(format!("must provide an Azure {what} in the Azure AD config")));
+            }
+            if !is_uuid(id) {
+                return Err(Invalid::block(format!("the provided Azure {what} is invalid")));
+            }
+        }
+        if let Some(oauth) = oauth {
+            for (what, is_empty) in
+                [("client_secret", oauth.client_secret.is_empty()), ("tenant_id", oauth.tenant_id.is_empty())]
+            {
+                if is_empty {
+                    return Err(Invalid::block(format!("must provide an Azure OAuth {what} in the Azure AD config")));
+                }
+            }
+        }
+        let is_scope = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || "_:/.-".contains(c);
+        if !self.scope.chars().all(is_scope) {
+            return Err(Invalid::field("scope", "the provided scope contains invalid characters"));
+        }
+        Ok(())
+    }
+}
+
+/// `01234567-89ab-cdef-0123-456789abcdef`
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    groups.iter().map(|group| group.len()).eq([8, 4, 4, 4, 12])
+        && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 impl Validate for QueueConfig {

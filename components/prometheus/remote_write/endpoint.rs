@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
+use super::identity::Identity;
 use super::meta::Meta;
 use super::metrics::{Limits, Metrics};
 use super::request::{Known, Request};
@@ -54,6 +55,7 @@ pub(crate) struct Setup {
     pub(crate) url: String,
     pub(crate) client: Client,
     pub(crate) headers: HeaderMap,
+    pub(crate) identity: Identity,
     pub(crate) queue: QueueConfig,
     pub(crate) max_age: Option<Duration>,
     version: Version,
@@ -127,6 +129,7 @@ impl Setup {
             url: config.url.clone(),
             client,
             headers,
+            identity: Identity::new(config)?,
             queue: config.queue_config.clone().unwrap_or_default(),
             max_age: wal.max_keepalive_time.to_std(),
             version: Version::of_message(&config.protobuf_message).unwrap_or(Version::V1),

@@ -282,6 +282,9 @@ impl Sender {
         for (name, value) in &setup.headers {
             headers.insert(name, value.clone());
         }
+        if let Err(reason) = setup.identity.sign(&mut request).await {
+            return Attempt::Again(reason, None);
+        }
         match setup.client.send(request).await {
             Err(error) => Attempt::Again(error.to_string(), None),
             Ok(response) if response.status.is_success() => taken(sent, Counted::of(&response.headers)),

@@ -333,8 +333,11 @@ async fn an_endpoint_that_does_not_know_version_2_gets_version_1_from_then_on() 
 #[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
-        ("sigv4 { }", "sigv4"),
-        ("azuread {\ncloud = \"AzurePublic\"\n}", "azuread"),
+        ("sigv4 {\naccess_key = \"x\"\n}", "access key and secret key"),
+        ("sigv4 {\nregion = \"r\"\nexternal_id = \"x\"\n}", "external_id can only be used with role_arn"),
+        ("azuread {\ncloud = \"AzurePublic\"\n}", "must provide an Azure Managed Identity"),
+        ("azuread {\nsdk {\ntenant_id = \"x\"\n}\n}", "sdk"),
+        ("azuread {\nmanaged_identity {\nclient_id = \"x\"\n}\n}", "client_id is invalid"),
         ("google_iam {\ncredentials_file = \"x\"\n}", "google_iam"),
         ("round_robin_dns = true", "round_robin_dns"),
         ("protobuf_message = \"x\"", "invalid protobuf_message \"x\""),
