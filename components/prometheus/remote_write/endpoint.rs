@@ -304,10 +304,10 @@ impl Endpoint {
     pub(crate) fn speaks(&self, version: Version) {
         let other = version != self.setup.version;
         if self.speaks_other.swap(other, Ordering::Relaxed) != other {
-            let (remote_name, message) = (&self.setup.name, version.message());
+            let (remote_name, protobuf_message) = (&self.setup.name, version.message());
             tracing::warn!(
                 remote_name,
-                message,
+                protobuf_message,
                 "the endpoint does not take the other protobuf message; it gets this one"
             );
         }
