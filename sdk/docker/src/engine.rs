@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::host::Host;
-use crate::model::{Container, ContainerState, Event, Inspected, Network};
+use crate::model::{Container, ContainerState, Event, Info, Inspected, Network};
 
 /// A list of thousands of containers fits; what does not is no list of containers.
 const MAX_ANSWER: usize = 64 << 20;
@@ -73,6 +73,11 @@ impl Engine {
     /// Where it is.
     pub fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    /// The host that the engine runs on.
+    pub async fn info(&self) -> Result<Info, Error> {
+        self.json("/info").await
     }
 
     /// The running containers that pass the filters (name → values, as `docker ps --filter`).

@@ -1,4 +1,5 @@
-//! A client for the Docker engine (and podman's compatible socket): the four calls that discovery and log collection need.
+//! A client for the Docker engine (and podman's compatible socket): the calls that discovery, log collection and resource
+//! detection need.
 //!
 //! Written on hyper instead of taken from bollard because following logs is the hot path of most of our users: the stream
 //! is handed on as the chunks that came from the socket, and [`frames`] cuts them without copying; and because four GET
@@ -12,4 +13,4 @@ mod model;
 
 pub use engine::{Engine, Error, Logs};
 pub use host::{Host, HostError};
-pub use model::{Container, ContainerState, Network, NetworkEndpoint, Port};
+pub use model::{Container, ContainerState, Info, Network, NetworkEndpoint, Port};

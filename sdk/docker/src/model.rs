@@ -4,6 +4,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+/// What `GET /info` tells of the host.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Info {
+    /// The name of the host.
+    #[serde(rename = "Name")]
+    pub name: String,
+    /// `linux`, `windows`.
+    #[serde(rename = "OSType")]
+    pub os_type: String,
+}
+
 /// One entry of `GET /containers/json`.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "PascalCase", default)]
