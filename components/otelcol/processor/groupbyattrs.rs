@@ -20,8 +20,8 @@ use crate::processing::{Processing, Processor};
 #[derive(Clone, Debug, Block)]
 pub struct Arguments {
     /// The attributes to move; what an item says counts more than what its resource says.
-    #[attr(optional)]
-    pub keys: Vec<String>,
+    #[attr]
+    pub keys: Option<Vec<String>>,
     /// Where to send what was grouped.
     #[block(required)]
     pub output: Output,
@@ -71,7 +71,7 @@ impl Processor for GroupByAttrs {
         };
         // In the order of `Signal`.
         let counters = [counters("spans", "span"), counters("metrics", "metric"), counters("logs", "log")];
-        Ok(GroupByAttrs { keys: arguments.keys.clone(), counters })
+        Ok(GroupByAttrs { keys: arguments.keys.clone().unwrap_or_default(), counters })
     }
 
     fn output(arguments: &Arguments) -> &Output {

@@ -15,6 +15,7 @@ pub mod matching;
 pub mod memory_limiter;
 pub mod probabilistic_sampler;
 pub mod processing;
+pub mod resourcedetection;
 pub mod span;
 pub mod tail_sampling;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<interval::Component>(),
     Definition::of::<memory_limiter::Component>(),
     Definition::of::<probabilistic_sampler::Component>(),
+    Definition::of::<resourcedetection::Component>(),
     Definition::of::<span::Component>(),
     Definition::of::<tail_sampling::Component>(),
     Definition::of::<transform::Component>(),

@@ -1,0 +1,202 @@
+//! Which attributes each detector has, and whether it sets them when nobody says.
+
+use super::chosen::Attributes;
+
+/// Names a detector and lists its attributes.
+macro_rules! detectors {
+    ($($name:ident: [$($attribute:literal $on:ident),* $(,)?],)*) => {
+        $(
+            #[doc = concat!("The attributes of `", stringify!($name), "`.")]
+            #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+            pub struct $name;
+
+            impl Attributes for $name {
+                const ALL: &'static [(&'static str, bool)] = &[$(($attribute, $on)),*];
+            }
+        )*
+    };
+}
+
+#[allow(non_upper_case_globals, reason = "they stand in a table")]
+const on: bool = true;
+#[allow(non_upper_case_globals, reason = "they stand in a table")]
+const off: bool = false;
+
+detectors! {
+    Ec2: [
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "host.id" on,
+        "host.image.id" on,
+        "host.name" on,
+        "host.type" on,
+    ],
+    Ecs: [
+        "aws.ecs.cluster.arn" on,
+        "aws.ecs.launchtype" on,
+        "aws.ecs.task.arn" on,
+        "aws.ecs.task.family" on,
+        "aws.ecs.task.id" on,
+        "aws.ecs.task.revision" on,
+        "aws.log.group.arns" on,
+        "aws.log.group.names" on,
+        "aws.log.stream.arns" on,
+        "aws.log.stream.names" on,
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+    ],
+    Eks: ["cloud.account.id" off, "cloud.platform" on, "cloud.provider" on, "k8s.cluster.name" off],
+    ElasticBeanstalk: [
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "deployment.environment" on,
+        "service.instance.id" on,
+        "service.version" on,
+    ],
+    Lambda: [
+        "aws.log.group.names" on,
+        "aws.log.stream.names" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "faas.instance" on,
+        "faas.max_memory" on,
+        "faas.name" on,
+        "faas.version" on,
+    ],
+    Akamai: ["cloud.provider" on, "cloud.region" on, "host.id" on, "host.name" on],
+    Azure: [
+        "azure.resourcegroup.name" on,
+        "azure.vm.name" on,
+        "azure.vm.scaleset.name" on,
+        "azure.vm.size" on,
+        "cloud.account.id" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "cloud.availability_zone" off,
+        "host.id" on,
+        "host.name" on,
+    ],
+    Aks: ["cloud.platform" on, "cloud.provider" on, "k8s.cluster.name" off],
+    Consul: ["cloud.region" on, "host.id" on, "host.name" on],
+    Docker: ["host.name" on, "os.type" on],
+    DigitalOcean: ["cloud.provider" on, "cloud.region" on, "host.id" on, "host.name" on],
+    Gcp: [
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "faas.id" off,
+        "faas.instance" on,
+        "faas.name" on,
+        "faas.version" on,
+        "gcp.cloud_run.job.execution" on,
+        "gcp.cloud_run.job.task_index" on,
+        "gcp.gce.instance.hostname" off,
+        "gcp.gce.instance.name" off,
+        "gcp.gce.instance.group_manager.name" on,
+        "gcp.gce.instance.group_manager.region" on,
+        "gcp.gce.instance.group_manager.zone" on,
+        "host.id" on,
+        "host.name" on,
+        "host.type" on,
+        "k8s.cluster.name" on,
+    ],
+    Heroku: [
+        "cloud.provider" on,
+        "heroku.app.id" on,
+        "heroku.dyno.id" on,
+        "heroku.release.commit" on,
+        "heroku.release.creation_timestamp" on,
+        "service.instance.id" on,
+        "service.name" on,
+        "service.version" on,
+    ],
+    Hetzner: ["cloud.availability_zone" on, "cloud.provider" on, "cloud.region" on, "host.id" on, "host.name" on],
+    System: [
+        "host.arch" off,
+        "host.cpu.cache.l2.size" off,
+        "host.cpu.family" off,
+        "host.cpu.model.id" off,
+        "host.cpu.model.name" off,
+        "host.cpu.stepping" off,
+        "host.cpu.vendor.id" off,
+        "host.id" off,
+        "host.interface" off,
+        "host.ip" off,
+        "host.mac" off,
+        "host.name" on,
+        "os.build.id" off,
+        "os.description" off,
+        "os.name" off,
+        "os.type" on,
+        "os.version" off,
+    ],
+    OpenShift: ["cloud.platform" on, "cloud.provider" on, "cloud.region" on, "k8s.cluster.name" on],
+    KubernetesNode: ["k8s.node.name" on, "k8s.node.uid" on],
+    Kubeadm: ["k8s.cluster.name" on, "k8s.cluster.uid" on],
+    Nova: [
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "cloud.availability_zone" on,
+        "host.id" on,
+        "host.name" on,
+        "host.type" on,
+    ],
+    OracleCloud: [
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "cloud.availability_zone" on,
+        "host.id" on,
+        "host.name" on,
+        "host.type" on,
+        "k8s.cluster.name" on,
+        "oracle_cloud.realm" on,
+    ],
+    Scaleway: [
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "host.id" on,
+        "host.image.id" on,
+        "host.image.name" on,
+        "host.name" on,
+        "host.type" on,
+    ],
+    UpCloud: ["cloud.provider" on, "cloud.region" on, "host.id" on, "host.name" on],
+    Vultr: ["cloud.provider" on, "cloud.region" on, "host.id" on, "host.name" on],
+    TencentCvm: [
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "host.id" on,
+        "host.image.id" on,
+        "host.name" on,
+        "host.type" on,
+    ],
+    AlibabaEcs: [
+        "cloud.account.id" on,
+        "cloud.availability_zone" on,
+        "cloud.platform" on,
+        "cloud.provider" on,
+        "cloud.region" on,
+        "host.id" on,
+        "host.image.id" on,
+        "host.name" on,
+        "host.type" on,
+    ],
+}

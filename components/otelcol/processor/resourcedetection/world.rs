@@ -1,0 +1,136 @@
+//! What detectors look at: environment variables, files, and metadata services at fixed addresses.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request};
+use sdk_net::{Client, ClientConfig, Options};
+use serde::de::DeserializeOwned;
+
+/// Where clouds have their metadata services.
+const LINK_LOCAL: &str = "http://169.254.169.254";
+/// Where Scaleway has it.
+const SCALEWAY: &str = "http://169.254.42.42";
+/// The name of Google's.
+const GOOGLE: &str = "http://metadata.google.internal";
+
+/// Metadata is small.
+const MAX_METADATA: usize = 1 << 20;
+
+/// The surroundings; tests have their own.
+pub(super) struct World {
+    pub variables: fn(&str) -> Option<String>,
+    pub root: PathBuf,
+    pub link_local: String,
+    pub scaleway: String,
+    pub google: String,
+    client: Client,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// Nobody is there: we are somewhere else.
+    Elsewhere(String),
+    /// The service is there, but what it says is of no use.
+    Failed(String),
+}
+
+// === impl World ===
+
+impl World {
+    pub(super) fn real(timeout: Duration) -> Result<World, String> {
+        let variables = variable;
+        let google = variables("GCE_METADATA_HOST").map_or_else(|| GOOGLE.to_owned(), |host| format!("http://{host}"));
+        World::new(variables, Path::new("/"), [LINK_LOCAL, SCALEWAY, &google], timeout)
+    }
+
+    pub(super) fn new(
+        variables: fn(&str) -> Option<String>,
+        root: &Path,
+        [link_local, scaleway, google]: [&str; 3],
+        timeout: Duration,
+    ) -> Result<World, String> {
+        let options = Options {
+            timeout,
+            // Outside of a cloud nobody answers at all.
+            connect_timeout: timeout.min(Duration::from_secs(2)),
+            max_response_bytes: MAX_METADATA,
+            ..Options::default()
+        };
+        let client = Client::new(ClientConfig::default(), options).map_err(|error| error.to_string())?;
+        let [link_local, scaleway, google] = [link_local, scaleway, google].map(str::to_owned);
+        Ok(World { variables, root: root.to_owned(), link_local, scaleway, google, client })
+    }
+
+    /// An environment variable that is not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.variables)(name).filter(|value| !value.is_empty())
+    }
+
+    /// A text file by its absolute path.
+    pub(super) fn file(&self, path: &str) -> Result<String, String> {
+        let path = self.root.join(path.trim_start_matches('/'));
+        base_sys::fs::read_text_bounded(&path, MAX_METADATA).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    /// What a metadata service says.
+    pub(super) async fn ask(&self, method: Method, url: &str, headers: &[(&str, &str)]) -> Result<String, Missing> {
+        let request = headers
+            .iter()
+            .fold(Request::builder().method(method).uri(url), |request, (name, value)| request.header(*name, *value));
+        let request = request.body(Bytes::new()).map_err(|error| Missing::Failed(format!("{url}: {error}")))?;
+        let response = self.client.send(request).await.map_err(|error| Missing::Elsewhere(error.to_string()))?;
+        if !response.status.is_success() {
+            return Err(Missing::Elsewhere(format!("{url} answers {}", response.status)));
+        }
+        String::from_utf8(response.body.to_vec()).map_err(|_| Missing::Failed(format!("{url} answers what is no text")))
+    }
+
+    pub(super) async fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<String, Missing> {
+        self.ask(Method::GET, url, headers).await
+    }
+
+    pub(super) async fn json<T: DeserializeOwned>(&self, url: &str, headers: &[(&str, &str)]) -> Result<T, Missing> {
+        let text = self.get(url, headers).await?;
+        serde_json::from_str(&text).map_err(|error| Missing::Failed(format!("{url} answers no metadata: {error}")))
+    }
+}
+
+#[cfg(not(test))]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+pub(super) use test::variable;
+
+/// Tests set variables for their own thread.
+#[cfg(test)]
+pub(super) mod test {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+
+    thread_local! {
+        static VARIABLES: RefCell<HashMap<String, String>> = RefCell::default();
+    }
+
+    pub fn variable(name: &str) -> Option<String> {
+        VARIABLES.with_borrow(|variables| variables.get(name).cloned())
+    }
+
+    pub fn set(variables: impl IntoIterator<Item = (String, String)>) {
+        VARIABLES.with_borrow_mut(|all| *all = variables.into_iter().collect());
+    }
+}
+
+// === impl Missing ===
+
+impl Missing {
+    pub(super) fn text(self) -> String {
+        match self {
+            Missing::Elsewhere(text) | Missing::Failed(text) => text,
+        }
+    }
+}
