@@ -171,7 +171,7 @@ impl TailSampling {
     /// Lets the policies vote; what is kept is returned.
     fn decide(&self, state: &mut State, held: Held) -> Option<OtlpBatch> {
         let Held { id, payload, spans, .. } = &held;
-        let trace = Trace {
+        let mut trace = Trace {
             id: *id,
             parts: payload.iter().map(Data::<Span>::decode).collect(),
             spans: *spans,
@@ -181,7 +181,14 @@ impl TailSampling {
         let mut dropped = false;
         for (name, policy) in &mut state.policies {
             let begin = Instant::now();
-            let vote = policy.ask(&trace);
+            let vote = match policy.ask(&mut trace) {
+                Ok(vote) => vote,
+                Err(error) => {
+                    tracing::debug!(policy = name, error, "a sampling policy failed");
+                    self.counters.errors.inc();
+                    continue;
+                }
+            };
             self.counters.asked(name, vote, begin.elapsed());
             dropped |= vote == Vote::Dropped;
             sampled |= vote == Vote::Sampled;

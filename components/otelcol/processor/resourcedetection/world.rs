@@ -106,6 +106,16 @@ fn variable(name: &str) -> Option<String> {
 #[cfg(test)]
 pub(super) use test::variable;
 
+// === impl Missing ===
+
+impl Missing {
+    pub(super) fn text(self) -> String {
+        match self {
+            Missing::Elsewhere(text) | Missing::Failed(text) => text,
+        }
+    }
+}
+
 /// Tests set variables for their own thread.
 #[cfg(test)]
 pub(super) mod test {
@@ -122,15 +132,5 @@ pub(super) mod test {
 
     pub fn set(variables: impl IntoIterator<Item = (String, String)>) {
         VARIABLES.with_borrow_mut(|all| *all = variables.into_iter().collect());
-    }
-}
-
-// === impl Missing ===
-
-impl Missing {
-    pub(super) fn text(self) -> String {
-        match self {
-            Missing::Elsewhere(text) | Missing::Failed(text) => text,
-        }
     }
 }

@@ -18,6 +18,7 @@ pub(super) struct Counters {
     execution_time: CounterVec,
     global: CounterVec,
     early: CounterVec,
+    pub errors: Counter,
     pub new_traces: Counter,
     pub too_early: Counter,
     pub too_large: Counter,
@@ -62,6 +63,7 @@ impl Counters {
                 "Number of spans that were able to be immediately released due to a decision cache hit.",
                 &["sampled"],
             ),
+            errors: counter("sampling_policy_evaluation_error_total", "Count of sampling policy evaluation errors"),
             new_traces: counter("new_trace_id_received_total", "Counts the arrival of new traces"),
             too_early: counter(
                 "sampling_trace_dropped_too_early_total",

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use base_re2::Regex;
+use sdk_ottl::{Conditions, Context, ErrorMode, Item, On};
 use sdk_protocols_otlp::model::{AnyValue, Data, Map, ResourceGroup, Span};
 use tokio::time::Instant;
 
-use super::arguments::{self, Composite, Probabilistic, Shared, SpanCount, SubPolicy, TraceState};
+use super::arguments::{self, Composite, OttlCondition, Probabilistic, Shared, SpanCount, SubPolicy, TraceState};
 
 /// A trace as policies see it.
 pub(super) struct Trace {
@@ -36,6 +37,7 @@ pub(super) enum Policy {
     SpanCount(RangeInclusive<u64>),
     TraceState { key: String, values: Vec<String> },
     TraceFlags,
+    Ottl { spans: Option<Conditions>, events: Option<Conditions> },
     All(Vec<Policy>),
     Drop(Vec<Policy>),
     Not(Box<Policy>),
@@ -193,7 +195,20 @@ impl Policy {
                 Policy::TraceState { key: key.clone(), values: values.cloned().collect() }
             }
             "trace_flags" => Policy::TraceFlags,
-            "ottl_condition" => return Err("the policy ottl_condition is not supported yet by this version".to_owned()),
+            "ottl_condition" => {
+                let OttlCondition { error_mode, span, spanevent } = &given.ottl_condition;
+                let mode: ErrorMode = error_mode.parse()?;
+                let conditions = |context, texts: &[String]| {
+                    let compiled = (!texts.is_empty()).then(|| Conditions::new(context, texts, mode));
+                    compiled.transpose().map_err(|faults| {
+                        faults.iter().map(|fault| fault.message.clone()).collect::<Vec<_>>().join("; ")
+                    })
+                };
+                Policy::Ottl {
+                    spans: conditions(Context::Span, span)?,
+                    events: conditions(Context::SpanEvent, spanevent)?,
+                }
+            }
             other => return Err(format!("unknown sampling policy type {other}")),
         })
     }
@@ -223,9 +238,12 @@ fn share_of_u64(ratio: f64) -> u64 {
 
 impl Policy {
     /// `Dropped` is said by `drop` policies only.
-    pub(super) fn ask(&mut self, trace: &Trace) -> Vote {
+    ///
+    /// # Errors
+    /// A condition fails, and its policy is not to ignore that.
+    pub(super) fn ask(&mut self, trace: &mut Trace) -> Result<Vote, String> {
         let vote = |wanted| if wanted { Vote::Sampled } else { Vote::NotSampled };
-        match self {
+        Ok(match self {
             Policy::Always => Vote::Sampled,
             Policy::Latency { above_ms, up_to_ms } => {
                 let (mut first, mut last) = (0, 0);
@@ -259,12 +277,14 @@ impl Policy {
                     .is_some_and(|value| values.iter().any(|wanted| *wanted == value))
             })),
             Policy::TraceFlags => vote(trace.any_span(|span| span.flags & 1 != 0)),
-            Policy::All(policies) => vote(policies.iter_mut().all(|policy| policy.ask(trace) != Vote::NotSampled)),
-            Policy::Drop(policies) => match policies.iter_mut().all(|policy| policy.ask(trace) != Vote::NotSampled) {
+            Policy::Ottl { spans: None, events: None } => Vote::Sampled,
+            Policy::Ottl { spans, events } => vote(trace.any_condition(spans.as_ref(), events.as_ref())?),
+            Policy::All(policies) => vote(all(policies, trace)?),
+            Policy::Drop(policies) => match all(policies, trace)? {
                 true => Vote::Dropped,
                 false => Vote::NotSampled,
             },
-            Policy::Not(policy) => match policy.ask(trace) {
+            Policy::Not(policy) => match policy.ask(trace)? {
                 Vote::Sampled => Vote::NotSampled,
                 Vote::NotSampled => Vote::Sampled,
                 Vote::Dropped => Vote::Dropped,
@@ -275,17 +295,22 @@ impl Policy {
                     *second = now;
                     shares.iter_mut().for_each(|share| share.spans = 0);
                 }
-                let wants =
-                    shares.iter_mut().find_map(|share| (share.policy.ask(trace) == Vote::Sampled).then_some(share));
-                let Some(share) = wants else { return Vote::NotSampled };
+                let mut wants = None;
+                for share in shares {
+                    if share.policy.ask(trace)? == Vote::Sampled {
+                        wants = Some(share);
+                        break;
+                    }
+                }
+                let Some(share) = wants else { return Ok(Vote::NotSampled) };
                 let spans = share.spans + trace.spans;
                 if spans > share.spans_per_second || spans > *total {
-                    return Vote::NotSampled;
+                    return Ok(Vote::NotSampled);
                 }
                 share.spans = spans;
                 Vote::Sampled
             }
-        }
+        })
     }
 
     /// Whether it can say [`Vote::Dropped`], and so is asked first.
@@ -294,7 +319,43 @@ impl Policy {
     }
 }
 
+/// Whether no policy says no.
+fn all(policies: &mut [Policy], trace: &mut Trace) -> Result<bool, String> {
+    for policy in policies {
+        if policy.ask(trace)? == Vote::NotSampled {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 impl Trace {
+    /// Whether a condition holds on a span or on one of its events.
+    fn any_condition(&mut self, spans: Option<&Conditions>, events: Option<&Conditions>) -> Result<bool, String> {
+        let mut tell = |failed: &sdk_ottl::Failed| tracing::warn!(%failed, "a condition of a sampling policy failed");
+        for group in self.parts.iter_mut().flat_map(|part| &mut part.resources) {
+            for scope in &mut group.scopes {
+                for span in &mut scope.items {
+                    let mut holds = |conditions: Option<&Conditions>, item: Item<'_>| {
+                        let Some(conditions) = conditions else { return Ok(false) };
+                        let around = (&mut group.resource, &mut group.schema_url);
+                        let on = On::new(around, Some((&mut scope.scope, &mut scope.schema_url)), item);
+                        conditions.any(&on, &mut tell).map_err(|failed| failed.to_string())
+                    };
+                    if holds(spans, Item::Span(span))? {
+                        return Ok(true);
+                    }
+                    for at in 0..span.events.len() {
+                        if holds(events, Item::Event(span, at))? {
+                            return Ok(true);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
     fn groups(&self) -> impl Iterator<Item = &ResourceGroup<Span>> {
         self.parts.iter().flat_map(|part| &part.resources)
     }

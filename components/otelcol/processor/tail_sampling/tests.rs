@@ -202,6 +202,31 @@ async fn rates_and_shares_limit_what_is_kept() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn conditions_on_spans_and_events_decide_and_a_failing_policy_does_not_vote() {
+    let condition = |inside: &str| {
+        format!(
+            "policy {{\n name = \"p\"\n type = \"ottl_condition\"\n ottl_condition {{\n error_mode = \"propagate\"\n {inside}\n }}\n}}\n"
+        )
+    };
+    let mut payload = spans(&[("plain", 1), ("eventful", 2)]);
+    payload["resourceSpans"][0]["scopeSpans"][0]["spans"][1]["events"] = json!([{ "name": "boom" }]);
+    for (inside, kept) in [
+        ("span = [`name == \"plain\"`]", 1),
+        ("spanevent = [`name == \"boom\"`]", 1),
+        ("span = [`name == \"no\"`, `name == \"eventful\"`]", 1),
+        ("span = [`Substring(name, 50, 1) == \"a\"`]", 0),
+        ("", 2),
+    ] {
+        let bench = start(&condition(inside));
+        bench.send(&payload).await.unwrap().detach();
+        pass(4).await;
+        assert_eq!(names(&bench).len(), kept, "{inside}");
+        let errors = counter(&bench, "sampling_policy_evaluation_error_total", &[]);
+        assert_eq!(errors, if inside.contains("Substring") { 2.0 } else { 0.0 }, "{inside}");
+    }
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -217,6 +242,11 @@ fn what_cannot_be_is_refused() {
             policy("type = \"status_code\"\n status_code {\n status_codes = [\"BAD\"]\n }"),
             "unknown status code \"BAD\"",
         ),
+        (
+            policy("type = \"ottl_condition\"\n ottl_condition {\n error_mode = \"ignore\"\n span = [\"name ==\"]\n }"),
+            "failed to create policy evaluator",
+        ),
+        (policy("type = \"ottl_condition\"\n ottl_condition {\n error_mode = \"loud\"\n }"), "unknown error mode loud"),
         (policy("type = \"status_code\""), "expected at least one status code"),
         (
             policy(
