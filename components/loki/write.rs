@@ -102,9 +102,17 @@ impl Component for Write {
                 tracing::error!(why, "entries for this endpoint wait in its queue");
                 self.context.unhealthy(why);
             }
-            let stopping = tokio::select! {
-                () = stop.stopped() => true,
-                changed = arguments.changed() => changed.is_err(),
+            let mut announced = std::pin::pin!(stop.announced());
+            let mut hurried = false;
+            let stopping = loop {
+                tokio::select! {
+                    () = stop.stopped() => break true,
+                    changed = arguments.changed() => break changed.is_err(),
+                    () = &mut announced, if !hurried => {
+                        hurried = true;
+                        pipeline.hurry();
+                    }
+                }
             };
             self.inlet.state.send_replace(if stopping { State::Stopped } else { State::Opening });
             pipeline.close(stop.grace()).await;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
 use base_sys::task::Scope as Tasks;
+use tokio_util::sync::CancellationToken;
 
 use crate::marks::{Marks, Place};
 use crate::measure::Measures;
@@ -19,6 +20,8 @@ pub(crate) struct Engine {
     pub measures: Measures,
     /// Everything that runs.
     pub tasks: Tasks,
+    /// Everything is going to stop, one after the other.
+    pub stopping: CancellationToken,
     modules: RwLock<HashMap<Arc<str>, Indexed>>,
 }
 
@@ -38,6 +41,7 @@ impl Engine {
             measures: Measures::new(&options.metrics, &marks),
             marks,
             tasks: Tasks::new(),
+            stopping: CancellationToken::new(),
             modules: RwLock::default(),
             options,
         }

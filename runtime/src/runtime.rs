@@ -276,6 +276,7 @@ impl Controller {
         let _turn = self.transitions.lock().await;
         let deadline = engine.options.shutdown_deadline;
         let started = tokio::time::Instant::now();
+        engine.stopping.cancel();
         let mut transition = Transition::default();
         if let Some(root) = engine.root() {
             stop_module(&root, &mut transition);

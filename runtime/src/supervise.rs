@@ -58,7 +58,7 @@ pub(crate) fn start(engine: &Arc<Engine>, node: &Arc<Node>) {
         return;
     }
     let (token, tasks) = (CancellationToken::new(), engine.tasks.child());
-    let stop = Stop::new(token.clone(), GRACE);
+    let stop = Stop::new(token.clone(), GRACE).announced_by(engine.stopping.clone());
     let name = node.global_id();
     match &node.kind {
         Kind::Component(_) => {

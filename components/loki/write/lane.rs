@@ -11,6 +11,7 @@ use sdk_queue::{Queue, Record, Taken};
 use sdk_signals::{LogGroup, Outcome, Refused, Settle};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::metrics::Reason;
 use super::sender::Endpoint;
@@ -21,6 +22,8 @@ pub struct Lane {
     pub queue: Queue,
     /// A request was begun: its time runs.
     begun: Notify,
+    /// Requests are not waited for any more.
+    hurried: CancellationToken,
     open: Mutex<Open>,
 }
 
@@ -44,7 +47,7 @@ struct Request {
 impl Lane {
     pub fn new(endpoint: Arc<Endpoint>, queue: Queue) -> Lane {
         let open = Mutex::new(Open { requests: Vec::new(), closed: false });
-        Lane { endpoint, queue, begun: Notify::new(), open }
+        Lane { endpoint, queue, begun: Notify::new(), hurried: CancellationToken::new(), open }
     }
 
     /// Adds a group's entries to the tenant's request; full requests go to the queue, and that is where it waits.
@@ -118,7 +121,7 @@ impl Lane {
     pub async fn keep_time(&self) {
         loop {
             // Waits for the lock only while a full queue makes the adders wait; then there is nothing to hurry.
-            let next = self.open.lock().await.next_due(self.endpoint.batch_wait);
+            let next = self.open.lock().await.next_due(self.batch_wait());
             match next {
                 None => {
                     let quiet = tokio::time::timeout(QUIET, self.begun.notified()).await.is_err();
@@ -128,10 +131,26 @@ impl Lane {
                 }
                 Some(due) => {
                     // Many small ticks are worse than a little lateness: Alloy looks ten times per batch_wait.
-                    tokio::time::sleep_until(due.max(Instant::now() + Duration::from_millis(1))).await;
-                    self.send_due(false).await;
+                    let due = due.max(Instant::now() + Duration::from_millis(1));
+                    tokio::select! {
+                        () = tokio::time::sleep_until(due) => self.send_due(false).await,
+                        () = self.hurried.cancelled(), if !self.hurried.is_cancelled() => {}
+                    }
                 }
             }
+        }
+    }
+
+    /// Those who add entries wait until they are safe: requests are short, and written down at once.
+    pub fn hurry(&self) {
+        self.hurried.cancel();
+        self.queue.save_at_once();
+    }
+
+    fn batch_wait(&self) -> Duration {
+        match self.hurried.is_cancelled() {
+            true => self.endpoint.batch_wait.min(HURRIED_WAIT),
+            false => self.endpoint.batch_wait,
         }
     }
 
@@ -141,7 +160,7 @@ impl Lane {
         open.closed |= all;
         let now = Instant::now();
         for request in &mut open.requests {
-            let due = all || now >= request.since + self.endpoint.batch_wait;
+            let due = all || now >= request.since + self.batch_wait();
             if due && !request.push.is_empty() && self.send(request).await.is_err() {
                 return;
             }
@@ -163,6 +182,9 @@ impl Lane {
 
 /// After this long without entries a tenant's buffers are given back.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// How long a request is filled when everything is about to stop.
+const HURRIED_WAIT: Duration = Duration::from_millis(20);
 
 // === impl Open ===
 

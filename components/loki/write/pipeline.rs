@@ -151,6 +151,11 @@ impl Pipeline {
         Ok(delivery)
     }
 
+    /// Sources are about to stop, and wait until what they have handed on is safe.
+    pub fn hurry(&self) {
+        self.endpoints.iter().flat_map(|endpoint| &endpoint.lanes).for_each(|lane| lane.hurry());
+    }
+
     /// Sends what is open, waits for the queues to empty themselves, and writes the rest to the disk.
     pub async fn close(&self, grace: Duration) {
         let started = Instant::now();

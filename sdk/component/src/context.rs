@@ -64,6 +64,7 @@ pub trait MemoryHttp: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Stop {
     token: CancellationToken,
+    announced: CancellationToken,
     grace: Duration,
 }
 
@@ -199,7 +200,21 @@ impl Context {
 impl Stop {
     /// Stops when `token` is cancelled; draining may take `grace`.
     pub fn new(token: CancellationToken, grace: Duration) -> Stop {
-        Stop { token, grace }
+        Stop { announced: token.clone(), token, grace }
+    }
+
+    /// The same, known beforehand: `announced` is cancelled when the whole graph is about to stop.
+    pub fn announced_by(self, announced: CancellationToken) -> Stop {
+        Stop { announced, ..self }
+    }
+
+    /// Resolves when everything is going to stop: first those that hand data to this component, who wait until it is safe.
+    /// What keeps data in memory alone writes it down from now on.
+    pub async fn announced(&self) {
+        tokio::select! {
+            () = self.announced.cancelled() => {}
+            () = self.token.cancelled() => {}
+        }
     }
 
     /// Resolves when it is time to stop.
@@ -220,6 +235,6 @@ impl Stop {
     /// A stop of one part: happens with this one, or earlier by the returned token.
     pub fn child(&self) -> (Stop, CancellationToken) {
         let token = self.token.child_token();
-        (Stop { token: token.clone(), grace: self.grace }, token)
+        (Stop { token: token.clone(), announced: self.announced.clone(), grace: self.grace }, token)
     }
 }

@@ -123,12 +123,13 @@ impl Driver {
             shared.writable.notify_waiters();
         }
 
-        let unsaved_until = state.unsaved_since.filter(|_| self.store.is_some()).map(|since| since + MAX_UNSAVED);
+        let max_unsaved = max_unsaved(&state);
+        let unsaved_until = state.unsaved_since.filter(|_| self.store.is_some()).map(|since| since + max_unsaved);
         if unsaved_until.is_some_and(|until| now >= until) && !retry_later {
             if let Some(job) = write_front(&mut state, now) {
                 return job;
             }
-            return Job::Wait(Some(state.unsaved_since.map_or(now, |since| since + MAX_UNSAVED)));
+            return Job::Wait(Some(state.unsaved_since.map_or(now, |since| since + max_unsaved)));
         }
         if state.tail.is_empty() || self.store.is_none() {
             self.gathering_since = None;
@@ -398,12 +399,16 @@ impl Driver {
     }
 }
 
+fn max_unsaved(state: &State) -> Duration {
+    if state.hurried { GATHER } else { MAX_UNSAVED }
+}
+
 /// The front file, when something has waited for long in memory alone.
 fn write_front(state: &mut State, now: Instant) -> Option<Job> {
     state.unsaved_since = None;
     let unsaved = state.ready.iter().filter(|entry| entry.phase != Phase::Done && entry.origin == Origin::Memory);
     let oldest = unsaved.map(|entry| entry.since).min()?;
-    if now < oldest + MAX_UNSAVED {
+    if now < oldest + max_unsaved(state) {
         state.unsaved_since = Some(oldest);
         return None;
     }

@@ -129,6 +129,8 @@ pub(crate) struct State {
     pub given_up: bool,
     /// Since when records are in memory alone.
     pub unsaved_since: Option<Instant>,
+    /// Nothing shall be in memory alone any more ([`Queue::save_at_once`]).
+    pub hurried: bool,
     pub closing: bool,
 }
 
@@ -308,6 +310,13 @@ impl Queue {
             oldest_age_ms: oldest.map_or(0, |at| clock::now_ms().saturating_sub(at).max(0) as u64),
             disk_failed: state.disk_failed,
         }
+    }
+
+    /// From now on, records are written down as soon as they come, as if they had waited long: whoever pushed them is about
+    /// to stop, and waits until they are safe. They are still sent meanwhile.
+    pub fn save_at_once(&self) {
+        self.handle.shared.lock().hurried = true;
+        self.handle.shared.work.notify_one();
     }
 
     /// Takes nothing more, gives nothing more, and writes to the disk what is in memory, for at most `grace`. Leases that
@@ -514,6 +523,7 @@ impl State {
             progress_at: Instant::now(),
             given_up: false,
             unsaved_since: None,
+            hurried: false,
             closing: false,
         }
     }

@@ -154,6 +154,24 @@ async fn what_waits_for_seconds_in_memory_is_written_down() {
     assert_eq!(ledger.outcome(3), Some(Outcome::Abandoned));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_its_pusher_waits_for_at_a_stop_is_written_down_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger::default();
+    let queue = Queue::open(config(Some(dir.path()), 1 << 20)).await.unwrap();
+    queue.push(record(0, 400), ledger.page(0)).await.unwrap();
+    queue.save_at_once();
+    queue.push(record(1, 400), ledger.page(1)).await.unwrap();
+    let start = tokio::time::Instant::now();
+    while ledger.outcome(0).is_none() || ledger.outcome(1).is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // By a clock that stands still while the disk works.
+        assert!(start.elapsed() < Duration::from_secs(4), "they wait as if nobody did");
+    }
+    assert_eq!((ledger.outcome(0), ledger.outcome(1)), (Some(Outcome::Delivered), Some(Outcome::Delivered)));
+    assert_eq!(queue.stats().records, 2, "and are still to be sent");
+}
+
 #[tokio::test]
 async fn a_durable_push_is_on_the_disk_when_it_resolves() {
     let dir = tempfile::tempdir().unwrap();
