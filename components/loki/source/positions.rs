@@ -1,4 +1,8 @@
 //! `positions.yml`: how far each log was read, in the form that Alloy writes and reads.
+//!
+//! A comment at its top checks what follows, and `positions.yml.before` is the save before the last: a position that a
+//! flipped bit has moved would lose lines, or send again what has long arrived. A file without the comment is Alloy's, or was
+//! changed by hand, and is believed.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -41,13 +45,17 @@ pub struct Key {
 
 /// Why positions cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[allow(missing_docs)]
-pub enum Error {
-    #[error("cannot read positions file {file}: {error}")]
-    Unreadable { file: PathBuf, error: io::Error },
-    #[error("cannot read positions file {file}: {why}; mend it, or remove it to start from the beginning of each log")]
-    Malformed { file: PathBuf, why: String },
+#[error("cannot read positions file {file}: {error}")]
+pub struct Error {
+    /// The file.
+    pub file: PathBuf,
+    /// What the operating system said.
+    pub error: io::Error,
 }
+
+/// The first line, around the checksum of all that follows.
+const CHECK: &str = "# crc32 ";
+const CHECK_END: &str = " of what follows; take this line away after a change by hand";
 
 #[derive(Deserialize)]
 struct Document {
@@ -56,26 +64,41 @@ struct Document {
 }
 
 impl Positions {
-    /// Reads the file; a missing one is empty.
+    /// Reads the file; a missing one is empty. One that is damaged is kept beside for whoever wants to look at it, and the
+    /// save before it is used; without that, each log is read from its beginning.
     pub fn open(file: &Path) -> Result<Positions, Error> {
         let mut positions = Positions { file: file.to_owned(), entries: BTreeMap::new(), changed: false };
-        let text = match fs::read_text_bounded(file, MAX_FILE) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(positions),
-            Err(error) => return Err(Error::Unreadable { file: file.to_owned(), error }),
+        let before = beside(file, "before");
+        let why = match read(file) {
+            Ok(Some(text)) if text.trim().is_empty() && before.exists() => "it is empty".to_owned(),
+            Ok(text) => match entries(&text.unwrap_or_default()) {
+                Ok(entries) => {
+                    positions.entries = entries;
+                    return Ok(positions);
+                }
+                Err(why) => why,
+            },
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => {
+                error.to_string()
+            }
+            Err(error) => return Err(Error { file: file.to_owned(), error }),
         };
-        if text.trim().is_empty() {
-            return Ok(positions);
+        let damaged = beside(file, "damaged");
+        if let Err(error) = std::fs::copy(file, &damaged) {
+            tracing::debug!(file = %damaged.display(), %error, "cannot keep the damaged positions file");
         }
-        let malformed = |why: String| Error::Malformed { file: file.to_owned(), why };
-        let document: Document = serde_saphyr::from_str(&text).map_err(|error| malformed(error.to_string()))?;
-        for (key, value) in document.positions.unwrap_or_default() {
-            let value = match value {
-                serde_json::Value::String(text) => text,
-                other => other.to_string(),
-            };
-            positions.entries.insert(key, value);
+        let (file, kept_as) = (file.display(), damaged.display());
+        match read(&before).map_err(|error| error.to_string()).and_then(|text| entries(&text.unwrap_or_default())) {
+            Ok(entries) if before.exists() => {
+                tracing::error!(%file, why, %kept_as, "the positions file is damaged; going on with the save before it, which may repeat a few lines");
+                positions.entries = entries;
+            }
+            _ => {
+                tracing::error!(%file, why, %kept_as, "the positions file is damaged; reading each log from its beginning");
+            }
         }
+        // Written with the next save, so that the damage is not found again.
+        positions.changed = true;
         Ok(positions)
     }
 
@@ -98,6 +121,21 @@ impl Positions {
     /// It is of no interest any more.
     pub fn remove(&mut self, path: &str, labels: &str) {
         self.changed |= self.entries.remove(&Key { path: path.to_owned(), labels: labels.to_owned() }).is_some();
+    }
+
+    /// The same position is of this key from now on.
+    pub fn rename(&mut self, old: &Key, new: &Key) {
+        if let Some(value) = self.entries.remove(old) {
+            self.entries.insert(new.clone(), value);
+            self.changed = true;
+        }
+    }
+
+    /// Every key of this path with its value.
+    pub fn of_path<'a>(&'a self, path: &'a str) -> impl Iterator<Item = (&'a Key, &'a str)> {
+        let first = Key { path: path.to_owned(), labels: String::new() };
+        let entries = self.entries.range(first..).take_while(move |(key, _)| key.path == path);
+        entries.map(|(key, value)| (key, value.as_str()))
     }
 
     /// Every key with its value.
@@ -125,6 +163,11 @@ impl Positions {
     }
 
     fn text(&self) -> String {
+        let body = self.body();
+        format!("{CHECK}{:08x}{CHECK_END}\n{body}", crc32fast::hash(body.as_bytes()))
+    }
+
+    fn body(&self) -> String {
         if self.entries.is_empty() {
             return "positions: {}\n".to_owned();
         }
@@ -158,12 +201,60 @@ pub fn legacy(file: &Path, key: &str) -> Result<Option<String>, String> {
     Ok(legacy.positions.get(key).cloned())
 }
 
-/// Replaces the file as a whole, as safely as is asked for; its folder is made if need be. Blocks.
+/// Replaces the file as a whole, as safely as is asked for, and keeps the save before it; its folder is made if need be.
+/// Blocks.
 pub fn write_to(file: &Path, text: &str, sync: fs::Sync) -> io::Result<()> {
     if let Some(folder) = file.parent() {
         fs::create_dir_private(folder)?;
     }
-    fs::write_atomic(file, text.as_bytes(), sync)
+    let before = beside(file, "before");
+    // A file system without links has the copy below, of the saves that go to the disk.
+    let _ = std::fs::remove_file(&before);
+    let _ = std::fs::hard_link(file, &before);
+    fs::write_atomic(file, text.as_bytes(), sync)?;
+    if sync == fs::Sync::Disk {
+        // The last save of a stop is one of these: then both say the same.
+        fs::write_atomic(&before, text.as_bytes(), fs::Sync::Kernel)?;
+    }
+    Ok(())
+}
+
+/// `positions.yml.before` beside `positions.yml`.
+fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// The text of a file, if there is one.
+fn read(file: &Path) -> io::Result<Option<String>> {
+    match fs::read_text_bounded(file, MAX_FILE) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What a text says, or why it cannot be believed.
+fn entries(text: &str) -> Result<BTreeMap<Key, String>, String> {
+    if text.trim().is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    if let Some(rest) = text.strip_prefix('#') {
+        let (check, body) = rest.split_once('\n').unwrap_or_default();
+        let check = CHECK.strip_prefix('#').and_then(|start| check.strip_prefix(start)).unwrap_or_default();
+        let said = check.split(CHECK_END).next().unwrap_or_default();
+        if said != format!("{:08x}", crc32fast::hash(body.as_bytes())) {
+            return Err("it is not what was written".to_owned());
+        }
+    }
+    let document: Document = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let value = |value| match value {
+        serde_json::Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Ok(document.positions.unwrap_or_default().into_iter().map(|(key, at)| (key, value(at))).collect())
 }
 
 /// [`Positions::open`], off the reactor; positions that cannot be used stop the component that asks.
@@ -244,11 +335,50 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_said_with_its_cure() {
+    fn a_damaged_file_costs_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let file = folder.path().join("positions.yml");
-        std::fs::write(&file, "positions: [1, 2").expect("a file");
-        let error = Positions::open(&file).expect_err("no YAML").to_string();
-        assert!(error.ends_with("or remove it to start from the beginning of each log"), "{error}");
+        let mut positions = Positions::open(&file).expect("a missing file is empty");
+        for at in ["1048", "1049"] {
+            positions.set("/a.log", "{}", at);
+            let (file, text) = positions.take_changes().expect("changes");
+            write_to(&file, &text, fs::Sync::Kernel).expect("it can be written");
+        }
+        let whole = std::fs::read(&file).expect("it was written");
+        let at = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).expect("a file");
+            let mut positions = Positions::open(&file).expect("damage does not prevent the start");
+            let will_be_written = positions.take_changes().is_some();
+            (positions.get("/a.log", "{}").map(str::to_owned), will_be_written)
+        };
+        assert_eq!(at(&whole), (Some("1049".to_owned()), false));
+        let before = (Some("1048".to_owned()), true);
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let found = at(&flipped);
+            // In the words of the comment nothing depends on a bit.
+            assert!(found == before || found.0.as_deref() == Some("1049"), "bit {bit}: {found:?}");
+        }
+        for length in 0..whole.len() {
+            assert_eq!(at(&whole[..length]), before, "{length} bytes");
+        }
+        // Both are gone: nothing is passed over.
+        std::fs::write(folder.path().join("positions.yml.before"), "\u{fffd}: [").expect("a file");
+        assert_eq!(at(b"positions: [1, 2"), (None, true));
+        assert!(folder.path().join("positions.yml.damaged").exists());
+    }
+
+    #[test]
+    fn a_file_that_was_changed_by_hand_is_believed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("positions.yml");
+        let mut positions = Positions::open(&file).expect("a missing file is empty");
+        positions.set("/a.log", "{}", "1048");
+        let (_, text) = positions.take_changes().expect("changes");
+        write_to(&file, &text, fs::Sync::Disk).expect("it can be written");
+        let (_, body) = text.split_once('\n').expect("a comment and more");
+        std::fs::write(&file, body.replace("1048", "0")).expect("a file");
+        assert_eq!(Positions::open(&file).expect("good positions").get("/a.log", "{}"), Some("0"));
     }
 }
