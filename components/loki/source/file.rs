@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use self::compressed::Format;
 use self::names::Names;
 use self::progress::Progress;
-use self::tail::{From, Status, Tail, TailMetrics};
+use self::tail::{From, Settings, Status, Tail, TailMetrics};
 use self::text::TextForm;
 use super::positions::{Key, SAVE_EVERY, SAVES_PER_SYNC};
 
@@ -145,15 +145,10 @@ struct Tailer {
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<Option<()>>>,
     status: Arc<Status>,
-    /// Of the target; another one makes another tailer.
-    settings: Settings,
-}
-
-#[derive(Clone, PartialEq)]
-struct Settings {
-    encoding: String,
+    /// What may change while the file is read.
+    settings: watch::Sender<Settings>,
+    /// Another one makes another tailer.
     decompression: Option<Decompression>,
-    file_watch: FileWatch,
 }
 
 impl Validate for FileArguments {
@@ -322,6 +317,16 @@ fn resolve(arguments: &FileArguments) -> Vec<Resolved> {
     files
 }
 
+/// How the file of a target is read; nothing if the encoding is unknown, which was looked at before.
+fn settings(arguments: &FileArguments, key: &Key, labels: &Labels) -> Option<Settings> {
+    let filename = [("filename", key.path.as_str())];
+    let labels = Labels::from_pairs(labels.iter().filter(|(name, _)| *name != "filename").chain(filename));
+    let period = |duration: GoDuration| duration.to_std().unwrap_or_default();
+    let watch = &arguments.file_watch;
+    let poll = (period(watch.min_poll_frequency), period(watch.max_poll_frequency));
+    Some(Settings { labels, form: TextForm::named(&arguments.encoding)?, poll })
+}
+
 /// Whether it is a file, and young enough.
 fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
     let Ok(metadata) = std::fs::metadata(path) else { return false };
@@ -335,20 +340,28 @@ fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
 impl File {
     /// Starts what is new, ends what is gone.
     fn reconcile(&self, arguments: &FileArguments, resolved: Vec<Resolved>, stop: &Stop) {
-        let settings = Settings {
-            encoding: arguments.encoding.clone(),
-            decompression: arguments.decompression.clone().filter(|decompression| decompression.enabled),
-            file_watch: arguments.file_watch.clone(),
-        };
+        let decompression = arguments.decompression.clone().filter(|decompression| decompression.enabled);
         let mut wanted = HashMap::new();
+        let mut targets: HashMap<String, Vec<Key>> = HashMap::new();
         for file in resolved {
             let key = Key { path: file.path, labels: file.labels.to_string() };
+            targets.entry(key.path.clone()).or_default().push(key.clone());
             wanted.insert(key, file.labels);
         }
         let mut tailers = self.lock();
+        // Other labels do not make it another file: it is read on where it is.
+        let renamed: Vec<Key> = tailers.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
+        for old in renamed {
+            let keys = targets.get(&old.path).into_iter().flatten();
+            let Some(new) = keys.into_iter().find(|key| !tailers.contains_key(key)) else { continue };
+            if let Some(tailer) = tailers.remove(&old) {
+                self.positions.rename(&old, new.clone());
+                tailers.insert(new.clone(), tailer);
+            }
+        }
         tailers.retain(|key, tailer| {
             let gone = !wanted.contains_key(key);
-            let changed = tailer.settings != settings;
+            let changed = tailer.decompression != decompression;
             if gone || changed {
                 tailer.stop.cancel();
             }
@@ -361,12 +374,18 @@ impl File {
             }
             !gone && !changed
         });
-        for (key, labels) in wanted {
-            if tailers.contains_key(&key) {
+        for (key, labels) in &wanted {
+            let Some(settings) = settings(arguments, key, labels) else { continue };
+            if let Some(tailer) = tailers.get(key) {
+                tailer.settings.send_if_modified(|now| std::mem::replace(now, settings.clone()) != settings);
                 continue;
             }
-            if let Some(tailer) = self.start(arguments, &settings, &key, labels, stop) {
-                tailers.insert(key, tailer);
+            // It had other labels before the last stop.
+            if targets.get(&key.path).is_some_and(|keys| keys.len() == 1) {
+                self.positions.take_over_path(key);
+            }
+            if let Some(tailer) = self.start(arguments, settings, decompression.clone(), key, stop) {
+                tailers.insert(key.clone(), tailer);
             }
         }
         self.metrics.active.set(tailers.len() as f64);
@@ -375,28 +394,24 @@ impl File {
     fn start(
         &self,
         arguments: &FileArguments,
-        settings: &Settings,
+        settings: Settings,
+        decompression: Option<Decompression>,
         key: &Key,
-        labels: Labels,
         stop: &Stop,
     ) -> Option<Tailer> {
         let from = self.from(arguments, key)?;
-        let filename = [("filename", key.path.as_str())];
-        let labels = Labels::from_pairs(labels.iter().filter(|(name, _)| *name != "filename").chain(filename));
-        let period = |duration: GoDuration| duration.to_std().unwrap_or_default();
         let path = [key.path.as_str()];
         let status = Arc::new(Status::default());
+        let settings = watch::Sender::new(settings);
         let tail = Tail {
             path: PathBuf::from(&key.path),
-            labels,
-            form: TextForm::named(&settings.encoding)?,
+            settings: settings.subscribe(),
             from,
             position: self.positions.track(key.clone()),
             file: 0,
             names: self.names.watch(Path::new(&key.path)),
             waiting: VecDeque::new(),
             behind: VecDeque::new(),
-            poll: (period(settings.file_watch.min_poll_frequency), period(settings.file_watch.max_poll_frequency)),
             forward_to: self.forward_to.subscribe(),
             metrics: TailMetrics {
                 read_bytes: self.metrics.read_bytes.with(&path),
@@ -408,14 +423,14 @@ impl File {
         let (child, token) = stop.child();
         // The tailer ends by the stop that it is given, after its last deliveries; the task must outlive that.
         let whole = Stop::new(CancellationToken::new(), stop.grace());
-        let task = match settings.decompression.clone() {
+        let task = match &decompression {
             None => self.context.spawn(&whole, tail.run(child)),
             Some(decompression) => {
-                let delay = period(decompression.initial_delay);
+                let delay = decompression.initial_delay.to_std().unwrap_or_default();
                 self.context.spawn(&whole, tail.run_compressed(decompression.format, delay, child))
             }
         };
-        Some(Tailer { stop: token, task: Some(task), status, settings: settings.clone() })
+        Some(Tailer { stop: token, task: Some(task), status, settings, decompression })
     }
 
     /// Where to begin a file; nothing when it shall not be read.

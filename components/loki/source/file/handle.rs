@@ -4,6 +4,7 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// An open file.
 #[derive(Clone)]
@@ -30,6 +31,9 @@ pub enum Standing {
 /// As much of a file's start as tells it from another one.
 const START_BYTES: usize = 1024;
 
+/// A folder with more files than this is not searched to its end.
+const MAX_NEIGHBOURS: usize = 10_000;
+
 // === impl Handle ===
 
 impl Handle {
@@ -43,6 +47,32 @@ impl Handle {
         let mut handle = Handle { file: Arc::new(file), id: id(&metadata), start: Vec::new() };
         handle.look_at_start()?;
         Ok(handle)
+    }
+
+    /// Copies of this file beside it that were made since `since`, of which at least `offset` bytes are there: what
+    /// `copytruncate` leaves behind. The newest comes first.
+    pub fn copies(&self, path: &Path, offset: u64, since: SystemTime) -> Vec<Handle> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return Vec::new() };
+        let mut copies = Vec::new();
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_NEIGHBOURS) {
+            // `app.log` becomes `app.log.1`, `app.log-20260101`, or, with `extension .log`, `app-20260101.log`.
+            let stem = Path::new(name).file_stem().unwrap_or(name);
+            if !entry.file_name().as_encoded_bytes().starts_with(stem.as_encoded_bytes()) {
+                continue;
+            }
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !metadata.is_file() || id(&metadata) == self.id || metadata.len() < offset || changed(&metadata) < since
+            {
+                continue;
+            }
+            if let Ok(copy) = Handle::open(&entry.path())
+                && self.is_continued_by(&copy)
+            {
+                copies.push((changed(&metadata), copy));
+            }
+        }
+        copies.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
+        copies.into_iter().map(|(_, copy)| copy).collect()
     }
 
     /// Whether both are the same file.
@@ -120,6 +150,19 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}
+
+/// When it was made, written to, or got its name.
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> SystemTime {
+    use std::os::unix::fs::MetadataExt;
+    let seconds = u64::try_from(metadata.ctime()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(metadata.ctime_nsec()).unwrap_or_default())
+}
+
+#[cfg(windows)]
+fn changed(metadata: &Metadata) -> SystemTime {
+    metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(unix)]

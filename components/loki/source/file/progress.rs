@@ -95,6 +95,30 @@ impl Progress {
         Position { value, moved: self.moved.clone() }
     }
 
+    /// A target has got other labels.
+    pub fn rename(&self, old: &Key, new: Key) {
+        let mut inner = self.lock();
+        inner.saved.rename(old, &new);
+        if let Some(position) = inner.live.remove(old) {
+            inner.live.insert(new, position);
+        }
+        self.moved.store(true, Relaxed);
+    }
+
+    /// Takes over the position that the only target of a path had under other labels, before the last stop.
+    pub fn take_over_path(&self, key: &Key) {
+        let mut inner = self.lock();
+        if inner.live.contains_key(key) || inner.saved.get(&key.path, &key.labels).is_some() {
+            return;
+        }
+        // Of several, none is known to be the last: the one that passes over least.
+        let others = inner.saved.of_path(&key.path).min_by_key(|(_, at)| at.parse().unwrap_or(0u64));
+        if let Some(other) = others.map(|(other, _)| other.clone()) {
+            inner.saved.rename(&other, key);
+            self.moved.store(true, Relaxed);
+        }
+    }
+
     /// Forgets a file.
     pub fn remove(&self, key: &Key) {
         let mut inner = self.lock();

@@ -26,9 +26,8 @@ use crate::source::window::{Progress, Window};
 /// What a tailer is made of.
 pub struct Tail {
     pub path: PathBuf,
-    /// Of every entry.
-    pub labels: Labels,
-    pub form: TextForm,
+    /// What may change while it is read.
+    pub settings: watch::Receiver<Settings>,
     /// Where to begin in the file that is there first.
     pub from: From,
     pub position: Position,
@@ -40,10 +39,19 @@ pub struct Tail {
     pub waiting: VecDeque<Named>,
     /// Those that had it, and were read to their end, but not delivered.
     pub behind: VecDeque<Behind>,
-    pub poll: (Duration, Duration),
     pub forward_to: watch::Receiver<FanOut<LogBatch>>,
     pub metrics: TailMetrics,
     pub status: Arc<Status>,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Of every entry.
+    pub labels: Labels,
+    pub form: TextForm,
+    /// How often it is looked at: while it grows, and when it has been still for long.
+    pub poll: (Duration, Duration),
 }
 
 /// Where to begin.
@@ -113,6 +121,9 @@ const MAX_ABSENCE_POLL: Duration = Duration::from_secs(5);
 
 /// A writer that was told of a rotation late goes on with the old file; so long it is waited for.
 const LATE_WRITERS: Duration = Duration::from_millis(250);
+
+/// A copy that was made so long before the last look may have been made behind it.
+const COARSE_CLOCK: Duration = Duration::from_secs(2);
 
 /// After a refusal or a loss downstream.
 const RETRY: Duration = Duration::from_millis(250);
@@ -193,7 +204,7 @@ impl Tail {
             tracing::info!(path = %self.path.display(), "a compressed file has no end to follow: nothing is read of it");
             return Ok(Ok(()));
         };
-        let mut cursor = Cursor { offset: skip, form: self.form };
+        let mut cursor = Cursor { offset: skip, form: self.form() };
         let mut pending = Vec::new();
         let mut reader = match format.open(&self.path) {
             Ok(reader) => Some(reader),
@@ -259,7 +270,7 @@ impl Tail {
     }
 
     async fn wait_for_file(&self, stop: &Stop) -> Result<Handle, Stopped> {
-        let mut poll = self.poll.0;
+        let mut poll = self.poll().0;
         let mut told = false;
         loop {
             match Handle::open(&self.path) {
@@ -274,13 +285,13 @@ impl Tail {
                 Err(_) => {}
             }
             wait(stop, poll).await?;
-            poll = (poll * 2).min(MAX_ABSENCE_POLL.max(self.poll.0));
+            poll = (poll * 2).min(MAX_ABSENCE_POLL.max(self.poll().0));
         }
     }
 
     /// Finds the place to begin at. `last` is the file that had the name before.
     fn begin(&self, handle: Handle, from: From, last: Option<Reading>) -> Option<Reading> {
-        let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form, 0));
+        let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form(), 0));
         let size = handle.size().ok()?;
         let offset = match (from, last) {
             // The same text, written anew: what was read is read.
@@ -304,18 +315,24 @@ impl Tail {
         window: &mut Window<Place>,
         stop: &Stop,
     ) -> Result<Next, Stopped> {
-        let mut poll = self.poll.0;
+        let mut poll = self.poll().0;
         let mut size = reading.handle.size().unwrap_or_default();
         let mut more = true;
+        let mut looked_at;
         loop {
+            looked_at = clock::now();
             let before = reading.cursor.offset;
+            if self.settings.has_changed().unwrap_or(false) {
+                self.settings.mark_unchanged();
+                reading.cursor.form = TextForm::of_mark(reading.handle.start()).map_or(self.form(), |(form, _)| form);
+            }
             if more {
                 self.read_all(reading, window, stop, false).await?;
             }
             self.show(reading, size);
             poll = match reading.cursor.offset > before {
-                true => self.poll.0,
-                false => (poll * 2).min(self.poll.1.max(self.poll.0)),
+                true => self.poll().0,
+                false => (poll * 2).min(self.poll().1.max(self.poll().0)),
             };
             more = self.idle(reading, window, stop, poll).await?;
 
@@ -326,17 +343,21 @@ impl Tail {
                 Ok(Standing::Same(now)) => {
                     (more, size) = (true, now);
                     if !reading.handle.starts_as_before().unwrap_or(true) {
+                        self.read_copy(reading, looked_at, window, stop).await?;
                         return Ok(self.change("truncated and written again"));
                     }
                     let _ = reading.handle.look_at_start();
                     if reading.cursor.offset == 0 {
                         // It was empty when it was opened: now its mark can be seen.
                         (reading.cursor.form, reading.first) =
-                            TextForm::of_mark(reading.handle.start()).unwrap_or((self.form, 0));
+                            TextForm::of_mark(reading.handle.start()).unwrap_or((self.form(), 0));
                         reading.cursor.offset = reading.first;
                     }
                 }
-                Ok(Standing::Truncated) => return Ok(self.change("truncated")),
+                Ok(Standing::Truncated) => {
+                    self.read_copy(reading, looked_at, window, stop).await?;
+                    return Ok(self.change("truncated"));
+                }
                 Ok(Standing::Replaced | Standing::Missing) => {
                     self.drain(reading, window, stop).await?;
                     let same_text = reading.handle.size().is_ok_and(|size| size >= reading.cursor.offset);
@@ -378,6 +399,28 @@ impl Tail {
             }
         }
         self.read_all(reading, window, stop, true).await
+    }
+
+    /// The file was emptied: what it held behind the last look is in the copy that was made before, if there is one.
+    async fn read_copy(
+        &mut self,
+        reading: &Reading,
+        looked_at: std::time::SystemTime,
+        window: &mut Window<Place>,
+        stop: &Stop,
+    ) -> Result<(), Stopped> {
+        // The clock of a file system ticks a few times in a second, or once in two.
+        let since = looked_at.checked_sub(COARSE_CLOCK).unwrap_or(looked_at);
+        let (handle, path, offset) = (reading.handle.clone(), self.path.clone(), reading.cursor.offset);
+        let found = base_sys::task::blocking("tail", move || handle.copies(&path, offset, since)).await;
+        let Some(copy) = found.returned().unwrap_or_default().into_iter().next() else { return Ok(()) };
+        let mut copy = Reading { handle: copy, cursor: reading.cursor.clone(), first: reading.first };
+        self.read_all(&mut copy, window, stop, true).await?;
+        if !window.is_empty() {
+            let delivered = self.position.get().max(reading.first);
+            self.behind.push_back(Behind { file: self.file, reading: copy, delivered });
+        }
+        Ok(())
     }
 
     /// Reads and hands on up to the end of the file; `also_unfinished` takes a last line without newline, too.
@@ -458,9 +501,10 @@ impl Tail {
             let entries = cursor.form.lines(&lines, clock::now_ns());
             let count = entries.len() as u64;
             let forward_to = self.forward_to.borrow().clone();
+            let labels = self.settings.borrow().labels.clone();
             let taken = tokio::select! {
                 biased;
-                taken = forward_to.consume(LogBatch::of(self.labels.clone(), entries)) => taken,
+                taken = forward_to.consume(LogBatch::of(labels, entries)) => taken,
                 () = stop.stopped() => return Err(Stopped),
             };
             match taken {
@@ -553,6 +597,14 @@ impl Tail {
             old.delivered = place.end;
         }
         false
+    }
+
+    fn form(&self) -> TextForm {
+        self.settings.borrow().form
+    }
+
+    fn poll(&self) -> (Duration, Duration) {
+        self.settings.borrow().poll
     }
 
     fn show(&self, reading: &Reading, size: u64) {

@@ -326,3 +326,52 @@ async fn lines_longer_than_a_read_stay_whole() {
     assert_eq!(lengths, [3 << 20, 5, 300_001]);
     alone.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_label_that_changes_repeats_nothing_also_over_a_restart() {
+    let (files, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let path = files.path().join("a.log");
+    append(&path, "one\n");
+    let (collector, next) = Collector::<LogBatch>::new();
+    let scope = receiver(next);
+    let labelled = |label: &str| config(&path).replace("__path__ =", &format!("app = \"{label}\", __path__ ="));
+    let mut alone = Alone::<File>::build_in(&labelled("a"), &scope, data.path()).unwrap();
+    alone.run();
+    collector.wait_for(1).await;
+    alone.update(&labelled("b"), &scope).unwrap();
+    append(&path, "two\n");
+    collector.wait_for(2).await;
+    alone.stop().await.unwrap();
+    append(&path, "three\n");
+    let mut alone = Alone::<File>::build_in(&labelled("c"), &scope, data.path()).unwrap();
+    alone.run();
+    let batches = collector.wait_for(3).await;
+    alone.stop().await.unwrap();
+    assert_eq!(all_lines(&batches), ["one", "two", "three"]);
+    assert_eq!(batches[2].groups[0].labels.get("app"), Some("c"));
+    let saved = std::fs::read_to_string(alone.context.data_path().join("positions.yml")).unwrap();
+    assert_eq!(saved.matches("a.log").count(), 1, "of one file there is one position: {saved}");
+}
+
+#[tokio::test]
+async fn what_a_truncation_took_is_read_from_the_copy() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("a.log");
+    append(&path, "one\n");
+    let (collector, next) = Collector::<LogBatch>::new();
+    let mut alone = Alone::<File>::start(&config(&path), &receiver(next)).unwrap();
+    collector.wait_for(1).await;
+    // Nobody looks between these: the test has the only thread.
+    append(&path, "two\nthree\n");
+    std::fs::copy(&path, files.path().join("a.log.1")).unwrap();
+    std::fs::write(&path, "").unwrap();
+    append(&path, "4\n");
+    for _ in 0..3000 {
+        if all_lines(&collector.batches()).len() >= 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    alone.stop().await.unwrap();
+    assert_eq!(all_lines(&collector.batches()), ["one", "two", "three", "4"]);
+}

@@ -5,7 +5,7 @@ use encoding_rs::Encoding;
 use sdk_signals::LogEntry;
 
 /// How a file's bytes are text.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum TextForm {
     /// Passed on as they are.
     Bytes,
