@@ -13,6 +13,8 @@ pub struct Log {
     file: Mutex<File>,
     written: AtomicU64,
     rotations: AtomicU64,
+    /// Lines that were written between a copy and the truncation behind it.
+    gone: AtomicU64,
 }
 
 /// How a log file is given up for a new one.
@@ -28,6 +30,8 @@ pub enum Rotation {
     Gzip,
     /// Copied, and emptied.
     CopyTruncate,
+    /// The same, while the writer goes on: what it writes between the two is in neither.
+    CopyTruncateRace,
     /// The name is a link, which is moved to a new file.
     Link,
 }
@@ -37,6 +41,9 @@ pub struct Load {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
+
+/// How long a careless program takes from the copy to the truncation.
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// How often a load writes.
 const TICK: Duration = Duration::from_millis(10);
@@ -55,6 +62,7 @@ impl Log {
             file: Mutex::new(file),
             written: AtomicU64::new(0),
             rotations: AtomicU64::new(0),
+            gone: AtomicU64::new(0),
         }))
     }
 
@@ -66,6 +74,11 @@ impl Log {
     /// How many lines there are: their numbers are all below.
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
+    }
+
+    /// Lines that no reader can have by a promise: [`Rotation::CopyTruncateRace`] took them.
+    pub fn gone(&self) -> u64 {
+        self.gone.load(Relaxed)
     }
 
     /// Writes so many more lines.
@@ -96,6 +109,16 @@ impl Log {
             }
             Rotation::CopyTruncate => {
                 std::fs::copy(&self.path, &old)?;
+                file.set_len(0)?;
+            }
+            Rotation::CopyTruncateRace => {
+                drop(file);
+                std::fs::copy(&self.path, &old)?;
+                std::thread::sleep(BETWEEN);
+                let file = self.lock();
+                let text = std::fs::read(&self.path)?;
+                let behind = text.get(old.metadata()?.len() as usize..).unwrap_or_default();
+                self.gone.fetch_add(behind.iter().filter(|byte| **byte == b'\n').count() as u64, Relaxed);
                 file.set_len(0)?;
             }
             Rotation::Link => *file = linked(&self.path, round)?,

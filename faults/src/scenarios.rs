@@ -43,7 +43,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("kill-outage-wal", "the same, with `wal`", |s| kill::in_outages(s, WAL)),
     scenario!("stop", "SIGTERM under load, sink up", |s| stop::stops(s, MEMORY, Answer::Well)),
     scenario!("stop-slow", "SIGTERM, sink slow", |s| stop::stops(s, MEMORY, SLOW)),
-    scenario!(long "stop-down", "SIGTERM, sink down", |s| stop::stops(s, MEMORY, Answer::Status(503))),
+    scenario!("stop-down", "SIGTERM, sink down", |s| stop::stops(s, MEMORY, Answer::Status(503))),
     scenario!(long "stop-silent", "SIGTERM, sink takes connections and never answers", |s| stop::stops(
         s,
         MEMORY,
@@ -95,7 +95,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(long "disk-full-wal", "the same, with `wal`", |s| disk::full(s, WAL, false)),
     scenario!("disk-full-kill", "the same, and `kill -9` while it is full", |s| disk::full(s, MEMORY, true)),
     scenario!(long "disk-full-kill-wal", "the same, with `wal`", |s| disk::full(s, WAL, true)),
-    scenario!(long "damage-positions", "positions file emptied, cut, flipped, random", damage::positions),
+    scenario!("damage-positions", "positions file emptied, cut, flipped, random", damage::positions),
     scenario!(long "damage-queue", "each queue file emptied, cut, flipped, random", |s| damage::queue(s, MEMORY)),
     scenario!(long "damage-queue-wal", "the same, with `wal`", |s| damage::queue(s, WAL)),
     scenario!("rename", "rotation by rename, ten a second", |s| rotation::storm(s, MEMORY, Rotation::Rename)),
@@ -107,10 +107,15 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("delete", "delete and create, ten a second", |s| rotation::storm(s, MEMORY, Rotation::Delete)),
     scenario!("gzip", "rename and gzip, ten a second", |s| rotation::storm(s, MEMORY, Rotation::Gzip)),
     scenario!("link", "the name is a link that moves, ten a second", |s| rotation::storm(s, MEMORY, Rotation::Link)),
-    scenario!(long "copytruncate", "copy and truncate, each second", |s| rotation::storm(s, MEMORY, Rotation::CopyTruncate)),
+    scenario!("copytruncate", "copy and truncate, each second", |s| rotation::storm(s, MEMORY, Rotation::CopyTruncate)),
+    scenario!(long "copytruncate-race", "the same, and the writer does not wait", |s| rotation::storm(
+        s,
+        MEMORY,
+        Rotation::CopyTruncateRace
+    )),
     scenario!(long "rename-wal", "rotation by rename, with `wal`", |s| rotation::storm(s, WAL, Rotation::Rename)),
     scenario!("reload", "reloads without a pause, every tenth configuration broken", |s| reload::storm(s, MEMORY)),
     scenario!(long "reload-wal", "the same, with `wal`", |s| reload::storm(s, WAL)),
     scenario!("reload-leftovers", "200 reloads, and what they leave behind in the process", reload::leftovers),
-    scenario!(long "relabel", "a label of the target changes with each reload", reload::labels),
+    scenario!("relabel", "a label of the target changes with each reload", reload::labels),
 ];

@@ -105,7 +105,8 @@ impl Lane {
         let body = request.push.finish();
         let settle = Settle::all(std::mem::take(&mut request.settles));
         request.last_call = 0;
-        let record = Record { meta: Bytes::copy_from_slice(request.tenant.as_bytes()), body: body.into(), items: entries };
+        let record =
+            Record { meta: Bytes::copy_from_slice(request.tenant.as_bytes()), body: body.into(), items: entries };
         match self.queue.push(record, settle).await {
             Ok(Taken::Queued) => Ok(()),
             Ok(Taken::Dropped) => {

@@ -88,7 +88,11 @@ pub async fn queue(settings: Settings, wal: bool) -> Result<Outcome, String> {
             collector.stop().await?;
             let files: Vec<PathBuf> = files(&site.state())?
                 .into_iter()
-                .filter(|file| !file.ends_with("positions.yml") && !file.ends_with("lock"))
+                // Positions have a scenario of their own; nothing is in the lock, nor awaited of what was set aside.
+                .filter(|file| {
+                    !["positions.yml", "positions.yml.before", "lock"].iter().any(|name| file.ends_with(name))
+                })
+                .filter(|file| file.extension().is_none_or(|extension| extension != "damaged"))
                 .filter(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
                 .collect();
             let Some(file) = files.get(round % files.len().max(1)) else { return Err("nothing is kept".to_owned()) };

@@ -13,7 +13,7 @@ use crate::{Outcome, Settings};
 pub async fn storm(settings: Settings, wal: bool, rotation: Rotation) -> Result<Outcome, String> {
     let site = Site::new(settings, wal, Some(rotation)).await?;
     let every = match rotation {
-        Rotation::CopyTruncate => Duration::from_secs(1),
+        Rotation::CopyTruncate | Rotation::CopyTruncateRace => Duration::from_secs(1),
         _ => Duration::from_millis(100),
     };
     let collector = site.start().await?;
@@ -32,5 +32,11 @@ pub async fn storm(settings: Settings, wal: bool, rotation: Rotation) -> Result<
     }
     load.stop();
     let outcome = site.all_arrive().await.noting(format!("{rotations} rotations"));
+    if rotation == Rotation::CopyTruncateRace {
+        let (lost, gone) = (outcome.lost, site.log.gone());
+        let note =
+            format!("{gone} lines were written between a copy and its truncation: who was not quick has lost them");
+        return Ok(outcome.noting(note).nothing_repeated().promised(lost <= gone, "more than those are lost"));
+    }
     Ok(outcome.nothing_lost().nothing_repeated())
 }
