@@ -8,7 +8,11 @@ use crate::parse::{Layout, MONTHS, WEEKDAYS};
 impl Layout {
     /// Writes nanoseconds since 1970 as they read in a zone.
     pub fn format(&self, timestamp: i64, zone: &TimeZone) -> String {
-        let moment = jiff::Timestamp::from_nanosecond(i128::from(timestamp)).unwrap_or_default();
+        self.format_moment(jiff::Timestamp::from_nanosecond(i128::from(timestamp)).unwrap_or_default(), zone)
+    }
+
+    /// Writes a moment as it reads in a zone.
+    pub fn format_moment(&self, moment: jiff::Timestamp, zone: &TimeZone) -> String {
         let info = zone.to_offset_info(moment);
         let time = info.offset().to_datetime(moment);
         let mut text = String::new();

@@ -1,6 +1,6 @@
 //! Expressions and conditions, compiled: what is evaluated on every item.
 
-use sdk_protocols_otlp::model::{KeyValue, Map, Text};
+use sdk_protocols_otlp::model::{AnyValue, KeyValue, Map, Text};
 
 use crate::compare::compare;
 use crate::context::On;
@@ -59,7 +59,7 @@ impl Expression {
             Expression::Map(pairs) => {
                 let mut map = Map(Vec::with_capacity(pairs.len()));
                 for (key, expression) in pairs {
-                    let value = Some(expression.get(on)?.into_any()?);
+                    let value = Some(member(expression.get(on)?)?);
                     map.0.push(KeyValue { key: key.clone(), value, unknown: Vec::new() });
                 }
                 Ok(Value::map(map))
@@ -77,6 +77,21 @@ impl Expression {
     /// Its value, if it is the same on every item.
     pub fn literal(&self) -> Option<&Value<'static>> {
         if let Expression::Literal(value) = self { Some(value) } else { None }
+    }
+}
+
+/// A value as one of a map's. As in the Collector, lists of the data are refused there, lists as written are not.
+fn member(value: Value<'_>) -> Result<AnyValue> {
+    match value {
+        Value::Map(map) => Ok(AnyValue::Map(map.into_owned())),
+        Value::List(list) => {
+            let each = list.into_iter().map(|value| match value {
+                Value::Map(map) => Ok(AnyValue::Map(map.into_owned())),
+                other => other.into_raw(),
+            });
+            each.collect::<Result<_>>().map(AnyValue::Array)
+        }
+        other => other.into_raw(),
     }
 }
 

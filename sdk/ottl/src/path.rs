@@ -119,6 +119,10 @@ impl Path {
     /// Writes it.
     pub fn set(&self, on: &mut On<'_>, value: Value<'static>) -> Result<()> {
         self.touch(on);
+        // The usual form of a path; its key need not be resolved.
+        if let (Place::Map(attributes), [Key::Text(key)]) = (self.place, &self.keys[..]) {
+            return key::put(key::entry(attributes.get_mut(on)?, key), value);
+        }
         let keys = key::resolve(&self.keys, on)?;
         match self.place {
             Place::Map(attributes) if keys.is_empty() => {

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 
 use base_gotime::Layout;
+use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
@@ -82,16 +83,19 @@ impl Time {
 
     /// As a clock and a calendar in its zone show it.
     pub fn civil(&self) -> DateTime {
-        let moment = jiff::Timestamp::from_second(self.seconds)
-            .and_then(|moment| moment.checked_add(jiff::Span::new().nanoseconds(i64::from(self.nanoseconds))))
-            .unwrap_or(if self.seconds < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX });
-        self.zone.to_datetime(moment)
+        self.zone.to_datetime(self.moment())
     }
 
     /// Written by a layout of Go.
     pub fn format(&self, layout: &Layout) -> String {
-        let clamped = self.exact().clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64;
-        layout.format(clamped, &self.zone)
+        layout.format_moment(self.moment(), &self.zone)
+    }
+
+    /// The nearest moment of the years that a calendar here has: -9999 to 9999.
+    fn moment(&self) -> Timestamp {
+        let nanoseconds = i32::try_from(self.nanoseconds).unwrap_or_default();
+        let nearest = if self.seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
+        Timestamp::new(self.seconds, nanoseconds).unwrap_or(nearest)
     }
 
     /// As Go's JSON encoder writes it, without quotes.

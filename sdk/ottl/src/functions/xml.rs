@@ -47,7 +47,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 fn parsed(text: &str) -> Result<Document> {
-    Document::parse(text).map_err(|error| Error::new(format!("parse xml: {error}")))
+    let document = Document::parse(text).map_err(|error| Error::new(format!("parse xml: {error}")))?;
+    let mut top = document.nodes[0].children.iter();
+    if top.any(|node| matches!(document.nodes[*node].kind, Node::Element(..))) {
+        Ok(document)
+    } else {
+        Err("parse xml: invalid XML document".into())
+    }
 }
 
 fn document(target: &Expression, on: &On<'_>) -> Result<Document> {
@@ -164,7 +170,9 @@ fn get_xml(a: &mut Arguments) -> std::result::Result<Built, String> {
 fn insert_xml(a: &mut Arguments) -> std::result::Result<Built, String> {
     let (target, xpath, inserted) = (a.expression(0)?, XPath::new(&a.text(1)?)?, a.expression(2)?);
     converter(move |on| {
-        let (mut to, inserted) = (document(&target, on)?, document(&inserted, on)?);
+        let target = coerce::text(&target, on)?;
+        let mut to = if target.is_empty() { Document::parse("")? } else { parsed(&target.as_str())? };
+        let inserted = document(&inserted, on)?;
         for found in xpath.find(&to) {
             match &to.nodes[found.node].kind {
                 Node::Element(..) | Node::Document if found.attribute == 0 => to.graft(found.node, &inserted, 0),

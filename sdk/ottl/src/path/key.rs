@@ -162,6 +162,11 @@ fn set_in(mut target: &mut AnyValue, keys: &[Resolved], value: Value<'static>) -
             (other, _) => return Err(not_indexable(other)),
         };
     }
+    put(target, value)
+}
+
+/// Writes a value, if it has a form in the data.
+pub(crate) fn put(target: &mut AnyValue, value: Value<'static>) -> Result<()> {
     match value.into_any() {
         Ok(value) => *target = value,
         Err(error) => return Err(Error::new(format!("{error}; current value type is {}", any_type(target)))),

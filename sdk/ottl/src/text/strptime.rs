@@ -174,8 +174,9 @@ impl Reader {
                 }
                 Zone::Name(name) => {
                     if let Some(hours) = name.strip_prefix("GMT").and_then(|hours| hours.parse::<i8>().ok()) {
-                        let zone = TimeZone::fixed(jiff::tz::offset(hours));
-                        return at(&Parsed { zone: Zone::None, ..parsed.clone() }, &zone);
+                        // Go takes the clock for UTC's, and only shows it in that zone.
+                        let utc = at(&Parsed { zone: Zone::Offset(0), ..parsed.clone() }, &TimeZone::UTC)?;
+                        return Ok(Time::of(utc.exact(), TimeZone::fixed(jiff::tz::offset(hours))));
                     }
                     let known = at(parsed, &self.location)?;
                     let unzoned = Parsed { zone: Zone::Offset(0), ..parsed.clone() };

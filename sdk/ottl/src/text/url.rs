@@ -22,7 +22,9 @@ pub(crate) fn parts(text: &str) -> Result<Map> {
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut map = Map::default();
     let mut put = |key: &str, value: AnyValue| map.0.push(KeyValue::new(key, value));
-    put("url.original", text.into());
+    // As Go prints it: the scheme in small letters, and escaped what must be.
+    let original = format!("{}{}", scheme.to_ascii_lowercase(), escaped(&text[scheme.len()..]));
+    put("url.original", original.into());
     let (mut host, mut port, mut user, mut path) = ("".to_owned(), "", None, rest);
     let opaque = !scheme.is_empty() && !rest.starts_with('/');
     if opaque {
@@ -132,6 +134,19 @@ fn unescape(text: &str, plus: bool) -> std::result::Result<String, String> {
         at += 1;
     }
     Ok(String::from_utf8_lossy(&out).into_owned())
+}
+
+/// With what may not stand in a URL escaped.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~!$&'()*+,;=:@[]%/?#".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
 }
 
 fn query_parts(query: &str) -> Result<Map> {

@@ -136,11 +136,11 @@ impl Document {
         out
     }
 
-    /// The document written; text without the blanks around it, unless `xml:space` keeps them.
+    /// The document written; where `xml:space` is `default`, text without the blanks around it.
     pub fn write(&self) -> String {
         let mut out = String::new();
         for child in &self.nodes[0].children {
-            self.write_node(*child, false, &mut out);
+            self.write_node(*child, true, &mut out);
         }
         out
     }
