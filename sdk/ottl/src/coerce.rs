@@ -105,6 +105,18 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
     out
 }
 
+/// Bytes from hexadecimal digits.
+pub(crate) fn from_hexadecimal(digits: &[u8]) -> Result<Vec<u8>> {
+    let digit = |byte: u8| {
+        let digit = (byte as char).to_digit(16);
+        digit.ok_or_else(|| Error::new(format!("encoding/hex: invalid byte: {:?}", byte as char)))
+    };
+    if digits.len() % 2 == 1 {
+        return Err("encoding/hex: odd length hex string".into());
+    }
+    digits.chunks_exact(2).map(|pair| Ok((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
+}
+
 fn unsupported(value: &Value<'_>) -> Error {
     Error::new(format!("unsupported type: {}", value.type_name()))
 }

@@ -148,10 +148,7 @@ fn id<const N: usize>(
                 format!("{name}: could not decode ID: invalid length: expected {N} or {twice} bytes, got {length}");
             return Err(Error::new(message));
         }
-        let digit = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
-        let pairs = bytes.chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
-        let decoded: Option<Vec<u8>> = pairs.collect();
-        let id = decoded.and_then(|bytes| bytes.try_into().ok());
+        let id = coerce::from_hexadecimal(bytes).ok().and_then(|bytes| bytes.try_into().ok());
         id.map(make).ok_or_else(|| Error::new(format!("{name}: could not decode ID: invalid hex")))
     };
     if let Some(value) = target.literal() {

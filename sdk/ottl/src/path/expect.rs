@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use sdk_protocols_otlp::model::{AnyValue, Text};
 
+use crate::coerce::from_hexadecimal;
 use crate::error::{Error, Result};
 use crate::time::Time;
 use crate::value::Value;
@@ -63,17 +64,6 @@ pub fn id<const N: usize>(bytes: &[u8]) -> [u8; N] {
     bytes.try_into().unwrap_or([0; N])
 }
 
-/// An id in hexadecimal digits.
-pub fn id_text(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        for digit in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-        }
-    }
-    text
-}
-
 /// An id from hexadecimal digits.
 pub fn id_of_text<const N: usize>(text: &Text, what: &str) -> Result<[u8; N]> {
     let digits = text.as_bytes();
@@ -81,19 +71,8 @@ pub fn id_of_text<const N: usize>(text: &Text, what: &str) -> Result<[u8; N]> {
     if digits.len() / 2 != N {
         return Err(Error::new(format!("{what} ids must be {} hex characters", N * 2)));
     }
-    unhex(digits).and_then(|bytes| bytes.try_into().map_err(|_| "encoding/hex: odd length hex string".into()))
-}
-
-/// Bytes from hexadecimal digits.
-pub fn unhex(digits: &[u8]) -> Result<Vec<u8>> {
-    let digit = |byte: u8| {
-        let digit = (byte as char).to_digit(16);
-        digit.ok_or_else(|| Error::new(format!("encoding/hex: invalid byte: {:?}", byte as char)))
-    };
-    if digits.len() % 2 == 1 {
-        return Err("encoding/hex: odd length hex string".into());
-    }
-    digits.chunks_exact(2).map(|pair| Ok((digit(pair[0])? << 4 | digit(pair[1])?) as u8)).collect()
+    from_hexadecimal(digits)
+        .and_then(|bytes| bytes.try_into().map_err(|_| "encoding/hex: odd length hex string".into()))
 }
 
 /// Numbers of one type.

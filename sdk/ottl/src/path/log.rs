@@ -3,6 +3,7 @@
 use sdk_protocols_otlp::model::{AnyValue, LogRecord};
 
 use super::expect;
+use crate::coerce::hexadecimal;
 use crate::error::Result;
 use crate::time::Time;
 use crate::value::{Value, as_text};
@@ -55,9 +56,9 @@ impl Field {
             Field::Dropped => Value::Int(record.dropped_attributes_count.into()),
             Field::Flags => Value::Int(record.flags.into()),
             Field::TraceId => Value::TraceId(expect::id(&record.trace_id)),
-            Field::TraceIdString => Value::text(expect::id_text(&expect::id::<16>(&record.trace_id))),
+            Field::TraceIdString => Value::text(hexadecimal(&expect::id::<16>(&record.trace_id))),
             Field::SpanId => Value::SpanId(expect::id(&record.span_id)),
-            Field::SpanIdString => Value::text(expect::id_text(&expect::id::<8>(&record.span_id))),
+            Field::SpanIdString => Value::text(hexadecimal(&expect::id::<8>(&record.span_id))),
             Field::EventName => Value::Text(record.event_name.clone()),
         })
     }

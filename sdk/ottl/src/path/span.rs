@@ -4,6 +4,7 @@ use sdk_protocols_otlp::model::{Event, Span, Text};
 
 use super::key::{Key, Resolved};
 use super::{expect, missing};
+use crate::coerce::hexadecimal;
 use crate::context::{Item, On, nowhere};
 use crate::error::{Error, Result};
 use crate::text::trace_state;
@@ -85,11 +86,11 @@ impl Field {
         let kind = usize::try_from(span.kind).ok().and_then(|kind| KINDS.get(kind));
         Ok(match self {
             Field::TraceId => Value::TraceId(expect::id(&span.trace_id)),
-            Field::TraceIdString => Value::text(expect::id_text(&expect::id::<16>(&span.trace_id))),
+            Field::TraceIdString => Value::text(hexadecimal(&expect::id::<16>(&span.trace_id))),
             Field::SpanId => Value::SpanId(expect::id(&span.span_id)),
-            Field::SpanIdString => Value::text(expect::id_text(&expect::id::<8>(&span.span_id))),
+            Field::SpanIdString => Value::text(hexadecimal(&expect::id::<8>(&span.span_id))),
             Field::ParentSpanId => Value::SpanId(expect::id(&span.parent_span_id)),
-            Field::ParentSpanIdString => Value::text(expect::id_text(&expect::id::<8>(&span.parent_span_id))),
+            Field::ParentSpanIdString => Value::text(hexadecimal(&expect::id::<8>(&span.parent_span_id))),
             Field::TraceState => match keys.first() {
                 None => Value::Text(span.trace_state.clone()),
                 Some(key) => {
