@@ -168,9 +168,7 @@ pub(crate) fn as_int_like(value: &Value<'_>) -> Result<Option<i64>> {
         Value::Nil => None,
         Value::Int(value) => Some(*value),
         // What does not fit becomes the least number, as on Go's usual machines.
-        Value::Double(value) if !(-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(value) => {
-            Some(i64::MIN)
-        }
+        Value::Double(value) if !(i64::MIN as f64..-(i64::MIN as f64)).contains(value) => Some(i64::MIN),
         Value::Double(value) => Some(*value as i64),
         Value::Bool(value) => Some(i64::from(*value)),
         Value::Text(text) => text.as_str().parse().ok(),

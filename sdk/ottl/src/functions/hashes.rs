@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 use crate::value::Value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    everywhere("MD5", TEXT, |a| hash(a, |bytes| hex_digest::<Md5>(bytes))),
-    everywhere("SHA1", TEXT, |a| hash(a, |bytes| hex_digest::<Sha1>(bytes))),
-    everywhere("SHA256", TEXT, |a| hash(a, |bytes| hex_digest::<Sha256>(bytes))),
-    everywhere("SHA512", TEXT, |a| hash(a, |bytes| hex_digest::<Sha512>(bytes))),
+    everywhere("MD5", TEXT, |a| hash(a, hex_digest::<Md5>)),
+    everywhere("SHA1", TEXT, |a| hash(a, hex_digest::<Sha1>)),
+    everywhere("SHA256", TEXT, |a| hash(a, hex_digest::<Sha256>)),
+    everywhere("SHA512", TEXT, |a| hash(a, hex_digest::<Sha512>)),
     everywhere("FNV", TEXT, |a| hash(a, |bytes| Value::Int(fnv(bytes) as i64))),
     everywhere("Murmur3Hash", TEXT, |a| hash(a, |bytes| Value::text(hexadecimal(&murmur3(bytes).to_le_bytes())))),
     everywhere("Murmur3Hash128", TEXT, |a| {

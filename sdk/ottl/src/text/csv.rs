@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
             match self.line() {
                 None => return Ok(None),
                 // Empty lines are no records.
-                Some((line, _)) if line.is_empty() => {}
+                Some(("", _)) => {}
                 Some(line) => break line,
             }
         };

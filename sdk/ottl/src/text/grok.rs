@@ -67,7 +67,7 @@ impl Grok {
             };
             found.push((Text::from(name.replace(POINT, ".")), value));
         }
-        Ok(Map::from(json::unique(found)))
+        Ok(json::unique(found))
     }
 }
 

@@ -237,15 +237,8 @@ fn each(out: &mut Vec<u8>, list: &[Operand], verb: char, flags: &Flags) {
 /// The text up to as many characters as the precision says.
 fn cut<'a>(text: &'a [u8], flags: &Flags) -> &'a [u8] {
     let Some(limit) = flags.precision else { return text };
-    let mut characters = 0;
-    let starts = text.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80);
-    for (at, _) in starts {
-        if characters == limit {
-            return &text[..at];
-        }
-        characters += 1;
-    }
-    text
+    let mut starts = text.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80);
+    starts.nth(limit).map_or(text, |(at, _)| &text[..at])
 }
 
 fn integer(out: &mut Vec<u8>, value: i64, base: u32, prefix: bool, flags: &Flags) {

@@ -329,7 +329,7 @@ mod tests {
             ("<a x=\"1\"><b>t</b><c/></a>", "<a x=\"1\"><b>t</b><c></c></a>"),
             (
                 "<?xml version=\"1.0\"?><n:a><!--c--><![CDATA[x<y]]> t &lt; </n:a>",
-                "<?xml version=\"1.0\"?><n:a><!--c--><![CDATA[x<y]]>t &lt;</n:a>",
+                "<?xml version=\"1.0\"?><n:a><!--c--><![CDATA[x<y]]> t &lt; </n:a>",
             ),
             ("<a/><b y='&#65;&quot;'/>", "<a></a><b y=\"A&#34;\"></b>"),
         ] {
