@@ -1,6 +1,7 @@
 //! otelcol.auth.* and the rest of otelcol.*.
 
 pub mod auth;
+pub mod storage;
 
 use sdk_component::Definition;
 
@@ -9,4 +10,5 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<auth::basic::Basic>(),
     Definition::of::<auth::bearer::Bearer>(),
     Definition::of::<auth::headers::Headers>(),
+    Definition::of::<storage::file::File>(),
 ];

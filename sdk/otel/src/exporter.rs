@@ -11,12 +11,12 @@ use sdk_component::{Context, Stop};
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_queue::Body;
 use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
-use tokio::sync::{OnceCell, watch};
+use tokio::sync::{Mutex, watch};
 
 use crate::queue::{SendingQueue, Sizer};
 use crate::retry::{Backoff, RetryOnFailure};
 use counters::Counters;
-use lane::Lane;
+use lane::{Lane, Place};
 
 /// Sends one request.
 pub trait Transport: Send + Sync {
@@ -53,7 +53,10 @@ pub(crate) struct Shared {
     context: Context,
     counters: Counters,
     settings: RwLock<Arc<Settings>>,
-    lanes: [OnceCell<Arc<Lane>>; 3],
+    /// One for each signal and place where its queue lies: what an update gave up sends what it has.
+    lanes: RwLock<Arc<[Arc<Lane>]>>,
+    /// Held by who opens a lane.
+    opening: Mutex<()>,
     stage: watch::Sender<Stage>,
     /// The last request failed: said once, until one succeeds.
     failing: AtomicBool,
@@ -71,6 +74,9 @@ pub(crate) enum Stage {
     /// Takes nothing.
     Stopped,
 }
+
+/// How often it is tried to open what an earlier run left.
+const TAKE_OVER_EVERY: Duration = Duration::from_secs(10);
 
 /// The part of the grace period that is for sending; the rest is for writing down what is left.
 const DRAIN_SHARE: f64 = 0.7;
@@ -100,7 +106,8 @@ impl Exporter {
             context: context.clone(),
             counters,
             settings: RwLock::new(Arc::new(settings)),
-            lanes: Default::default(),
+            lanes: RwLock::new(Arc::new([])),
+            opening: Mutex::default(),
             stage: watch::Sender::new(Stage::Built),
             failing: AtomicBool::new(false),
         }))
@@ -115,8 +122,20 @@ impl Exporter {
     /// From now on with these settings; what waits stays, and so does what is under way.
     pub fn replace(&self, settings: Settings) {
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        for lane in self.0.lanes.iter().filter_map(OnceCell::get) {
+        for lane in &*self.0.lanes() {
             lane.settings_changed();
+        }
+    }
+
+    /// Sends what an earlier run left, without waiting for new data. A storage may be somebody else's for a while yet.
+    async fn take_over(&self) {
+        loop {
+            let left = OtlpSignal::ALL.into_iter().filter(|signal| Place::of(&self.0, *signal).directory.is_dir());
+            for signal in left {
+                // Why not has been said.
+                let _ = self.0.lane(signal).await;
+            }
+            tokio::time::sleep(TAKE_OVER_EVERY).await;
         }
     }
 
@@ -124,28 +143,25 @@ impl Exporter {
     pub async fn run(&self, stop: Stop) {
         let shared = &self.0;
         shared.stage.send_replace(Stage::Running);
-        // What an earlier run left is sent without waiting for new data.
-        for signal in OtlpSignal::ALL {
-            if lane::directory(&shared.context, signal).is_dir() {
-                shared.lane(signal).await;
-            }
+        tokio::select! {
+            () = stop.stopped() => {}
+            () = self.take_over() => {}
         }
-        stop.stopped().await;
         shared.stage.send_replace(Stage::Draining);
-        let lanes: Vec<Arc<Lane>> = shared.lanes.iter().filter_map(|lane| lane.get().cloned()).collect();
-        for lane in &lanes {
+        let lanes = shared.lanes();
+        for lane in &*lanes {
             lane.settings_changed();
         }
         let drain = stop.grace().mul_f64(DRAIN_SHARE);
         let drained = async {
-            for lane in &lanes {
+            for lane in &*lanes {
                 lane.drained().await;
             }
         };
         let in_time = tokio::time::timeout(drain, drained).await.is_ok();
         shared.stage.send_replace(Stage::Stopped);
         let rest = if in_time { stop.grace() } else { stop.grace() - drain };
-        for lane in &lanes {
+        for lane in &*lanes {
             lane.close(rest).await;
         }
     }
@@ -162,8 +178,31 @@ impl Shared {
         *self.stage.borrow()
     }
 
-    async fn lane(self: &Arc<Self>, signal: OtlpSignal) -> Arc<Lane> {
-        self.lanes[signal as usize].get_or_init(|| Lane::open(self.clone(), signal)).await.clone()
+    fn lanes(&self) -> Arc<[Arc<Lane>]> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The lane of a signal, opened if need be.
+    async fn lane(self: &Arc<Self>, signal: OtlpSignal) -> Result<Arc<Lane>, Refused> {
+        let settings = self.settings();
+        let find = || self.lanes().iter().find(|lane| lane.is(signal, &settings.queue.storage)).cloned();
+        if let Some(lane) = find() {
+            return Ok(lane);
+        }
+        let _opening = self.opening.lock().await;
+        if let Some(lane) = find() {
+            return Ok(lane);
+        }
+        let lane = Lane::open(self.clone(), signal).await.map_err(|error| {
+            if !self.failing.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "cannot open the storage of the sending queue; what arrives waits at its source");
+            }
+            self.context.unhealthy(format!("cannot open the storage of the sending queue: {error}"));
+            Refused::retryable("the storage of the sending queue cannot be opened")
+        })?;
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        *lanes = lanes.iter().chain([&lane]).cloned().collect();
+        Ok(lane)
     }
 
     async fn take(self: &Arc<Self>, batch: OtlpBatch) -> Result<Delivery, Refused> {
@@ -188,7 +227,7 @@ impl Shared {
             };
         }
         let (signal, items) = (batch.signal, u64::from(batch.items));
-        let lane = self.lane(signal).await;
+        let lane = self.lane(signal).await?;
         let size = match settings.queue.sizer {
             Sizer::Requests => 1,
             Sizer::Items => items,

@@ -3,6 +3,7 @@
 //! - [`output`]: the `output` block, and handing a batch to what it lists;
 //! - [`client`], [`tls`], [`queue`], [`retry`], [`debug_metrics`]: blocks of the same name;
 //! - [`auth`]: the capsule that `otelcol.auth.*` export;
+//! - [`storage`]: the capsule that `otelcol.storage.*` export;
 //! - [`describe`]: a payload in words;
 //! - [`units`]: units of metrics in both spellings;
 //! - [`exporter`]: from `consume` to the remote end: queue, consumers, retries, counters.
@@ -15,6 +16,7 @@ pub mod exporter;
 pub mod output;
 pub mod queue;
 pub mod retry;
+pub mod storage;
 pub mod tls;
 pub mod units;
 

@@ -1,9 +1,10 @@
 //! The `sending_queue` block.
 
 use base_stdx::duration::GoDuration;
-use language_eval::{Block, Capsule, Invalid, Validate, Word};
+use language_eval::{Block, Invalid, Validate, Word};
+use sdk_queue::Record;
 
-use crate::not_yet;
+use crate::storage::StorageHandler;
 
 /// What waits between the pipeline and the remote end.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -27,12 +28,13 @@ pub struct SendingQueue {
     /// The pipeline waits until the remote end has answered.
     #[attr(default = false)]
     pub wait_for_result: bool,
-    /// Not supported yet.
+    /// Requests of the queue are merged into larger ones.
     #[block]
     pub batch: Option<QueueBatch>,
-    /// Not supported yet.
+    /// Where each request is written before it is taken, so that it survives a crash: the `handler` of an
+    /// `otelcol.storage.*` component. Without it only what a stop leaves is written down.
     #[attr]
-    pub storage: Option<Storage>,
+    pub storage: Option<StorageHandler>,
 }
 
 /// What a queue's size counts.
@@ -64,35 +66,6 @@ pub struct QueueBatch {
     pub sizer: Sizer,
 }
 
-/// The handler of an `otelcol.storage.*` component.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Storage(Capsule);
-
-// === impl Storage ===
-
-impl language_eval::FromValue for Storage {
-    fn from_value(value: &language_eval::Value) -> Result<Self, language_eval::ValueError> {
-        match value {
-            language_eval::Value::Capsule(capsule) => Ok(Storage(capsule.clone())),
-            other => Err(language_eval::ValueError::new(format!("should be capsule, got {}", other.kind()))),
-        }
-    }
-
-    fn zero() -> Option<Self> {
-        None
-    }
-
-    fn schema() -> language_eval::TypeSchema {
-        language_eval::TypeSchema::Capsule("otelcol.ExtensionHandler")
-    }
-}
-
-impl language_eval::ToValue for Storage {
-    fn to_value(&self) -> language_eval::Value {
-        language_eval::Value::Capsule(self.0.clone())
-    }
-}
-
 // === impl SendingQueue ===
 
 impl Validate for SendingQueue {
@@ -106,16 +79,54 @@ impl Validate for SendingQueue {
         if self.num_consumers <= 0 {
             return Err(Invalid::field("num_consumers", "num_consumers must be greater than zero"));
         }
-        if self.storage.is_some() {
-            return Err(if self.wait_for_result {
-                Invalid::field("wait_for_result", "wait_for_result cannot be used together with storage")
-            } else {
-                not_yet("storage")
-            });
+        if self.storage.is_some() && self.wait_for_result {
+            return Err(Invalid::field("wait_for_result", "wait_for_result cannot be used together with storage"));
         }
-        if self.batch.is_some() {
-            return Err(not_yet("batch").with_hint("put an otelcol.processor.batch in front of this component"));
+        self.batch.as_ref().map_or(Ok(()), |batch| batch.validate(self))
+    }
+}
+
+// === impl QueueBatch ===
+
+impl QueueBatch {
+    fn validate(&self, queue: &SendingQueue) -> Result<(), Invalid> {
+        let wrong = |message: &str| Err(Invalid::field("batch", message.to_owned()));
+        if self.flush_timeout.as_nanos() <= 0 {
+            return wrong("flush_timeout must be greater than zero");
+        }
+        if self.min_size < 0 || self.max_size < 0 {
+            return wrong("min_size and max_size must not be less than zero");
+        }
+        if self.max_size > 0 && self.max_size < self.min_size {
+            return wrong("max_size must not be less than min_size");
+        }
+        if self.sizer == Sizer::Requests {
+            return wrong("sizer must be \"items\" or \"bytes\"");
+        }
+        if self.sizer == queue.sizer && self.min_size > queue.queue_size {
+            return wrong("min_size must not be greater than queue_size");
         }
         Ok(())
+    }
+
+    /// What a request counts for.
+    pub(crate) fn size_of(&self, record: &Record) -> u64 {
+        match self.sizer {
+            Sizer::Bytes => record.body.len() as u64,
+            Sizer::Items | Sizer::Requests => record.items.into(),
+        }
+    }
+
+    /// Whether this much need not wait for more.
+    pub(crate) fn is_full(&self, size: u64) -> bool {
+        size >= u64::try_from(self.min_size).unwrap_or(0)
+    }
+
+    /// How many items a request may have, if it has to be cut.
+    pub(crate) fn cut(&self, items: u64, bytes: u64) -> Option<usize> {
+        let max = u64::try_from(self.max_size).ok().filter(|max| *max > 0)?;
+        let size = if self.sizer == Sizer::Bytes { bytes } else { items };
+        let piece = if self.sizer == Sizer::Bytes { items * max / bytes.max(1) } else { max };
+        (size > max).then(|| usize::try_from(piece).unwrap_or(usize::MAX).max(1))
     }
 }

@@ -1,10 +1,12 @@
 //! Against a server that answers as told.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use language_eval::{FromValue as _, Scope};
+use language_eval::{FromValue as _, Scope, ToValue as _};
+use sdk_otel::storage::StorageHandler;
 use sdk_protocols_grpc::server::{Config, Headers, Service};
 use sdk_protocols_grpc::{Code, Status};
 use sdk_protocols_otlp::edit::any;
@@ -73,8 +75,12 @@ struct Bench {
 
 impl Bench {
     fn start(address: &str, more: &str) -> Bench {
+        Bench::start_in(address, more, &Scope::new())
+    }
+
+    fn start_in(address: &str, more: &str, scope: &Scope) -> Bench {
         let config = format!("client {{\n endpoint = \"{address}\"\n tls {{\n insecure = true\n }}\n}}\n{more}");
-        let alone = Alone::<Otlp>::start(&config, &Scope::new()).unwrap();
+        let alone = Alone::<Otlp>::start(&config, scope).unwrap();
         let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
         Bench { alone, input }
     }
@@ -188,11 +194,70 @@ async fn what_is_not_sent_at_a_stop_is_written_down_and_told_as_delivered() {
     assert!(bench.alone.context.data_path().join("traces").is_dir());
 }
 
+#[tokio::test]
+async fn with_a_storage_what_was_taken_survives_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |address: &str, directory: &Path| {
+        let storage = StorageHandler::new("otelcol.storage.file.a", directory);
+        let scope = sdk_testing::component::scope([("storage", storage.to_value())]);
+        Bench::start_in(address, "sending_queue {\n storage = storage\n}\n", &scope)
+    };
+    let bench = start("127.0.0.1:1", folder.path());
+    assert_eq!(bench.send(4).await.unwrap().await, Outcome::Delivered, "it is on the disk");
+    // What a crash leaves at this moment.
+    let left = tempfile::tempdir().unwrap();
+    let queue = "otelcol.exporter.otlp.test_traces";
+    std::fs::create_dir(left.path().join(queue)).unwrap();
+    for file in std::fs::read_dir(folder.path().join(queue)).unwrap().flatten() {
+        std::fs::copy(file.path(), left.path().join(queue).join(file.file_name())).unwrap();
+    }
+    let (server, address) = Server::start(vec![]).await;
+    let bench = start(&address, left.path());
+    while bench.count("sent") != Some(4.0) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(server.got(), 1);
+}
+
+#[tokio::test]
+async fn a_storage_that_cannot_be_opened_takes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("file");
+    std::fs::write(&place, "").unwrap();
+    let storage = StorageHandler::new("otelcol.storage.file.a", &place);
+    let scope = sdk_testing::component::scope([("storage", storage.to_value())]);
+    let bench = Bench::start_in("127.0.0.1:1", "sending_queue {\n storage = storage\n}\n", &scope);
+    assert!(bench.send(1).await.unwrap_err().retryable);
+}
+
+#[tokio::test]
+async fn requests_of_the_queue_are_merged_and_cut() {
+    let (server, address) = Server::start(vec![]).await;
+    let queue =
+        "sending_queue {\n num_consumers = 1\n batch {\n flush_timeout = \"1h\"\n min_size = 6\n max_size = 6\n }\n}\n";
+    let bench = Bench::start(&address, queue);
+    let first = bench.send(4).await.unwrap();
+    let second = bench.send(5).await.unwrap();
+    assert_eq!((first.await, second.await), (Outcome::Delivered, Outcome::Delivered));
+    let got = server.got.lock().unwrap();
+    let spans = |message: &Bytes| sdk_protocols_otlp::check(OtlpSignal::Traces, message).unwrap();
+    assert_eq!(got.iter().map(|(_, message, _)| spans(message)).collect::<Vec<_>>(), [6, 3]);
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fill_goes_when_its_time_is_over() {
+    let (server, address) = Server::start(vec![]).await;
+    let bench = Bench::start(&address, "sending_queue {\n batch {\n flush_timeout = \"20ms\"\n }\n}\n");
+    assert_eq!(bench.send(4).await.unwrap().await, Outcome::Delivered);
+    assert_eq!(server.got(), 1);
+}
+
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
     let client = "client {\n endpoint = \"h:1\"\n}\n";
     for (config, word) in [
-        ("sending_queue {\n batch { }\n}\n", "batch"),
+        ("sending_queue {\n batch {\n min_size = 10\n max_size = 5\n }\n}\n", "max_size"),
+        ("sending_queue {\n batch {\n sizer = \"requests\"\n }\n}\n", "sizer"),
         ("client {\n endpoint = \"h:1\"\n tls {\n tpm {\n enabled = true\n }\n }\n}\n", "tpm"),
         ("client {\n endpoint = \"h:1\"\n compression = \"zlib\"\n}\n", "compression"),
         ("client {\n endpoint = \"h:1\"\n balancer_name = \"other\"\n}\n", "round_robin"),

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use base_sys::task;
 use bytes::Bytes;
-use sdk_component::Context;
-use sdk_queue::{Config, Disk, Lease, Overflow, Queue, Record};
+use sdk_protocols_otlp::split::split;
+use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record};
 use sdk_signals::{OtlpBatch, OtlpSignal, Settle};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{Shared, Stage};
+use super::{SendError, Shared, Stage};
 use crate::queue::Sizer;
+use crate::storage::StorageHandler;
 
 /// Requests held in memory; what waits beyond it goes to the disk, up to `queue_size`.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -24,6 +26,7 @@ const DISK_BYTES: u64 = 2 << 30;
 pub(crate) struct Lane {
     shared: Arc<Shared>,
     signal: OtlpSignal,
+    storage: Option<StorageHandler>,
     queue: Queue,
     /// Requests.
     under_way: AtomicUsize,
@@ -34,24 +37,41 @@ pub(crate) struct Lane {
     tasks: task::Scope,
 }
 
-/// Where the queue of a signal spills to.
-pub(crate) fn directory(context: &Context, signal: OtlpSignal) -> PathBuf {
-    context.data_path().join(signal.name())
+/// Where the queue of a signal lies, as the settings are now.
+pub(crate) struct Place {
+    pub(crate) directory: PathBuf,
+    storage: Option<StorageHandler>,
+}
+
+// === impl Place ===
+
+impl Place {
+    pub(crate) fn of(shared: &Shared, signal: OtlpSignal) -> Place {
+        let storage = shared.settings().queue.storage.clone();
+        let directory = match &storage {
+            Some(storage) => storage.place(shared.context.id(), signal.name()),
+            None => shared.context.data_path().join(signal.name()),
+        };
+        Place { directory, storage }
+    }
 }
 
 // === impl Lane ===
 
 impl Lane {
-    pub(crate) async fn open(shared: Arc<Shared>, signal: OtlpSignal) -> Arc<Lane> {
+    /// Opens it where the settings want it. A queue that need not survive a crash does without a disk if it must.
+    pub(crate) async fn open(shared: Arc<Shared>, signal: OtlpSignal) -> Result<Arc<Lane>, OpenError> {
+        let Place { directory, storage } = Place::of(&shared, signal);
         let config = Config {
             name: format!("{} {}", shared.context.id(), signal.name()),
             memory_bytes: MEMORY_BYTES,
-            disk: Some(Disk::new(directory(&shared.context, signal), DISK_BYTES)),
-            durable: false,
+            disk: Some(Disk::new(directory, DISK_BYTES)),
+            durable: storage.is_some(),
             overflow: Overflow::Wait,
         };
         let queue = match Queue::open(config.clone()).await {
             Ok(queue) => queue,
+            Err(error) if storage.is_some() => return Err(error),
             Err(error) => {
                 tracing::error!(%error, "sending without a disk: what cannot be sent before the end of the process is lost");
                 // Without a disk there is nothing that can fail.
@@ -61,6 +81,7 @@ impl Lane {
         let lane = Arc::new(Lane {
             shared,
             signal,
+            storage,
             queue,
             under_way: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
@@ -69,7 +90,12 @@ impl Lane {
         });
         let span = lane.shared.context.span().clone();
         lane.tasks.spawn("exporter", lane.clone().dispatch().instrument(span));
-        lane
+        Ok(lane)
+    }
+
+    /// Whether it is that of a signal, and of a storage.
+    pub(crate) fn is(&self, signal: OtlpSignal, storage: &Option<StorageHandler>) -> bool {
+        self.signal == signal && self.storage == *storage
     }
 
     /// Starts requests, never more than `num_consumers` at a time.
@@ -83,15 +109,58 @@ impl Lane {
                 changed.await;
                 continue;
             }
-            let Some(lease) = self.queue.next().await else { return };
+            let Some(first) = self.queue.next().await else { return };
+            let leases = self.with_more(first).await;
             self.under_way.fetch_add(1, Ordering::AcqRel);
             let lane = self.clone();
             let span = self.shared.context.span().clone();
-            self.tasks.spawn("export", async move { lane.export(lease).await }.instrument(span));
+            self.tasks.spawn("export", async move { lane.export(leases).await }.instrument(span));
         }
     }
 
-    async fn export(&self, lease: Lease) {
+    /// Waits for more, if batches are wanted: until there is a full one, or the time is over.
+    async fn with_more(&self, first: Lease) -> Vec<Lease> {
+        let settings = self.shared.settings();
+        let Some(batch) = &settings.queue.batch else { return vec![first] };
+        let until = Instant::now() + batch.flush_timeout.to_std().unwrap_or_default();
+        let mut stage = self.shared.stage.subscribe();
+        let mut size = batch.size_of(first.record());
+        let mut leases = vec![first];
+        while !batch.is_full(size) {
+            let next = tokio::select! {
+                next = self.queue.next() => next,
+                () = tokio::time::sleep_until(until) => break,
+                _ = stage.wait_for(|stage| *stage >= Stage::Draining) => break,
+            };
+            let Some(next) = next else { break };
+            size += batch.size_of(next.record());
+            leases.push(next);
+        }
+        leases
+    }
+
+    /// Sends what was leased as one request, or as several where a batch must not be that large.
+    async fn send(&self, leases: &[Lease]) -> Result<(), Option<SendError>> {
+        let items = leases.iter().map(|lease| u64::from(lease.record().items)).sum();
+        let body = match leases {
+            [lease] => lease.record().body.clone(),
+            // Requests laid end to end are one request.
+            _ => leases.iter().flat_map(|lease| lease.record().body.pieces()).cloned().collect::<Vec<_>>().into(),
+        };
+        let most = self.shared.settings().queue.batch.as_ref().and_then(|batch| batch.cut(items, body.len() as u64));
+        let Some(most) = most else { return self.shared.send(self.signal, items, body).await };
+        let mut failed = Ok(());
+        for piece in split(self.signal, &body.joined(), most, most) {
+            match self.shared.send(self.signal, piece.items as u64, piece.segments.into()).await {
+                Err(None) => return Err(None),
+                Err(error) => failed = Err(error),
+                Ok(()) => {}
+            }
+        }
+        failed
+    }
+
+    async fn export(&self, leases: Vec<Lease>) {
         // Also when the task is cut off.
         struct Ended<'a>(&'a Lane);
         impl Drop for Ended<'_> {
@@ -101,10 +170,9 @@ impl Lane {
             }
         }
         let _ended = Ended(self);
-        let record = lease.record();
-        match self.shared.send(self.signal, record.items.into(), record.body.clone()).await {
-            Ok(()) => lease.ack(),
-            Err(Some(_)) => lease.refuse(),
+        match self.send(&leases).await {
+            Ok(()) => leases.into_iter().for_each(Lease::ack),
+            Err(Some(_)) => leases.into_iter().for_each(Lease::refuse),
             // Stopping: it stays in the queue, and is held back so that draining does not spin on it.
             Err(None) => {
                 self.given_up.store(true, Ordering::Release);

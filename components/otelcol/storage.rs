@@ -1,0 +1,3 @@
+//! otelcol.storage.*: where others keep what must survive a restart.
+
+pub mod file;
