@@ -3,6 +3,7 @@
 mod backend;
 mod damage;
 mod disk;
+mod docker;
 mod endpoints;
 mod kill;
 mod reload;
@@ -116,6 +117,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(long "rename-wal", "rotation by rename, with `wal`", |s| rotation::storm(s, WAL, Rotation::Rename)),
     scenario!("reload", "reloads without a pause, every tenth configuration broken", |s| reload::storm(s, MEMORY)),
     scenario!(long "reload-wal", "the same, with `wal`", |s| reload::storm(s, WAL)),
+    scenario!(long "docker", "Docker: containers stop and start", |s| docker::restarts(s, false)),
+    scenario!(long "docker-kill", "the same, and `kill -9` while one is stopped", |s| docker::restarts(s, true)),
     scenario!("reload-leftovers", "200 reloads, and what they leave behind in the process", reload::leftovers),
     scenario!("relabel", "a label of the target changes with each reload", reload::labels),
 ];

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sdk_testing::sink::{self, Protocol, Tally};
+use sdk_testing::sink::{self, Protocol, Tally, Verdict};
 use tempfile::TempDir;
 
 use crate::collector::{Collector, said};
@@ -81,9 +81,20 @@ impl Site {
     /// The same; `still` is how long without a new line is taken for the end.
     pub async fn all_arrive_or_still(&self, still: Duration) -> Outcome {
         let written = self.log.written();
+        self.arrive(|| 0..written, still).await;
+        self.judge()
+    }
+
+    /// The same for the lines with these numbers, which somebody else has written.
+    pub async fn these_arrive(&self, numbers: &[u64]) -> Outcome {
+        self.arrive(|| numbers.iter().copied(), STILL.max(self.settings.patience)).await;
+        outcome(self.tally.verdict(numbers.iter().copied()), numbers.len() as u64)
+    }
+
+    async fn arrive<N: Iterator<Item = u64>>(&self, numbers: impl Fn() -> N, still: Duration) {
         let mut last = (u64::MAX, Instant::now());
         loop {
-            let lost = self.tally.verdict(0..written).lost;
+            let lost = self.tally.verdict(numbers()).lost;
             if lost == 0 || (lost == last.0 && last.1.elapsed() > still) {
                 break;
             }
@@ -93,23 +104,19 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         tokio::time::sleep(AFTERMATH).await;
-        self.judge()
     }
 
     /// What has become of the lines by now.
     pub fn judge(&self) -> Outcome {
         let written = self.log.written();
-        let verdict = self.tally.verdict(0..written);
-        let strange = verdict.strange;
-        let outcome = Outcome {
-            written,
-            lost: verdict.lost,
-            repeated: verdict.repeated,
-            reordered: verdict.reordered,
-            ..Outcome::default()
-        };
-        outcome.promised(strange == 0, format!("{strange} lines were never written so"))
+        outcome(self.tally.verdict(0..written), written)
     }
+}
+
+fn outcome(verdict: Verdict, written: u64) -> Outcome {
+    let Verdict { lost, repeated, reordered, strange, .. } = verdict;
+    let outcome = Outcome { written, lost, repeated, reordered, ..Outcome::default() };
+    outcome.promised(strange == 0, format!("{strange} lines were never written so"))
 }
 
 /// A number below `below`, another one each time.

@@ -6,12 +6,17 @@ use super::RATE;
 use crate::site::{Site, a_moment};
 use crate::{Outcome, Settings};
 
+/// A line that had arrived so long before the kill is not sent again. Positions are saved five times a second; a machine
+/// that is busy elsewhere needs longer to get there.
+const LONG_DELIVERED: Duration = Duration::from_secs(5);
+
 pub async fn under_load(settings: Settings, wal: bool) -> Result<Outcome, String> {
     let site = Site::new(settings, wal, None).await?;
     let load = site.log.load(RATE);
-    for _ in 0..site.settings.kills {
+    for round in 0..site.settings.kills {
         let collector = site.start().await?;
-        a_moment(Duration::from_millis(1200)).await;
+        // In some of them much has long arrived.
+        a_moment(Duration::from_millis(if round % 10 == 3 { 12_000 } else { 1200 })).await;
         site.kill(collector).await?;
     }
     load.stop();
@@ -49,6 +54,5 @@ async fn finish(site: &Site) -> Result<Outcome, String> {
     };
     Ok(outcome
         .noting(note)
-        // Positions are saved five times a second; a machine that is busy elsewhere needs longer to get there.
-        .promised(age < site.settings.patience, format!("a line that had arrived {age:?} before the kill came again")))
+        .promised(age < LONG_DELIVERED, format!("a line that had arrived {age:?} before the kill came again")))
 }

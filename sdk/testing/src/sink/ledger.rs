@@ -13,7 +13,7 @@ pub struct Ledger {
     strange: u64,
     /// Numbers that were refused for good.
     refused: HashSet<u64>,
-    killed: Option<Instant>,
+    kills: Vec<Instant>,
     oldest_repeat: Duration,
 }
 
@@ -35,8 +35,8 @@ pub struct Verdict {
     pub refused: u64,
     /// Lines that nobody wrote so.
     pub strange: u64,
-    /// How long ago a line had arrived that came again: until it did, or until the kill before that, if there was one
-    /// ([`Ledger::kill`]).
+    /// How long ago a line had arrived that came again: until the first kill behind that ([`Ledger::kill`]), or, where there was
+    /// none, until it came again.
     pub oldest_repeat: Duration,
 }
 
@@ -51,7 +51,8 @@ impl Ledger {
         let now = Instant::now();
         if let Some(known) = self.lines.get_mut(&number) {
             known.copies += 1;
-            let until = self.killed.filter(|killed| *killed >= known.first).unwrap_or(now);
+            let next_kill = self.kills.partition_point(|kill| *kill < known.first);
+            let until = self.kills.get(next_kill).copied().unwrap_or(now);
             self.oldest_repeat = self.oldest_repeat.max(until - known.first);
             return;
         }
@@ -69,7 +70,7 @@ impl Ledger {
 
     /// What sends here is killed now.
     pub fn kill(&mut self) {
-        self.killed = Some(Instant::now());
+        self.kills.push(Instant::now());
     }
 
     /// Of the lines with these numbers, and of all that arrived.
