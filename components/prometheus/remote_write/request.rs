@@ -9,7 +9,7 @@ use sdk_signals::{About, Exemplar, HistogramSample, SampleBatch};
 use super::meta::Counts;
 
 pub(crate) enum Request {
-    V1(First),
+    V1(Box<First>),
     V2(Box<Second>),
 }
 
@@ -48,7 +48,7 @@ impl Request {
     pub(crate) fn new(version: Version) -> Request {
         let counts = Counts::default();
         match version {
-            Version::V1 => Request::V1(First { builder: RequestBuilder::new(), counts }),
+            Version::V1 => Request::V1(Box::new(First { builder: RequestBuilder::new(), counts })),
             Version::V2 => Request::V2(Box::new(Second { builder: SymbolBuilder::new(), counts })),
         }
     }
@@ -67,7 +67,8 @@ impl Request {
     pub(crate) fn push_exemplar(&mut self, exemplar: &Exemplar, known: &Known<'_>) {
         let Exemplar { series, labels, value, timestamp } = exemplar;
         match self {
-            Request::V1(First { builder, counts }) => {
+            Request::V1(request) => {
+                let First { builder, counts } = &mut **request;
                 counts.exemplars += 1;
                 builder.push_exemplar(series.as_remote_write(), labels.as_remote_write(), *value, *timestamp);
             }
@@ -83,7 +84,8 @@ impl Request {
     pub(crate) fn push_histogram(&mut self, histogram: &HistogramSample, known: &Known<'_>) {
         let HistogramSample { series, timestamp, start, value } = histogram;
         match self {
-            Request::V1(First { builder, counts }) => {
+            Request::V1(request) => {
+                let First { builder, counts } = &mut **request;
                 counts.histograms += 1;
                 builder.push_histogram(series.as_remote_write(), value, *timestamp);
             }
@@ -98,7 +100,7 @@ impl Request {
     /// The request, and what is in it; see [`RequestBuilder::finish`].
     pub(crate) fn finish(&mut self) -> (Option<Box<[u8]>>, Counts) {
         match self {
-            Request::V1(First { builder, counts }) => (builder.finish(), std::mem::take(counts)),
+            Request::V1(request) => (request.builder.finish(), std::mem::take(&mut request.counts)),
             Request::V2(request) => (request.builder.finish(), std::mem::take(&mut request.counts)),
         }
     }

@@ -274,7 +274,7 @@ fn quote(to: &mut Vec<u8>, text: &str) {
     to.push(b'"');
 }
 
-fn type_and_unit<'a>(kind: Kind, unit: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+fn type_and_unit(kind: Kind, unit: &str) -> impl Iterator<Item = (&str, &str)> {
     let kind = (kind != Kind::Unknown).then(|| (TYPE_LABEL, kind.as_str()));
     kind.into_iter().chain((!unit.is_empty()).then_some((UNIT_LABEL, unit)))
 }
