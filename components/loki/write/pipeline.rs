@@ -184,8 +184,9 @@ impl Lanes {
     }
 
     async fn close(&self, grace: Duration) {
-        // The disk needs some of the time.
-        let mut drain = self.drain.min(grace.mul_f64(0.8));
+        let started = Instant::now();
+        // The last answer and the disk need some of the time.
+        let mut drain = self.drain.min(grace.mul_f64(0.6));
         let in_trouble = || self.lanes.iter().any(|lane| lane.endpoint.is_in_trouble());
         // An endpoint that takes nothing now is not waited for: the disk keeps what it should get.
         if in_trouble() {
@@ -200,8 +201,16 @@ impl Lanes {
             }
         };
         let _ = tokio::time::timeout(drain, emptied).await;
+        if !in_trouble() {
+            let answered = async {
+                for queue in self.queues() {
+                    queue.finish_leases().await;
+                }
+            };
+            let _ = tokio::time::timeout(grace.mul_f64(0.2), answered).await;
+        }
         for queue in self.queues() {
-            let left = queue.close(grace - drain).await;
+            let left = queue.close(grace.saturating_sub(started.elapsed())).await;
             if left != Default::default() {
                 tracing::info!(
                     requests = left.saved,

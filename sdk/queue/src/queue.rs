@@ -131,6 +131,8 @@ pub(crate) struct State {
     pub unsaved_since: Option<Instant>,
     /// Nothing shall be in memory alone any more ([`Queue::save_at_once`]).
     pub hurried: bool,
+    /// No more leases ([`Queue::finish_leases`]).
+    pub held: bool,
     pub closing: bool,
 }
 
@@ -279,7 +281,7 @@ impl Queue {
     pub fn try_next(&self) -> Option<Lease> {
         let shared = &self.handle.shared;
         let mut state = shared.lock();
-        if state.closing {
+        if state.closing || state.held {
             return None;
         }
         let number = state.next_waiting()?;
@@ -317,6 +319,22 @@ impl Queue {
     pub fn save_at_once(&self) {
         self.handle.shared.lock().hurried = true;
         self.handle.shared.work.notify_one();
+    }
+
+    /// Gives out nothing more, and waits until what is on its way has been answered: an endpoint that has taken a record, and
+    /// has not said so when the queue is closed, would get it again.
+    pub async fn finish_leases(&self) {
+        let shared = &self.handle.shared;
+        shared.lock().held = true;
+        loop {
+            let answered = shared.writable.notified();
+            tokio::pin!(answered);
+            answered.as_mut().enable();
+            if shared.lock().ready.iter().all(|entry| entry.phase != Phase::Leased) {
+                return;
+            }
+            answered.await;
+        }
     }
 
     /// Takes nothing more, gives nothing more, and writes to the disk what is in memory, for at most `grace`. Leases that
@@ -524,6 +542,7 @@ impl State {
             given_up: false,
             unsaved_since: None,
             hurried: false,
+            held: false,
             closing: false,
         }
     }

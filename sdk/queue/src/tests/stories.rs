@@ -173,6 +173,22 @@ async fn what_its_pusher_waits_for_at_a_stop_is_written_down_at_once() {
 }
 
 #[tokio::test]
+async fn before_a_stop_the_last_answer_is_waited_for_and_nothing_more_goes_out() {
+    let queue = Queue::open(config(None, 1 << 20)).await.unwrap();
+    let ledger = Ledger::default();
+    for at in 0..2 {
+        queue.push(record(at, 400), ledger.page(at)).await.unwrap();
+    }
+    let lease = next(&queue).await;
+    let mut finished = Box::pin(queue.finish_leases());
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut finished).await.is_err());
+    assert!(queue.try_next().is_none());
+    lease.ack();
+    finished.await;
+    assert_eq!(queue.stats().records, 1);
+}
+
+#[tokio::test]
 async fn a_durable_push_is_on_the_disk_when_it_resolves() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::default();
