@@ -35,8 +35,8 @@ pub struct Verdict {
     pub refused: u64,
     /// Lines that nobody wrote so.
     pub strange: u64,
-    /// How long ago a line had arrived that came again: until the first kill behind that ([`Ledger::kill`]), or, where there was
-    /// none, until it came again.
+    /// How long a line had been there that came again: until the first kill behind its arrival ([`Ledger::kill`]), or, where
+    /// nothing was killed at all, until it came again.
     pub oldest_repeat: Duration,
 }
 
@@ -51,8 +51,13 @@ impl Ledger {
         let now = Instant::now();
         if let Some(known) = self.lines.get_mut(&number) {
             known.copies += 1;
-            let next_kill = self.kills.partition_point(|kill| *kill < known.first);
-            let until = self.kills.get(next_kill).copied().unwrap_or(now);
+            let earlier = self.kills.partition_point(|kill| *kill < known.first);
+            let until = match self.kills.get(earlier) {
+                Some(kill) => *kill,
+                // It was on its way twice when that one came.
+                None if earlier > 0 => known.first,
+                None => now,
+            };
             self.oldest_repeat = self.oldest_repeat.max(until - known.first);
             return;
         }
