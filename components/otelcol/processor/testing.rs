@@ -1,51 +1,15 @@
 //! A processor between OTLP/JSON going in and OTLP/JSON coming out, for tests.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use language_eval::{FromValue as _, Scope, ToValue as _};
 use sdk_component::Component;
-use sdk_signals::{Delivery, Origin, OtelConsumer, OtlpBatch, Refused};
-use sdk_testing::collector::Collector;
-use sdk_testing::component::{Alone, scope};
+use sdk_signals::Origin;
 use sdk_testing::oracle::{Group, cases};
-use sdk_testing::otlp;
 use serde_json::Value as Json;
 
-pub use sdk_testing::otlp::{comparable, inside, json};
-
-pub struct Bench<C> {
-    pub alone: Alone<C>,
-    pub next: Arc<Collector<OtlpBatch>>,
-    pub scope: Scope,
-    input: OtelConsumer,
-}
-
-impl<C: Component> Bench<C> {
-    /// Runs the component with the inside of its block; `next` is what its output may name.
-    pub fn start(config: &str) -> Result<Bench<C>, String> {
-        let (next, receiver) = Collector::new();
-        let scope = scope([("next", OtelConsumer(receiver).to_value())]);
-        let alone = Alone::<C>::start(config, &scope)?;
-        let input = alone.export("input").ok_or("no input")?;
-        let input = OtelConsumer::from_value(&input).map_err(|error| error.message)?;
-        Ok(Bench { alone, next, scope, input })
-    }
-
-    pub async fn send(&self, payload: &Json) -> Result<Delivery, Refused> {
-        self.send_from(payload, Origin::default()).await
-    }
-
-    pub async fn send_from(&self, payload: &Json, origin: Origin) -> Result<Delivery, Refused> {
-        self.input.0.consume(otlp::batch_from(payload, origin)).await
-    }
-
-    /// What has come out, in order.
-    pub fn out(&self) -> Vec<Json> {
-        self.next.batches().into_iter().map(json).collect()
-    }
-}
+pub use sdk_testing::otlp::{as_sets, comparable, inside, json};
+pub use sdk_testing::pipeline::Bench;
 
 /// So many spans of one resource.
 pub fn spans(count: usize) -> Json {
@@ -117,23 +81,11 @@ async fn play<C: Component>(row: &Json) -> Result<(), String> {
     let expected = row["expected"].as_array().unwrap().iter().map(|e| &e["payload"]);
     let mut alloy: Vec<Json> = expected.filter(|p| full(p)).map(comparable).collect();
     if row.get("order").is_some() {
-        ours.iter_mut().chain(&mut alloy).for_each(sort);
+        ours.iter_mut().chain(&mut alloy).for_each(as_sets);
         ours.sort_by_key(Json::to_string);
         alloy.sort_by_key(Json::to_string);
     }
     if ours == alloy { Ok(()) } else { Err(format!("alloy: {}\nours:  {}", Json::from(alloy), Json::from(ours))) }
-}
-
-/// Every list as a set.
-fn sort(json: &mut Json) {
-    match json {
-        Json::Array(list) => {
-            list.iter_mut().for_each(sort);
-            list.sort_by_key(Json::to_string);
-        }
-        Json::Object(map) => map.values_mut().for_each(sort),
-        _ => {}
-    }
 }
 
 /// Asks until there is an answer.

@@ -6,6 +6,7 @@ pub mod kubernetes;
 pub mod mutate;
 pub mod oracle;
 pub mod otlp;
+pub mod pipeline;
 pub mod schema;
 pub mod sink;
 pub mod wire;

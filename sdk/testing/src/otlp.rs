@@ -62,3 +62,15 @@ pub fn comparable(json: &Json) -> Json {
         other => other.clone(),
     }
 }
+
+/// Every list as a set.
+pub fn as_sets(json: &mut Json) {
+    match json {
+        Json::Array(list) => {
+            list.iter_mut().for_each(as_sets);
+            list.sort_by_key(Json::to_string);
+        }
+        Json::Object(map) => map.values_mut().for_each(as_sets),
+        _ => {}
+    }
+}
