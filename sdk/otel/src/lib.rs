@@ -5,6 +5,7 @@
 //! - [`auth`]: the capsule that `otelcol.auth.*` export;
 //! - [`storage`]: the capsule that `otelcol.storage.*` export;
 //! - [`describe`]: a payload in words;
+//! - [`logfmt`]: lines of logfmt;
 //! - [`units`]: units of metrics in both spellings;
 //! - [`exporter`]: from `consume` to the remote end: queue, consumers, retries, counters.
 
@@ -13,6 +14,7 @@ pub mod client;
 pub mod debug_metrics;
 pub mod describe;
 pub mod exporter;
+pub mod logfmt;
 pub mod output;
 pub mod queue;
 pub mod retry;

@@ -4,6 +4,7 @@ use base_stdx::float;
 use base_stdx::json::{escape_html, unescape};
 use base_stdx::logfmt::Pairs;
 use sdk_otel::describe::hex;
+use sdk_otel::logfmt::{push_key, push_value};
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{Any, AnyValue, Attribute, Message, array, map};
 
@@ -194,43 +195,14 @@ impl Keyvals {
     fn line(self) -> Result<String, String> {
         let mut line = String::new();
         for (key, value) in self.0 {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            let start = line.len();
-            line.extend(key.chars().filter(|c| !is_special(*c)));
-            if line.len() == start {
+            if !push_key(&mut line, &key) {
                 return Err(format!("{key:?} cannot be a key of logfmt"));
             }
-            line.push('=');
             match value {
                 Value::Text(text) if text == "null" => line.push_str("\"null\""),
-                Value::Text(text) | Value::Plain(text) | Value::Read(text) if !text.contains(is_special) => {
-                    line.push_str(&text);
-                }
-                Value::Text(text) | Value::Plain(text) | Value::Read(text) => push_quoted(&mut line, &text),
+                Value::Text(text) | Value::Plain(text) | Value::Read(text) => push_value(&mut line, &text),
             }
         }
         Ok(line)
     }
-}
-
-/// What may not stand in a key, nor in a value without quotes.
-fn is_special(c: char) -> bool {
-    c <= ' ' || matches!(c, '=' | '"' | '\x7f' | char::REPLACEMENT_CHARACTER)
-}
-
-fn push_quoted(line: &mut String, text: &str) {
-    line.push('"');
-    for c in text.chars() {
-        match c {
-            '\\' | '"' => line.extend(['\\', c]),
-            '\n' => line.push_str("\\n"),
-            '\r' => line.push_str("\\r"),
-            '\t' => line.push_str("\\t"),
-            '\0'..' ' | '\x7f' | char::REPLACEMENT_CHARACTER => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => line.push(c),
-        }
-    }
-    line.push('"');
 }
