@@ -1,8 +1,18 @@
 //! otelcol.connector.*.
 
+mod aggregating;
+mod distribution;
 pub mod host_info;
+mod series;
+mod span;
+pub mod spanmetrics;
+#[cfg(test)]
+mod testing;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] = &[Definition::of::<host_info::HostInfo>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<host_info::Component>(),
+    Definition::of::<spanmetrics::Component>(),
+];

@@ -1,33 +1,11 @@
 //! What Alloy was recorded to make of spans, and what is promised beside.
 
-use std::sync::Arc;
-
-use base_sys::clock;
-use language_eval::{FromValue as _, Scope, ToValue as _};
-use sdk_signals::{OtelConsumer, OtlpBatch, Outcome, Refused};
-use sdk_testing::collector::Collector;
-use sdk_testing::component::{Alone, scope};
-use sdk_testing::oracle::{Group, cases};
+use sdk_signals::{OtlpBatch, Outcome, Refused};
 use sdk_testing::otlp;
 use serde_json::{Value as Json, json};
 
-use super::{HostInfo, Hosts, MOST_HOSTS};
-
-const NOW: i64 = 1_790_000_000_000_000_000;
-
-struct Bench {
-    alone: Alone<HostInfo>,
-    next: Arc<Collector<OtlpBatch>>,
-    input: OtelConsumer,
-}
-
-fn start(config: &str) -> Result<Bench, String> {
-    let (next, receiver) = Collector::new();
-    let scope: Scope = scope([("next", OtelConsumer(receiver).to_value())]);
-    let alone = Alone::start(config, &scope)?;
-    let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
-    Ok(Bench { alone, next, input })
-}
+use super::{Component, Hosts, MOST_HOSTS};
+use crate::testing::{Bench, recorded};
 
 fn span_of(host: &str) -> Json {
     let attributes = json!([{"key": "host.id", "value": {"stringValue": host}}]);
@@ -36,23 +14,7 @@ fn span_of(host: &str) -> Json {
 
 #[tokio::test(start_paused = true)]
 async fn as_recorded() {
-    let Some(rows) = cases::<Json>("pipelines/otelcol/host_info.jsonl") else { return };
-    let mut group = Group::new("otelcol_host_info");
-    let _clock = clock::hold(NOW);
-    for row in rows {
-        let bench = start(&otlp::inside(row["config"].as_str().unwrap())).unwrap();
-        for payload in row["input"].as_array().unwrap() {
-            bench.input.0.consume(otlp::batch(payload)).await.unwrap().detach();
-        }
-        let expected = row["expected"].as_array().unwrap();
-        let ours: Vec<Json> = bench.next.wait_for(expected.len()).await.into_iter().map(otlp::json).collect();
-        let alloy: Vec<&Json> = expected.iter().map(|expected| &expected["payload"]).collect();
-        let alloy = json!(alloy).to_string().replace("\"now\"", &format!("\"{NOW}\""));
-        let alloy = otlp::comparable(&serde_json::from_str(&alloy).unwrap());
-        let ours = otlp::comparable(&json!(ours));
-        group.compare(row["id"].as_str().unwrap(), &alloy.to_string(), &ours.to_string());
-    }
-    group.finish();
+    recorded::<Component>("host_info").await;
 }
 
 fn hosts(batch: OtlpBatch) -> Vec<String> {
@@ -64,9 +26,9 @@ fn hosts(batch: OtlpBatch) -> Vec<String> {
 
 #[tokio::test(start_paused = true)]
 async fn hosts_are_told_once_a_flush_and_at_the_stop_and_what_is_refused_is_told_later() {
-    let mut bench = start("output {\n metrics = [next]\n}\n").unwrap();
+    let mut bench = Bench::<Component>::start("output {\n metrics = [next]\n}\n").unwrap();
     for host in ["b", "a", "b"] {
-        assert_eq!(bench.input.0.consume(otlp::batch(&span_of(host))).await.unwrap().await, Outcome::Delivered);
+        assert_eq!(bench.send(&span_of(host)).await.unwrap().await, Outcome::Delivered);
     }
     bench.next.refuse(Some(Refused::retryable("full")));
     tokio::time::sleep(std::time::Duration::from_secs(61)).await;
@@ -74,16 +36,16 @@ async fn hosts_are_told_once_a_flush_and_at_the_stop_and_what_is_refused_is_told
     let told = bench.next.wait_for(1).await;
     assert_eq!(hosts(told[0].clone()), ["a", "b"]);
     bench.next.take();
-    bench.input.0.consume(otlp::batch(&span_of("c"))).await.unwrap().detach();
+    bench.send(&span_of("c")).await.unwrap().detach();
     bench.alone.stop().await.unwrap();
     assert_eq!(bench.next.take().into_iter().flat_map(hosts).collect::<Vec<_>>(), ["c"]);
-    assert!(bench.input.0.consume(otlp::batch(&span_of("d"))).await.unwrap_err().retryable);
+    assert!(bench.send(&span_of("d")).await.unwrap_err().retryable);
 }
 
 #[tokio::test]
 async fn other_signals_and_other_outputs_are_refused() {
-    let bench = start("output {\n metrics = [next]\n}\n").unwrap();
-    let refused = bench.input.0.consume(otlp::batch(&json!({"resourceLogs": []}))).await.unwrap_err();
+    let bench = Bench::<Component>::start("output {\n metrics = [next]\n}\n").unwrap();
+    let refused = bench.send(&json!({"resourceLogs": []})).await.unwrap_err();
     assert!(!refused.retryable);
     for (config, word) in [
         ("output {\n logs = [next]\n}", "logs output"),
@@ -91,7 +53,7 @@ async fn other_signals_and_other_outputs_are_refused() {
         ("host_identifiers = []\noutput {\n metrics = [next]\n}", "must not be empty"),
         ("metrics_flush_interval = \"0s\"\noutput {\n metrics = [next]\n}", "greater than 0"),
     ] {
-        let error = start(&format!("{config}\n")).err().unwrap_or_default();
+        let error = Bench::<Component>::start(&format!("{config}\n")).err().unwrap_or_default();
         assert!(error.contains(word), "{config}: {error}");
     }
 }
