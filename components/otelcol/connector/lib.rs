@@ -4,6 +4,7 @@ mod aggregating;
 mod distribution;
 pub mod host_info;
 mod series;
+pub mod servicegraph;
 mod span;
 pub mod spanmetrics;
 #[cfg(test)]
@@ -14,5 +15,6 @@ use sdk_component::Definition;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<host_info::Component>(),
+    Definition::of::<servicegraph::Component>(),
     Definition::of::<spanmetrics::Component>(),
 ];
