@@ -6,6 +6,7 @@ pub mod host_info;
 mod series;
 pub mod servicegraph;
 mod span;
+pub mod spanlogs;
 pub mod spanmetrics;
 #[cfg(test)]
 mod testing;
@@ -16,5 +17,6 @@ use sdk_component::Definition;
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<host_info::Component>(),
     Definition::of::<servicegraph::Component>(),
+    Definition::of::<spanlogs::SpanLogs>(),
     Definition::of::<spanmetrics::Component>(),
 ];
