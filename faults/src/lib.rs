@@ -74,6 +74,15 @@ impl Scenario {
     }
 }
 
+// === impl Settings ===
+
+impl Settings {
+    /// Whether a run says something about rates and times: a short one beside other work does not.
+    fn is_long(&self) -> bool {
+        self.time >= Duration::from_secs(20)
+    }
+}
+
 // === impl Outcome ===
 
 impl Outcome {

@@ -33,9 +33,6 @@ pub enum Dead {
 /// 0.25 s.
 const LATE: Duration = Duration::from_millis(800);
 
-/// A shorter run says nothing about rates.
-const LONG_ENOUGH: Duration = Duration::from_secs(20);
-
 pub async fn one_dead(settings: Settings, wal: bool, place: Where, dead: Dead) -> Result<Outcome, String> {
     let site = Site::new(settings, wal, None).await?;
     // Bound, but not listening: refused, and nobody else gets the port.
@@ -69,7 +66,7 @@ pub async fn one_dead(settings: Settings, wal: bool, place: Where, dead: Dead) -
         LATE.as_millis(),
         stopped_in.as_secs_f64()
     );
-    let keeps_up = in_time >= 0.99 || site.settings.time < LONG_ENOUGH;
+    let keeps_up = in_time >= 0.99 || !site.settings.is_long();
     Ok(outcome
         .noting(note)
         .nothing_lost()
