@@ -88,7 +88,8 @@ impl Resources {
             push(key, pair.key);
             push(key, pair.value.0);
         }
-        let room = by_key.contains_key(&key[..]) || by_key.len() < settings.most_resources.saturating_add(MORE_RESOURCES);
+        let room =
+            by_key.contains_key(&key[..]) || by_key.len() < settings.most_resources.saturating_add(MORE_RESOURCES);
         if !room {
             key.clear();
         }

@@ -44,8 +44,9 @@ impl Sampled {
 /// What is below is not kept.
 fn threshold(trace_state: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(trace_state).ok()?;
-    let ours = text.split(',').filter_map(|member| member.trim_matches([' ', '\t']).strip_prefix("ot=")).last()?;
-    let digits = ours.split(';').filter_map(|field| field.strip_prefix("th:")).last()?;
+    let members = text.split(',').map(|member| member.trim_matches([' ', '\t']));
+    let ours = members.filter_map(|member| member.strip_prefix("ot=")).next_back()?;
+    let digits = ours.split(';').filter_map(|field| field.strip_prefix("th:")).next_back()?;
     let hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
     if !hex || digits.len() > 14 {
         return None;

@@ -72,7 +72,7 @@ impl Telling<'_> {
             whole.extend_from_slice(self.resource);
             whole.extend_from_slice(key);
             start = self.told_at.get(&whole[..]).copied().unwrap_or(start);
-            told.push(whole.into());
+            told.push(whole);
         }
         let mut exemplars = std::mem::take(&mut series.exemplars);
         exemplars.iter_mut().for_each(|exemplar| exemplar.time_unix_nano = self.now.time);
