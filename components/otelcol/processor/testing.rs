@@ -8,7 +8,7 @@ use sdk_signals::Origin;
 use sdk_testing::oracle::{Group, cases};
 use serde_json::Value as Json;
 
-pub use sdk_testing::otlp::{as_sets, comparable, inside, json};
+pub use sdk_testing::otlp::{as_sets, comparable, inside};
 pub use sdk_testing::pipeline::Bench;
 
 /// So many spans of one resource.
