@@ -1,15 +1,25 @@
 //! discovery.*.
 
+mod dns;
 mod docker;
+mod file;
+mod groups;
+mod http;
 mod kubernetes;
 mod look;
+mod process;
 mod relabel;
+mod rounds;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<dns::Dns>(),
     Definition::of::<docker::Docker>(),
+    Definition::of::<file::File>(),
+    Definition::of::<http::Http>(),
     Definition::of::<kubernetes::Kubernetes>(),
+    Definition::of::<process::Process>(),
     Definition::of::<relabel::Relabel>(),
 ];

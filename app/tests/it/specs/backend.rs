@@ -1,5 +1,5 @@
 //! The server of a spec: `@server@` in its configuration. It serves what stands in `answer`, takes everything else, and
-//! keeps what it was asked, for `request`.
+//! keeps what it was asked, for `request`. A page whose path ends in `.json` says that it is JSON.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -78,8 +78,8 @@ async fn answer(
     lock(&kept).push(Asked { line: format!("{} {target}", head.method), headers: head.headers, body });
     let mut response = Response::new(Full::from(page.clone().unwrap_or_default()));
     if page.is_some() {
-        let text = http::HeaderValue::from_static("text/plain; version=0.0.4");
-        response.headers_mut().insert(http::header::CONTENT_TYPE, text);
+        let kind = if head.uri.path().ends_with(".json") { "application/json" } else { "text/plain; version=0.0.4" };
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     }
     Ok(response)
 }
