@@ -45,12 +45,9 @@ mod vmstat;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use base_metrics::{Kind, Losses, Page};
-use base_sys::task;
-use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
-use http::{Response, StatusCode};
 use sdk_component::{Component, Context, HttpHandler, Problem, Stop, Stopped, Update};
 
+use crate::serve::serve;
 use crate::targets::{ExporterExports, targets};
 pub use arguments::Arguments;
 use node::{Node, Settings};
@@ -95,33 +92,8 @@ impl Component for Unix {
     }
 
     fn http(&self) -> Option<HttpHandler> {
-        let current = self.current.clone();
-        Some(Arc::new(move |request| {
-            let current = current.clone();
-            Box::pin(async move {
-                if request.uri().path() != "/metrics" {
-                    return answer(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n");
-                }
-                // Reading the host can block: on a disk, on a file system that is gone.
-                let scrape = move || current.lock().unwrap_or_else(PoisonError::into_inner).scrape();
-                match task::blocking("prometheus.exporter.unix scrape", scrape).await.returned() {
-                    Some(text) => answer(StatusCode::OK, base_metrics::CONTENT_TYPE, text),
-                    None => answer(
-                        StatusCode::INTERNAL_SERVER_ERROR,
-                        "text/plain; charset=utf-8",
-                        "reading the host failed; the log says why\n",
-                    ),
-                }
-            })
-        }))
+        Some(serve("prometheus.exporter.unix scrape", self.current.clone(), Exporter::scrape))
     }
-}
-
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
-    let mut response = Response::new(body.into());
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }
 
 impl Exporter {
@@ -177,7 +149,7 @@ impl Exporter {
 }
 
 /// The architecture as Go calls it.
-fn goarch() -> &'static str {
+pub(crate) fn goarch() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
