@@ -28,15 +28,14 @@ pub async fn moods(settings: Settings, wal: bool, mood: Answer) -> Result<Outcom
     let load = site.log.load(RATE);
     let _collector = site.start().await?;
     let turn = site.settings.time / 6;
+    // Single entries are bad whenever they come.
+    let well = if matches!(mood, Answer::RefusesEach(_)) { mood } else { Answer::Well };
     for round in 0..6 {
-        site.tally.mood.set(if round % 2 == 0 { Answer::Well } else { mood });
+        site.tally.mood.set(if round % 2 == 0 { well } else { mood });
         tokio::time::sleep(turn).await;
     }
     load.stop();
-    // Single entries stay bad.
-    if !matches!(mood, Answer::RefusesEach(_)) {
-        site.tally.mood.set(Answer::Well);
-    }
+    site.tally.mood.set(well);
     let outcome = site.all_arrive().await.nothing_lost().nothing_repeated();
     let refused = site.tally.verdict(0..site.log.written()).refused;
     Ok(match mood {
