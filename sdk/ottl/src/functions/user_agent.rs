@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[everywhere("UserAgent", &[required("
 /// So many different texts are remembered; then all are forgotten.
 const MAX_KNOWN: usize = 1024;
 
-/// The answers of late. There are few browsers and hundreds of expressions.
+/// The answers of late. There are few browsers and many expressions.
 #[derive(Default)]
 struct Known(Mutex<HashMap<Text, Arc<Map>>>);
 
@@ -137,6 +137,13 @@ mod tests {
             r#"{"os.name":"Windows","os.version":"10","user_agent.name":"Chrome","user_agent.version":"120.0.0"}"#
         );
         assert_eq!(shown("-"), r#"{"os.name":"Other","user_agent.name":"Other","user_agent.version":""}"#);
-        assert!(RULES.agents.len() > 200 && RULES.systems.len() > 100);
+        assert_eq!(
+            shown(
+                "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 Version/17.1 Mobile/15E148 Safari/604.1"
+            ),
+            r#"{"os.name":"iOS","os.version":"17.1","user_agent.name":"Mobile Safari","user_agent.version":"17.1"}"#
+        );
+        let lines = include_str!("user_agent/regexes.tsv").lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(RULES.agents.len() + RULES.systems.len(), lines, "each expression compiles");
     }
 }
