@@ -6,7 +6,6 @@
 mod config;
 mod credentials;
 mod identity;
-mod oauth2;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,7 +16,8 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
-use credentials::{Credentials, secret_value};
+use credentials::Credentials;
+pub(crate) use credentials::secret_value;
 pub use identity::Identity;
 
 use crate::secret_file::Stamp;

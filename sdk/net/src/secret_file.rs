@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use base_sys::fs;
+use language_eval::SecretString;
 
 /// No password, token or PEM bundle is longer.
 const MAX_BYTES: usize = 1 << 20;
@@ -23,6 +24,44 @@ pub struct SecretFile {
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     bytes: u64,
+}
+
+/// A secret as it stands in the configuration, or in a file.
+#[derive(Debug)]
+pub enum Credential {
+    /// The secret itself.
+    Text(SecretString),
+    /// Where it is.
+    File(SecretFile),
+}
+
+// === impl Credential ===
+
+impl Credential {
+    /// The file if there is one; it wins over the text.
+    pub fn new(text: impl Into<SecretString>, file: &str) -> Credential {
+        match file {
+            "" => Credential::Text(text.into()),
+            file => Credential::File(SecretFile::new(file)),
+        }
+    }
+
+    /// The secret as it is now.
+    ///
+    /// # Errors
+    /// The file cannot be read, or there is nothing in it.
+    pub fn read(&self) -> Result<Arc<str>, String> {
+        match self {
+            Credential::Text(text) => Ok(text.expose().into()),
+            Credential::File(file) => match file.read() {
+                Ok(text) if text.is_empty() => {
+                    Err(format!("cannot read credentials: {}: it is empty", file.path.display()))
+                }
+                Ok(text) => Ok(text),
+                Err(error) => Err(format!("cannot read credentials: {error}")),
+            },
+        }
+    }
 }
 
 // === impl SecretFile ===

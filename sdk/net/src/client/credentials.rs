@@ -3,9 +3,9 @@
 use http::HeaderValue;
 
 use super::config::{BasicAuth, ClientConfig};
-use super::oauth2::TokenSource;
 use super::{Client, Options, SendError};
-use crate::secret_file::SecretFile;
+use crate::oauth2::{EXPIRES_EARLY, Grant, TokenRequest, TokenSource};
+use crate::secret_file::{Credential, SecretFile};
 
 /// How a client shows who it is.
 #[derive(Debug)]
@@ -46,7 +46,17 @@ impl Credentials {
                 ..ClientConfig::default()
             };
             let client = Client::new(to_token_server, options.clone())?;
-            return Ok(Credentials::OAuth2(Box::new(TokenSource::new(oauth2.clone(), client))));
+            let request = TokenRequest {
+                token_url: oauth2.token_url.clone(),
+                grant: Grant::ClientCredentials {
+                    id: Credential::Text(oauth2.client_id.clone().into()),
+                    secret: Credential::new(oauth2.client_secret.clone(), &oauth2.client_secret_file),
+                },
+                scopes: oauth2.scopes.clone(),
+                endpoint_params: oauth2.endpoint_params.clone().into_iter().collect(),
+                expiry_buffer: EXPIRES_EARLY,
+            };
+            return Ok(Credentials::OAuth2(Box::new(TokenSource::new(request, Box::new(client)))));
         }
         if !config.bearer_token.is_empty() {
             return Ok(Credentials::Fixed(secret_value(&format!("Bearer {}", config.bearer_token.expose()))?));
@@ -72,7 +82,7 @@ impl Credentials {
                 secret_value(&format!("{word} {credential}")).map(Some)
             }
             Credentials::OAuth2(tokens) => {
-                let token = tokens.token().await?;
+                let token = tokens.token().await.map_err(SendError::Credentials)?;
                 secret_value(&token).map(Some)
             }
         }
