@@ -3,3 +3,6 @@
 pub mod basic;
 pub mod bearer;
 pub mod headers;
+
+#[cfg(test)]
+mod testing;

@@ -10,9 +10,10 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use language_eval::{Block, Invalid, SecretString, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
-use sdk_net::secret_file::SecretFile;
+use sdk_net::secret_file::{Credential, SecretFile};
 use sdk_otel::auth::{AuthExports, AuthHandler, ClientAuth, ServerAuth};
 use sdk_otel::debug_metrics::DebugMetrics;
+use sdk_signals::{BoxFuture, Origin};
 
 use htpasswd::Htpasswd;
 
@@ -74,11 +75,6 @@ pub struct Basic {
 struct Client {
     username: Credential,
     password: Credential,
-}
-
-enum Credential {
-    Text(SecretString),
-    File(SecretFile),
 }
 
 // === impl Arguments ===
@@ -150,10 +146,7 @@ impl Client {
     /// Both must be given in one way or the other.
     fn new(given: &ClientAuthBlock) -> Option<Client> {
         let credential = |text: SecretString, file: &str| {
-            if !file.is_empty() {
-                return Some(Credential::File(SecretFile::new(file)));
-            }
-            (!text.is_empty()).then_some(Credential::Text(text))
+            (!text.is_empty() || !file.is_empty()).then(|| Credential::new(text, file))
         };
         Some(Client {
             username: credential(given.username.clone().into(), &given.username_file)?,
@@ -163,22 +156,24 @@ impl Client {
 }
 
 impl ClientAuth for Client {
-    fn headers(&self) -> Result<HeaderMap, String> {
+    fn authenticate<'a>(
+        &'a self,
+        _: Option<&'a Origin>,
+        headers: &'a mut HeaderMap,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        let value = self.value().map(|value| drop(headers.insert(AUTHORIZATION, value)));
+        Box::pin(std::future::ready(value))
+    }
+}
+
+impl Client {
+    fn value(&self) -> Result<HeaderValue, String> {
         let pair = format!("{}:{}", self.username.read()?, self.password.read()?);
         let value = format!("Basic {}", STANDARD.encode(pair));
         // base64 has no byte that a header cannot have.
         let mut value = HeaderValue::from_str(&value).map_err(|error| error.to_string())?;
         value.set_sensitive(true);
-        Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
-    }
-}
-
-impl Credential {
-    fn read(&self) -> Result<Arc<str>, String> {
-        match self {
-            Credential::Text(text) => Ok(text.expose().into()),
-            Credential::File(file) => file.read().map_err(|error| format!("cannot read credentials: {error}")),
-        }
+        Ok(value)
     }
 }
 

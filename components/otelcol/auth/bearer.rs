@@ -7,6 +7,7 @@ use language_eval::{Block, Invalid, SecretString, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::auth::{AuthExports, AuthHandler, ClientAuth, ServerAuth};
 use sdk_otel::debug_metrics::DebugMetrics;
+use sdk_signals::{BoxFuture, Origin};
 use subtle::ConstantTimeEq as _;
 
 /// A token.
@@ -99,12 +100,23 @@ impl Component for Bearer {
 // === impl Tokens ===
 
 impl ClientAuth for Tokens {
-    fn headers(&self) -> Result<HeaderMap, String> {
+    fn authenticate<'a>(
+        &'a self,
+        _: Option<&'a Origin>,
+        headers: &'a mut HeaderMap,
+    ) -> BoxFuture<'a, Result<(), String>> {
+        let value = self.value().map(|value| drop(headers.insert(self.header.clone(), value)));
+        Box::pin(std::future::ready(value))
+    }
+}
+
+impl Tokens {
+    fn value(&self) -> Result<HeaderValue, String> {
         let value = self.values.first().ok_or("the token is empty")?;
         let mut value =
             HeaderValue::from_str(value).map_err(|_| "the token has a character that no header can have")?;
         value.set_sensitive(true);
-        Ok(HeaderMap::from_iter([(self.header.clone(), value)]))
+        Ok(value)
     }
 }
 
@@ -128,6 +140,8 @@ mod tests {
     use language_eval::{FromValue as _, Scope};
     use sdk_testing::component::Alone;
 
+    use crate::auth::testing::given;
+
     use super::*;
 
     fn handler(config: &str) -> Result<AuthHandler, String> {
@@ -140,10 +154,10 @@ mod tests {
         handler.server().unwrap().authenticate(&headers)
     }
 
-    #[test]
-    fn exporters_give_the_first_token_and_receivers_take_each() {
+    #[tokio::test]
+    async fn exporters_give_the_first_token_and_receivers_take_each() {
         let handler = handler("token = \"one the first\\n\\n two\"\n").unwrap();
-        let headers = handler.client().unwrap().headers().unwrap();
+        let headers = given(&handler).await.unwrap();
         assert_eq!(headers["authorization"], "Bearer one");
         assert!(headers["authorization"].is_sensitive());
         for (value, lets_in) in
@@ -154,17 +168,17 @@ mod tests {
         assert!(ask(&handler, "other", "Bearer one").unwrap_err().contains("missing"));
     }
 
-    #[test]
-    fn header_and_scheme_can_be_others() {
+    #[tokio::test]
+    async fn header_and_scheme_can_be_others() {
         let handler = handler("token = \"t\"\nscheme = \"\"\nheader = \"X-Key\"\n").unwrap();
-        assert_eq!(handler.client().unwrap().headers().unwrap()["x-key"], "t");
+        assert_eq!(given(&handler).await.unwrap()["x-key"], "t");
         assert!(ask(&handler, "x-key", "t").is_ok());
     }
 
-    #[test]
-    fn an_empty_token_opens_nothing_and_a_bad_header_is_refused() {
+    #[tokio::test]
+    async fn an_empty_token_opens_nothing_and_a_bad_header_is_refused() {
         let empty = handler("token = \"\"\n").unwrap();
-        assert!(empty.client().unwrap().headers().is_err());
+        assert!(given(&empty).await.is_err());
         assert!(ask(&empty, "authorization", "Bearer ").is_err());
         assert!(handler("token = \"t\"\nheader = \"no header\"\n").unwrap_err().contains("no header"));
     }

@@ -7,6 +7,8 @@ pub mod otlphttp;
 pub mod prometheus;
 
 #[cfg(test)]
+mod auth_tests;
+#[cfg(test)]
 mod testing;
 
 use sdk_component::Definition;

@@ -10,13 +10,13 @@ use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::auth::ClientAuth;
 use sdk_otel::client::GrpcClient;
 use sdk_otel::debug_metrics::DebugMetrics;
-use sdk_otel::exporter::{Exporter, SendError, Settings, Transport};
+use sdk_otel::exporter::{Exporter, SendError, Sending, Settings, Transport};
 use sdk_otel::queue::SendingQueue;
 use sdk_otel::retry::RetryOnFailure;
-use sdk_protocols_grpc::{Channel, Status};
+use sdk_protocols_grpc::{Channel, Code, Reply, Status};
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_queue::Body;
-use sdk_signals::{BoxFuture, OtelConsumer, OtlpSignal};
+use sdk_signals::{Origin, OtelConsumer, OtlpSignal};
 
 /// Sends metrics, logs and traces over OTLP gRPC.
 #[derive(Clone, Debug, Block)]
@@ -108,19 +108,18 @@ fn settings(arguments: Arguments) -> Result<Settings, Problem> {
 // === impl Grpc ===
 
 impl Transport for Grpc {
-    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
+    fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a> {
         Box::pin(async move {
-            let headers = match &self.auth {
-                None => HeaderMap::new(),
-                Some(auth) => auth.headers().map_err(SendError::retryable)?,
-            };
-            let call = self.channel.unary(signal.grpc_path(), payload.into(), headers);
+            let call = self.call(signal, payload, origin);
             let reply = match self.timeout {
-                None => call.await,
-                Some(timeout) => tokio::time::timeout(timeout, call).await.unwrap_or_else(|_| {
-                    let message = format!("no answer within {}", GoDuration(timeout.as_nanos() as i64));
-                    Err(Status::new(sdk_protocols_grpc::Code::DeadlineExceeded, message))
-                }),
+                None => call.await?,
+                Some(timeout) => match tokio::time::timeout(timeout, call).await {
+                    Ok(reply) => reply?,
+                    Err(_) => {
+                        let message = format!("no answer within {}", GoDuration(timeout.as_nanos() as i64));
+                        Err(Status::new(Code::DeadlineExceeded, message))
+                    }
+                },
             };
             match reply {
                 Ok(reply) => Ok(PartialSuccess::from_proto(&reply.message)),
@@ -131,6 +130,38 @@ impl Transport for Grpc {
                 }),
             }
         })
+    }
+
+    fn remember(&self, origin: &Origin) -> Option<Origin> {
+        self.auth.as_ref()?.remember(origin)
+    }
+}
+
+impl Grpc {
+    /// One request; a second one if the server does not know us by the first and there is something else to show.
+    ///
+    /// # Errors
+    /// There is nothing to show.
+    async fn call(
+        &self,
+        signal: OtlpSignal,
+        payload: Body,
+        origin: Option<&Origin>,
+    ) -> Result<Result<Reply, Status>, SendError> {
+        let unary = |headers| self.channel.unary(signal.grpc_path(), payload.clone().into(), headers);
+        let Some(auth) = &self.auth else { return Ok(unary(HeaderMap::new()).await) };
+        let mut again = true;
+        loop {
+            let mut headers = HeaderMap::new();
+            auth.authenticate(origin, &mut headers).await.map_err(SendError::retryable)?;
+            match unary(headers.clone()).await {
+                Err(status)
+                    if status.code == Code::Unauthenticated
+                        && std::mem::take(&mut again)
+                        && auth.rejected(&headers) => {}
+                reply => return Ok(reply),
+            }
+        }
     }
 }
 

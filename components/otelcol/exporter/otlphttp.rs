@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use http::HeaderMap;
 use language_eval::{Block, Exports, Invalid, Validate, Word};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
-use sdk_otel::auth::ClientAuth;
 use sdk_otel::client::{HttpClient, HttpReply, HttpSender};
 use sdk_otel::debug_metrics::DebugMetrics;
-use sdk_otel::exporter::{Exporter, SendError, Settings, Transport};
+use sdk_otel::exporter::{Exporter, SendError, Sending, Settings, Transport};
 use sdk_otel::queue::SendingQueue;
 use sdk_otel::retry::RetryOnFailure;
 use sdk_protocols_otlp::json::to_json;
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_protocols_otlp::status::{Status, http_retryable};
 use sdk_queue::Body;
-use sdk_signals::{BoxFuture, OtelConsumer, OtlpSignal};
+use sdk_signals::{Origin, OtelConsumer, OtlpSignal};
 use url::Url;
 
 /// Sends metrics, logs and traces over OTLP HTTP.
@@ -75,7 +73,6 @@ struct Http {
     /// By signal.
     urls: [Option<Url>; 3],
     encoding: Encoding,
-    auth: Option<Arc<dyn ClientAuth>>,
 }
 
 // === impl Arguments ===
@@ -152,9 +149,7 @@ fn settings(arguments: Arguments) -> Result<Settings, Problem> {
     let url = |signal| arguments.url(signal).map_err(|message| Problem::at("client", message));
     let urls = [url(OtlpSignal::Traces)?, url(OtlpSignal::Metrics)?, url(OtlpSignal::Logs)?];
     let secure = urls.iter().flatten().any(|url| url.scheme() == "https") || !arguments.client.proxy_url.is_empty();
-    let auth = arguments.client.auth.as_ref().map(|auth| auth.client()).transpose();
     let transport = Http {
-        auth: auth.map_err(|error| Problem::at("client", error))?,
         sender: HttpSender::new(arguments.client, crate::USER_AGENT, secure)?,
         urls,
         encoding: arguments.encoding,
@@ -165,20 +160,16 @@ fn settings(arguments: Arguments) -> Result<Settings, Problem> {
 // === impl Http ===
 
 impl Transport for Http {
-    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>> {
+    fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a> {
         Box::pin(async move {
             let Some(url) = &self.urls[signal as usize] else {
                 return Err(SendError::permanent(format!("no endpoint for {}", signal.name())));
-            };
-            let headers = match &self.auth {
-                None => HeaderMap::new(),
-                Some(auth) => auth.headers().map_err(SendError::retryable)?,
             };
             let (kind, body) = match self.encoding {
                 Encoding::Proto => ("application/x-protobuf", payload.joined()),
                 Encoding::Json => ("application/json", to_json(signal, &payload.joined()).into()),
             };
-            let reply = self.sender.post(url, kind, body, headers).await.map_err(SendError::retryable)?;
+            let reply = self.sender.post(url, kind, body, origin).await.map_err(SendError::retryable)?;
             if reply.status.is_success() {
                 return Ok(match is_json(&reply) {
                     true => PartialSuccess::from_json(signal, &reply.body),
@@ -187,6 +178,10 @@ impl Transport for Http {
             }
             Err(refusal(&reply))
         })
+    }
+
+    fn remember(&self, origin: &Origin) -> Option<Origin> {
+        self.sender.auth()?.remember(origin)
     }
 }
 

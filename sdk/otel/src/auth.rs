@@ -5,14 +5,33 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use language_eval::{CapsuleObject, Exports, capsule};
+use sdk_signals::{BoxFuture, Origin};
 
 /// Adds what a server wants to see to outgoing requests.
 pub trait ClientAuth: Send + Sync {
-    /// The headers to add. Asked for each request, as credentials may change.
+    /// Changes the headers of a request that is about to be sent. Asked for each request, as credentials may change, and may
+    /// have to be fetched. `origin` is what [`ClientAuth::remember`] wanted to keep.
     ///
     /// # Errors
     /// Why there are no credentials now; the request is tried again later.
-    fn headers(&self) -> Result<HeaderMap, String>;
+    fn authenticate<'a>(
+        &'a self,
+        origin: Option<&'a Origin>,
+        headers: &'a mut HeaderMap,
+    ) -> BoxFuture<'a, Result<(), String>>;
+
+    /// The server does not know who we are by these headers. Whether others can be had at once: the request is then sent
+    /// once more.
+    fn rejected(&self, headers: &HeaderMap) -> bool {
+        let _ = headers;
+        false
+    }
+
+    /// What is wanted of the request that brought the data, which waits with the data.
+    fn remember(&self, origin: &Origin) -> Option<Origin> {
+        let _ = origin;
+        None
+    }
 }
 
 /// Decides who may send to a receiver.

@@ -2,6 +2,7 @@
 
 mod counters;
 mod lane;
+mod record;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use sdk_component::{Context, Stop};
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_queue::Body;
-use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
+use sdk_signals::{BoxFuture, Consumer, Delivery, Origin, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 use tokio::sync::{Mutex, watch};
 
 use crate::queue::{SendingQueue, Sizer};
@@ -20,9 +21,18 @@ use lane::{Lane, Place};
 
 /// Sends one request.
 pub trait Transport: Send + Sync {
-    /// `payload` is one encoded export request of `items` items.
-    fn send(&self, signal: OtlpSignal, payload: Body) -> BoxFuture<'_, Result<Option<PartialSuccess>, SendError>>;
+    /// `payload` is one encoded export request. `origin` is what [`Transport::remember`] wanted to keep.
+    fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a>;
+
+    /// What is wanted of the request that brought the data; data of different origins is sent apart.
+    fn remember(&self, origin: &Origin) -> Option<Origin> {
+        let _ = origin;
+        None
+    }
 }
+
+/// A request under way.
+pub type Sending<'a> = BoxFuture<'a, Result<Option<PartialSuccess>, SendError>>;
 
 /// Why a request was not taken by the remote end.
 #[derive(Clone, Debug)]
@@ -216,9 +226,10 @@ impl Shared {
             return Ok(Delivery::delivered());
         }
         let settings = self.settings();
+        let origin = batch.origin.as_deref().and_then(|origin| settings.transport.remember(origin));
         if !settings.queue.enabled {
             let items = u64::from(batch.items);
-            return match self.send(batch.signal, items, batch.payload.into()).await {
+            return match self.send(batch.signal, items, batch.payload.into(), origin.as_ref()).await {
                 Ok(()) => Ok(Delivery::delivered()),
                 Err(None) => Err(Refused::stopped(self.context.id())),
                 Err(Some(error)) => {
@@ -238,7 +249,7 @@ impl Shared {
             return Err(Refused::retryable("sending queue is full"));
         }
         let (delivery, settle) = Delivery::pending();
-        if !lane.push(batch, settle).await {
+        if !lane.push(batch, origin.as_ref(), settle).await {
             return Err(Refused::stopped(self.context.id()));
         }
         if !settings.queue.wait_for_result {
@@ -253,12 +264,18 @@ impl Shared {
 
     /// Sends a request until it is taken or given up; both are counted here. `Err(None)`: nothing was decided, as the
     /// exporter is stopping.
-    pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Body) -> Result<(), Option<SendError>> {
+    pub(crate) async fn send(
+        &self,
+        signal: OtlpSignal,
+        items: u64,
+        payload: Body,
+        origin: Option<&Origin>,
+    ) -> Result<(), Option<SendError>> {
         let first = self.settings();
         let mut backoff = Backoff::new(&first.retry);
         loop {
             let settings = self.settings();
-            let error = match settings.transport.send(signal, payload.clone()).await {
+            let error = match settings.transport.send(signal, payload.clone(), origin).await {
                 Ok(partial) => {
                     self.taken(signal, items, partial);
                     return Ok(());

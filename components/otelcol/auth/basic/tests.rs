@@ -8,6 +8,7 @@ use sdk_otel::auth::AuthHandler;
 use sdk_testing::component::Alone;
 
 use super::Basic;
+use crate::auth::testing::given;
 
 fn handler(config: &str) -> Result<AuthHandler, String> {
     let alone = Alone::<Basic>::build(config, &Scope::new())?;
@@ -58,8 +59,8 @@ fn a_file_is_read_again_when_it_changes() {
     assert!(ask(&handler, "bob:another").is_ok());
 }
 
-#[test]
-fn exporters_give_what_the_file_says() {
+#[tokio::test]
+async fn exporters_give_what_the_file_says() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("password");
     std::fs::write(&path, "s3cret\n").unwrap();
@@ -68,17 +69,17 @@ fn exporters_give_what_the_file_says() {
         path.to_str().unwrap()
     );
     let handler = handler(&config).unwrap();
-    let headers = handler.client().unwrap().headers().unwrap();
+    let headers = given(&handler).await.unwrap();
     assert_eq!(headers["authorization"], format!("Basic {}", STANDARD.encode("ann:s3cret")));
     assert!(headers["authorization"].is_sensitive());
     assert!(handler.server().is_err(), "it is for exporters only");
 }
 
-#[test]
-fn the_old_arguments_are_for_both_sides() {
+#[tokio::test]
+async fn the_old_arguments_are_for_both_sides() {
     let handler = handler("username = \"ann\"\npassword = \"secret\"\n").unwrap();
     assert!(ask(&handler, "ann:secret").is_ok());
-    assert!(handler.client().unwrap().headers().is_ok());
+    assert!(given(&handler).await.is_ok());
 }
 
 #[test]

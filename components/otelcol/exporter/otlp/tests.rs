@@ -17,6 +17,7 @@ use sdk_testing::component::Alone;
 use tokio::time::Instant;
 
 use super::Otlp;
+use crate::auth_tests::Tokens;
 
 /// Answers with what is next in `answers`, then with success; keeps what it got.
 #[derive(Default)]
@@ -79,7 +80,12 @@ impl Bench {
     }
 
     fn start_in(address: &str, more: &str, scope: &Scope) -> Bench {
-        let config = format!("client {{\n endpoint = \"{address}\"\n tls {{\n insecure = true\n }}\n}}\n{more}");
+        Bench::start_as(address, "", more, scope)
+    }
+
+    fn start_as(address: &str, client: &str, more: &str, scope: &Scope) -> Bench {
+        let config =
+            format!("client {{\n endpoint = \"{address}\"\n {client}\n tls {{\n insecure = true\n }}\n}}\n{more}");
         let alone = Alone::<Otlp>::start(&config, scope).unwrap();
         let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
         Bench { alone, input }
@@ -267,5 +273,17 @@ fn what_is_not_supported_is_refused_by_name() {
         let config = if config.starts_with("client") { config.to_owned() } else { format!("{client}{config}") };
         let error = Alone::<Otlp>::build(&config, &Scope::new()).err().unwrap_or_default();
         assert!(error.contains(word), "{config}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_is_replaced_once() {
+    let no = || Err(Status::new(Code::Unauthenticated, "who?"));
+    for (answers, outcome) in [(vec![no()], Outcome::Delivered), (vec![no(), no()], Outcome::Dropped)] {
+        let (server, address) = Server::start(answers).await;
+        let tokens = Arc::new(Tokens::default());
+        let bench = Bench::start_as(&address, "auth = test.handler", FAST, &tokens.scope());
+        assert_eq!(bench.send(3).await.unwrap().await, outcome);
+        assert_eq!((server.got(), tokens.rejected()), (2, 1));
     }
 }

@@ -11,11 +11,12 @@ use sdk_protocols_compression::Coding;
 use sdk_protocols_otlp::json::from_json;
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_protocols_otlp::wire::{put_bytes, put_message};
-use sdk_signals::{Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Outcome};
+use sdk_signals::{Delivery, Origin, OtelConsumer, OtlpBatch, OtlpSignal, Outcome};
 use sdk_testing::component::Alone;
 use tokio::time::Instant;
 
 use super::OtlpHttp;
+use crate::auth_tests::{Instead, Tokens, of};
 
 type Answer = (u16, &'static [(&'static str, &'static str)], Bytes);
 
@@ -85,14 +86,22 @@ const FAST: &str = "retry_on_failure {\n initial_interval = \"10ms\"\n max_inter
 
 impl Bench {
     fn start(url: &str, client: &str, more: &str) -> Bench {
+        Bench::start_in(url, client, more, &Scope::new())
+    }
+
+    fn start_in(url: &str, client: &str, more: &str, scope: &Scope) -> Bench {
         let config = format!("client {{\n endpoint = \"{url}\"\n {client}\n}}\n{FAST}{more}");
-        let alone = Alone::<OtlpHttp>::start(&config, &Scope::new()).unwrap();
+        let alone = Alone::<OtlpHttp>::start(&config, scope).unwrap();
         let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
         Bench { alone, input }
     }
 
     async fn send(&self) -> Delivery {
-        let batch = OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload()], items: 1, origin: None };
+        self.send_from(None).await
+    }
+
+    async fn send_from(&self, origin: Option<Arc<Origin>>) -> Delivery {
+        let batch = OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload()], items: 1, origin };
         self.input.0.consume(batch).await.unwrap()
     }
 
@@ -223,4 +232,71 @@ fn what_cannot_be_is_refused_by_name() {
         let error = Alone::<OtlpHttp>::build(config, &Scope::new()).err().unwrap_or_default();
         assert!(error.contains(word), "{config}: {error}");
     }
+}
+
+#[tokio::test]
+async fn a_token_that_is_not_taken_is_replaced_once() {
+    let no: Answer = (401, &[], Bytes::new());
+    for (answers, outcome, requests) in
+        [(vec![no.clone()], Outcome::Delivered, 2), (vec![no.clone(), no.clone()], Outcome::Dropped, 2)]
+    {
+        let (server, url) = Server::start(answers).await;
+        let tokens = Arc::new(Tokens::default());
+        let bench = Bench::start_in(&url, "auth = test.handler", "", &tokens.scope());
+        assert_eq!(bench.send_from(of("a")).await.await, outcome);
+        let got: Vec<_> =
+            server.got.lock().unwrap().iter().map(|(_, headers, ..)| headers["authorization"].clone()).collect();
+        assert_eq!(got, ["t1", "t2"]);
+        assert_eq!((got.len(), tokens.rejected()), (requests, 1));
+    }
+}
+
+#[tokio::test]
+async fn without_a_token_data_waits_and_health_tells_why() {
+    for instead in [Instead::Failure, Instead::Silence] {
+        let (server, url) = Server::start(vec![]).await;
+        let tokens = Arc::new(Tokens::default());
+        let said = if matches!(instead, Instead::Failure) { "no token today" } else { "no credentials in time" };
+        tokens.instead.lock().unwrap().push(instead);
+        let more =
+            "retry_on_failure {\n initial_interval = \"1h\"\n max_interval = \"1h\"\n max_elapsed_time = \"0s\"\n}\n";
+        let config = format!("client {{\n endpoint = \"{url}\"\n auth = test.handler\n timeout = \"50ms\"\n}}\n{more}");
+        let alone = Alone::<OtlpHttp>::start(&config, &tokens.scope()).unwrap();
+        let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
+        let bench = Bench { alone, input };
+        drop(bench.send().await);
+        for _ in 0..3000 {
+            if bench.alone.health().is_some_and(|(_, message)| message.contains(said)) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(bench.alone.health().unwrap().1.contains(said), "{:?}", bench.alone.health());
+        assert!(server.got.lock().unwrap().is_empty(), "nothing is sent without a token");
+        assert_eq!(bench.count("send_failed"), Some(0.0), "it was not dropped");
+    }
+    // It goes out when there is one.
+    let (server, url) = Server::start(vec![]).await;
+    let tokens = Arc::new(Tokens::default());
+    tokens.instead.lock().unwrap().extend([Instead::Failure, Instead::Failure]);
+    let bench = Bench::start_in(&url, "auth = test.handler", "", &tokens.scope());
+    assert_eq!(bench.send().await.await, Outcome::Delivered);
+    assert_eq!(server.got.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_authenticator_sees_all_headers_and_what_it_wanted_to_keep() {
+    let (server, url) = Server::start(vec![]).await;
+    let tokens = Arc::new(Tokens::default());
+    // They wait together, and are not merged.
+    let more = "sending_queue {\n batch {\n  flush_timeout = \"1s\"\n  min_size = 3\n }\n}\n";
+    let bench = Bench::start_in(&url, "auth = test.handler", more, &tokens.scope());
+    let sent = [bench.send_from(of("a")).await, bench.send_from(of("a")).await, bench.send_from(of("b")).await];
+    for delivery in sent {
+        assert_eq!(delivery.await, Outcome::Delivered);
+    }
+    let got = server.got.lock().unwrap().clone();
+    let tenants: Vec<_> = got.iter().map(|(_, headers, ..)| headers["tenant"].to_str().unwrap()).collect();
+    assert_eq!(tenants, ["a", "b"]);
+    assert!(got[0].1["agent"].to_str().unwrap().starts_with("Ferroalloy/"));
 }

@@ -9,10 +9,12 @@ use base_stdx::{bytesize::ByteSize, duration::GoDuration};
 use bytes::{Bytes, BytesMut};
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
+use sdk_signals::Origin;
+use tokio::time::Instant;
 use url::Url;
 
 use super::Compression;
-use crate::auth::AuthHandler;
+use crate::auth::{AuthHandler, ClientAuth};
 use crate::not_yet;
 use crate::tls::{Reloading, TlsClient};
 
@@ -130,6 +132,7 @@ pub struct HttpSender {
     /// The client, and the TLS settings that it was made with.
     built: Mutex<Option<(Arc<rustls::ClientConfig>, reqwest::Client)>>,
     headers: HeaderMap,
+    auth: Option<Arc<dyn ClientAuth>>,
 }
 
 /// An answer.
@@ -160,12 +163,49 @@ impl HttpSender {
         if let Ok(value) = HeaderValue::from_str(user_agent) {
             headers.entry(header::USER_AGENT).or_insert(value);
         }
-        let sender = HttpSender { block, tls, built: Mutex::new(None), headers };
+        let auth = block.auth.as_ref().map(AuthHandler::client).transpose();
+        let auth = auth.map_err(|error| Problem::at("client", error))?;
+        let sender = HttpSender { block, tls, built: Mutex::new(None), headers, auth };
         sender.client().map_err(|message| Problem::at("client", message))?;
         Ok(sender)
     }
 
-    /// Sends a body, compressed as the block says. `extra` headers go with this request only.
+    /// Sends bodies as they are, to whoever is not the end of a pipeline: to those who give out credentials.
+    ///
+    /// # Errors
+    /// A file of the `tls` block cannot be used.
+    pub fn plain(tls: TlsClient, timeout: GoDuration, user_agent: &str, secure: bool) -> Result<HttpSender, Problem> {
+        let block = HttpClient {
+            endpoint: String::new(),
+            proxy_url: String::new(),
+            compression: Compression::None,
+            compression_params: None,
+            tls,
+            read_buffer_size: ByteSize(0),
+            write_buffer_size: ByteSize(0),
+            timeout,
+            headers: BTreeMap::new(),
+            max_idle_conns: 1,
+            max_idle_conns_per_host: 0,
+            max_conns_per_host: 0,
+            idle_conn_timeout: GoDuration::from_secs(90),
+            disable_keep_alives: false,
+            http2_read_idle_timeout: GoDuration::ZERO,
+            http2_ping_timeout: GoDuration::from_secs(15),
+            force_attempt_http2: true,
+            auth: None,
+            cookies: None,
+        };
+        HttpSender::new(block, user_agent, secure)
+    }
+
+    /// Who says who we are.
+    pub fn auth(&self) -> Option<&dyn ClientAuth> {
+        self.auth.as_deref()
+    }
+
+    /// Sends a body, compressed as the block says and in the name that it says. When the server does not know us by it, and
+    /// the authenticator has something else to show, it is sent once more.
     ///
     /// # Errors
     /// There is no answer; why, in words without the query of the URL.
@@ -174,20 +214,44 @@ impl HttpSender {
         url: &Url,
         kind: &'static str,
         body: Bytes,
-        extra: HeaderMap,
+        origin: Option<&Origin>,
     ) -> Result<HttpReply, String> {
         let (coding, name) = self.block.compression.of_http();
         let level = self.block.compression_params.as_ref().and_then(|params| i32::try_from(params.level).ok());
-        let mut headers = self.headers.clone();
-        headers.extend(extra);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        let mut plain = self.headers.clone();
+        plain.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         let body = match name {
             None => body,
             Some(name) => {
-                headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+                plain.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
                 coding.compress(&body, level).into()
             }
         };
+        let Some(auth) = &self.auth else { return self.send(url, plain, body).await };
+        let limit = self.block.timeout.to_std().filter(|limit| !limit.is_zero());
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let mut again = true;
+        loop {
+            let mut headers = plain.clone();
+            let authenticating = auth.authenticate(origin, &mut headers);
+            match deadline {
+                None => authenticating.await?,
+                Some(deadline) => tokio::time::timeout_at(deadline, authenticating)
+                    .await
+                    .unwrap_or_else(|_| Err("the authenticator gave no credentials in time".to_owned()))?,
+            }
+            let reply = self.send(url, headers.clone(), body.clone()).await?;
+            if reply.status != StatusCode::UNAUTHORIZED || !std::mem::take(&mut again) || !auth.rejected(&headers) {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// Sends a body as it is, with these headers and no others.
+    ///
+    /// # Errors
+    /// There is no answer; why, in words without the query of the URL.
+    pub async fn send(&self, url: &Url, headers: HeaderMap, body: Bytes) -> Result<HttpReply, String> {
         let request = self.client()?.post(url.clone()).headers(headers).body(body);
         let failed = |error: reqwest::Error| describe(&error.without_url());
         let mut response = request.send().await.map_err(failed)?;

@@ -6,15 +6,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base_sys::task;
-use bytes::Bytes;
 use sdk_protocols_otlp::split::split;
 use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record};
-use sdk_signals::{OtlpBatch, OtlpSignal, Settle};
+use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Settle};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::{SendError, Shared, Stage};
+use super::{SendError, Shared, Stage, record};
 use crate::queue::Sizer;
 use crate::storage::StorageHandler;
 
@@ -141,6 +140,8 @@ impl Lane {
 
     /// Sends what was leased as one request, or as several where a batch must not be that large.
     async fn send(&self, leases: &[Lease]) -> Result<(), Option<SendError>> {
+        let origin = leases.first().and_then(|lease| record::origin(&lease.record().meta));
+        let origin = origin.as_ref();
         let items = leases.iter().map(|lease| u64::from(lease.record().items)).sum();
         let body = match leases {
             [lease] => lease.record().body.clone(),
@@ -148,10 +149,10 @@ impl Lane {
             _ => leases.iter().flat_map(|lease| lease.record().body.pieces()).cloned().collect::<Vec<_>>().into(),
         };
         let most = self.shared.settings().queue.batch.as_ref().and_then(|batch| batch.cut(items, body.len() as u64));
-        let Some(most) = most else { return self.shared.send(self.signal, items, body).await };
+        let Some(most) = most else { return self.shared.send(self.signal, items, body, origin).await };
         let mut failed = Ok(());
         for piece in split(self.signal, &body.joined(), most, most) {
-            match self.shared.send(self.signal, piece.items as u64, piece.segments.into()).await {
+            match self.shared.send(self.signal, piece.items as u64, piece.segments.into(), origin).await {
                 Err(None) => return Err(None),
                 Err(error) => failed = Err(error),
                 Ok(()) => {}
@@ -170,15 +171,23 @@ impl Lane {
             }
         }
         let _ended = Ended(self);
-        match self.send(&leases).await {
-            Ok(()) => leases.into_iter().for_each(Lease::ack),
-            Err(Some(_)) => leases.into_iter().for_each(Lease::refuse),
-            // Stopping: it stays in the queue, and is held back so that draining does not spin on it.
-            Err(None) => {
-                self.given_up.store(true, Ordering::Release);
-                self.changed.notify_waiters();
-                let mut stage = self.shared.stage.subscribe();
-                let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+        let mut rest = leases;
+        while let Some(first) = rest.first() {
+            // What different origins sent is not merged.
+            let same = rest.iter().take_while(|lease| lease.record().meta == first.record().meta).count();
+            let later = rest.split_off(same);
+            let leases = std::mem::replace(&mut rest, later);
+            match self.send(&leases).await {
+                Ok(()) => leases.into_iter().for_each(Lease::ack),
+                Err(Some(_)) => leases.into_iter().for_each(Lease::refuse),
+                // Stopping: it stays in the queue, and is held back so that draining does not spin on it.
+                Err(None) => {
+                    self.given_up.store(true, Ordering::Release);
+                    self.changed.notify_waiters();
+                    let mut stage = self.shared.stage.subscribe();
+                    let _ = stage.wait_for(|stage| *stage == Stage::Stopped).await;
+                    break;
+                }
             }
         }
         self.show();
@@ -223,10 +232,9 @@ impl Lane {
     }
 
     /// Whether the queue took it: it does not any more when it is closed.
-    pub(crate) async fn push(&self, batch: OtlpBatch, settle: Settle) -> bool {
+    pub(crate) async fn push(&self, batch: OtlpBatch, origin: Option<&Origin>, settle: Settle) -> bool {
         let items = batch.items;
-        let record =
-            Record { meta: Bytes::from_static(self.signal.name().as_bytes()), body: batch.payload.into(), items };
+        let record = Record { meta: record::meta(self.signal, origin), body: batch.payload.into(), items };
         let taken = self.queue.push(record, settle).await.is_ok();
         self.show();
         taken
