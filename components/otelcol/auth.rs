@@ -3,6 +3,7 @@
 pub mod basic;
 pub mod bearer;
 pub mod headers;
+pub mod oauth2;
 
 #[cfg(test)]
 mod testing;

@@ -10,5 +10,6 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<auth::basic::Basic>(),
     Definition::of::<auth::bearer::Bearer>(),
     Definition::of::<auth::headers::Headers>(),
+    Definition::of::<auth::oauth2::OAuth2>(),
     Definition::of::<storage::file::File>(),
 ];
