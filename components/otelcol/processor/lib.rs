@@ -5,6 +5,7 @@ pub mod batch;
 pub mod cumulativetodelta;
 mod decoded;
 pub mod deltatocumulative;
+mod environment;
 mod exponential;
 pub mod filter;
 pub mod groupbyattrs;

@@ -57,6 +57,57 @@ impl Access {
     }
 }
 
+/// How the OpenTelemetry Collector's components say who we are towards the API (`auth_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthType {
+    /// The service account of our pod.
+    ServiceAccount,
+    /// The file that `KUBECONFIG` names, or `~/.kube/config`.
+    KubeConfig,
+    /// Nobody in particular; the server's certificate is not checked.
+    None,
+}
+
+// === impl AuthType ===
+
+impl AuthType {
+    /// By its name in configurations; empty is the service account.
+    pub fn named(name: &str) -> Option<AuthType> {
+        Some(match name {
+            "" | "serviceAccount" => AuthType::ServiceAccount,
+            "kubeConfig" => AuthType::KubeConfig,
+            "none" => AuthType::None,
+            _ => return None,
+        })
+    }
+
+    /// Where the API is and who we are there, by the environment variables that `variable` gives.
+    pub fn access(self, variable: impl Fn(&str) -> Option<String>) -> Result<Access, AccessError> {
+        let client = ClientConfig::default();
+        match self {
+            AuthType::ServiceAccount => Access::new("", "", &client),
+            AuthType::KubeConfig => {
+                let home = || variable("HOME").map(|home| format!("{home}/.kube/config"));
+                let Some(file) = variable("KUBECONFIG").or_else(home) else {
+                    return Err(AccessError::Environment("neither KUBECONFIG nor HOME is set".to_owned()));
+                };
+                Access::new("", &file, &client)
+            }
+            AuthType::None => {
+                let given = |name: &str| {
+                    let missing = || AccessError::Environment(format!("the environment variable {name} is not set"));
+                    variable(name).ok_or_else(missing)
+                };
+                let (host, port) = (given("KUBERNETES_SERVICE_HOST")?, given("KUBERNETES_SERVICE_PORT")?);
+                let host = if host.contains(':') { format!("[{host}]") } else { host };
+                let mut client = client;
+                client.tls_config.insecure_skip_verify = true;
+                Access::new(&format!("https://{host}:{port}"), "", &client)
+            }
+        }
+    }
+}
+
 /// The namespace of the pod that we are.
 pub fn own_namespace() -> Result<String, String> {
     namespace_in(Path::new(SERVICE_ACCOUNT))

@@ -14,7 +14,7 @@ mod selector;
 mod store;
 mod watch;
 
-pub use access::{Access, AccessError};
+pub use access::{Access, AccessError, AuthType};
 pub use api::{ApiError, Cluster, LogRequest};
 pub use arguments::ClientArguments;
 pub use objects::{Object, label_name};

@@ -5,6 +5,7 @@ mod network;
 mod node;
 mod pod;
 mod pod_logs;
+mod workload;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use pod::{
     Container, ContainerKind, ContainerPort, ContainerState, ContainerStatus, Pod, PodSpec, PodStatus, Terminated,
 };
 pub use pod_logs::{PodLogs, PodLogsSpec, Relabeling};
+pub use workload::{DaemonSet, Deployment, Job, ReplicaSet, StatefulSet};
 
 /// A kind of object: how to ask for it and what it is called.
 pub trait Object: DeserializeOwned + Send + Sync + 'static {
@@ -61,6 +63,9 @@ pub struct Metadata {
     /// Who made it.
     #[serde(default, deserialize_with = "nullable")]
     pub owner_references: Vec<Owner>,
+    /// When it was made.
+    #[serde(default)]
+    pub creation_timestamp: Option<String>,
     /// When it was asked to end.
     #[serde(default)]
     pub deletion_timestamp: Option<String>,
@@ -75,6 +80,9 @@ pub struct Owner {
     /// The owner's name.
     #[serde(default)]
     pub name: String,
+    /// Of this owner alone, for ever.
+    #[serde(default)]
+    pub uid: String,
     /// Whether it is the one that manages the object.
     #[serde(default)]
     pub controller: Option<bool>,

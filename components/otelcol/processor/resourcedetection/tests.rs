@@ -12,8 +12,9 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::world::{World, test, variable};
+use super::world::World;
 use super::{Arguments, Component, detectors};
+use crate::environment::{test, variable};
 use crate::testing::{Bench, eventually, recorded, spans};
 
 #[tokio::test]

@@ -8,6 +8,8 @@ use http::{Method, Request};
 use sdk_net::{Client, ClientConfig, Options};
 use serde::de::DeserializeOwned;
 
+use crate::environment::variable;
+
 /// Where clouds have their metadata services.
 const LINK_LOCAL: &str = "http://169.254.169.254";
 /// Where Scaleway has it.
@@ -98,14 +100,6 @@ impl World {
     }
 }
 
-#[cfg(not(test))]
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-#[cfg(test)]
-pub(super) use test::variable;
-
 // === impl Missing ===
 
 impl Missing {
@@ -113,24 +107,5 @@ impl Missing {
         match self {
             Missing::Elsewhere(text) | Missing::Failed(text) => text,
         }
-    }
-}
-
-/// Tests set variables for their own thread.
-#[cfg(test)]
-pub(super) mod test {
-    use std::cell::RefCell;
-    use std::collections::HashMap;
-
-    thread_local! {
-        static VARIABLES: RefCell<HashMap<String, String>> = RefCell::default();
-    }
-
-    pub fn variable(name: &str) -> Option<String> {
-        VARIABLES.with_borrow(|variables| variables.get(name).cloned())
-    }
-
-    pub fn set(variables: impl IntoIterator<Item = (String, String)>) {
-        VARIABLES.with_borrow_mut(|all| *all = variables.into_iter().collect());
     }
 }

@@ -23,6 +23,8 @@ pub struct Pod {
 #[allow(missing_docs)]
 pub struct PodSpec {
     pub node_name: String,
+    pub hostname: String,
+    pub host_network: bool,
     pub restart_policy: String,
     #[serde(deserialize_with = "nullable")]
     pub containers: Vec<Container>,
@@ -63,6 +65,7 @@ pub struct PodStatus {
     #[serde(rename = "hostIP")]
     pub host_ip: String,
     pub phase: String,
+    pub start_time: Option<String>,
     #[serde(deserialize_with = "nullable")]
     pub conditions: Vec<Condition>,
     #[serde(deserialize_with = "nullable")]
@@ -81,6 +84,8 @@ pub struct ContainerStatus {
     pub name: String,
     #[serde(rename = "containerID")]
     pub container_id: String,
+    #[serde(rename = "imageID")]
+    pub image_id: String,
     pub restart_count: i64,
     #[serde(deserialize_with = "nullable")]
     pub state: ContainerState,

@@ -1,8 +1,7 @@
 //! The node of Kubernetes that we run on, asked of the API.
 
 use sdk_kubernetes::objects::{Node, Object as _};
-use sdk_kubernetes::{Access, Cluster};
-use sdk_net::ClientConfig;
+use sdk_kubernetes::{Access, AuthType, Cluster};
 
 use super::super::arguments::KubernetesNode;
 use super::{Finding, Found, Missing, World};
@@ -21,26 +20,7 @@ pub(super) async fn node(given: &KubernetesNode, world: &World) -> Result<Found,
 }
 
 fn access(given: &KubernetesNode, world: &World) -> Result<Access, Missing> {
-    let elsewhere = |error: sdk_kubernetes::AccessError| Missing::Elsewhere(error.to_string());
-    match &given.auth_type[..] {
-        "serviceAccount" => Access::new("", "", &ClientConfig::default()).map_err(elsewhere),
-        "kubeConfig" => {
-            let home = || world.variable("HOME").map(|home| format!("{home}/.kube/config"));
-            let file = world.variable("KUBECONFIG").or_else(home).unwrap_or_default();
-            Access::new("", &file, &ClientConfig::default()).map_err(elsewhere)
-        }
-        // Nobody in particular, and without knowing the server, as the Collector does it.
-        _ => {
-            let variable = |name: &str| {
-                world
-                    .variable(name)
-                    .ok_or_else(|| Missing::Elsewhere(format!("the environment variable {name} is not set")))
-            };
-            let (host, port) = (variable("KUBERNETES_SERVICE_HOST")?, variable("KUBERNETES_SERVICE_PORT")?);
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
-            let mut client = ClientConfig::default();
-            client.tls_config.insecure_skip_verify = true;
-            Access::new(&format!("https://{host}:{port}"), "", &client).map_err(elsewhere)
-        }
-    }
+    // Validated: whatever else it is, is nobody in particular.
+    let auth_type = AuthType::named(&given.auth_type).unwrap_or(AuthType::None);
+    auth_type.access(|name| world.variable(name)).map_err(|error| Missing::Elsewhere(error.to_string()))
 }
