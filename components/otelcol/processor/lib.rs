@@ -5,6 +5,7 @@ pub mod batch;
 pub mod cumulativetodelta;
 mod decoded;
 pub mod deltatocumulative;
+pub mod discovery;
 mod environment;
 mod exponential;
 pub mod filter;
@@ -12,6 +13,7 @@ pub mod groupbyattrs;
 mod groups;
 mod identity;
 pub mod interval;
+pub mod k8sattributes;
 pub mod matching;
 pub mod memory_limiter;
 pub mod probabilistic_sampler;
@@ -31,9 +33,11 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<batch::Batch>(),
     Definition::of::<cumulativetodelta::Component>(),
     Definition::of::<deltatocumulative::Component>(),
+    Definition::of::<discovery::Component>(),
     Definition::of::<filter::Component>(),
     Definition::of::<groupbyattrs::Component>(),
     Definition::of::<interval::Component>(),
+    Definition::of::<k8sattributes::Component>(),
     Definition::of::<memory_limiter::Component>(),
     Definition::of::<probabilistic_sampler::Component>(),
     Definition::of::<resourcedetection::Component>(),
