@@ -4,6 +4,7 @@
 //! and counted: one bad series never costs the page.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -147,7 +148,7 @@ impl Page {
                     continue;
                 }
                 for line in text[block.samples.clone()].split_inclusive('\n') {
-                    let series = line.rsplit_once(' ').map_or(line, |(series, _)| series);
+                    let series = &line[..series_end(line)];
                     if self.seen.insert(self.hasher.hash_one(series)) {
                         out.push_str(line);
                     } else {
@@ -184,10 +185,25 @@ impl<'a> FamilyWriter<'a> {
 
 // === impl Samples ===
 
-impl Samples<'_> {
+impl<'a> Samples<'a> {
     /// One sample. Give the labels sorted by name; an empty value is shown as it is.
     pub fn sample(&mut self, labels: &[(&str, &str)], value: f64) -> &mut Self {
         self.line("", labels, None, value)
+    }
+
+    /// Puts these labels (sorted by name) on the samples that follow, instead of those of the writer.
+    pub fn with(&mut self, constant: &'a [(String, String)]) -> &mut Self {
+        self.constant = constant;
+        self
+    }
+
+    /// One sample of a moment, in milliseconds since 1970. Give the labels sorted by name.
+    pub fn sample_at(&mut self, labels: &[(&str, &str)], value: f64, at: i64) -> &mut Self {
+        self.line("", labels, None, value);
+        self.page.text.pop();
+        let _ = writeln!(self.page.text, " {at}");
+        self.close();
+        self
     }
 
     /// One sample of a series whose whole text, name and labels, another page had already. The scope's labels are not
@@ -283,9 +299,19 @@ impl Samples<'_> {
         self.page.text.push(' ');
         write_go_float(&mut self.page.text, value);
         self.page.text.push('\n');
+        self.close();
+    }
+
+    /// What is written belongs to the family at hand.
+    fn close(&mut self) {
         let end = self.page.text.len();
         self.page.blocks.last_mut().expect("a family begins with a block").samples.end = end;
     }
+}
+
+/// Where the name and the labels of a sample end: what follows is its value, and its moment if it has one.
+fn series_end(line: &str) -> usize {
+    line.rfind('}').map(|brace| brace + 1).or_else(|| line.find(' ')).unwrap_or(line.len())
 }
 
 // === impl Kind ===
@@ -371,6 +397,19 @@ s_sum 5
 s_count 6
 "#
         );
+    }
+
+    #[test]
+    fn samples_of_a_moment_carry_it_and_a_series_is_there_once_whatever_its_moment() {
+        let mut page = Page::new();
+        let constant = [("id".to_owned(), "/a} 1".to_owned())];
+        let mut writer = page.writer();
+        let mut family = writer.family("a", "", Kind::Gauge);
+        family.with(&constant).sample_at(&[("cpu", "1")], 2.0, 1_700_000_000_000).sample_at(&[("cpu", "1")], 3.0, 5);
+        family.with(&[]).sample_at(&[], 4.0, -5);
+        let (out, losses) = text(&mut page);
+        assert_eq!(out, "# HELP a \n# TYPE a gauge\na{cpu=\"1\",id=\"/a} 1\"} 2 1700000000000\na 4 -5\n");
+        assert_eq!(losses.duplicate_series.get(), 1.0);
     }
 
     #[test]
