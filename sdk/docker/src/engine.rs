@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::host::Host;
-use crate::model::{Container, ContainerState, Event, Info, Inspected, Network};
+use crate::model::{Container, ContainerState, Details, Event, Info, Inspected, Network};
 
 /// A list of thousands of containers fits; what does not is no list of containers.
 const MAX_ANSWER: usize = 64 << 20;
@@ -112,8 +112,17 @@ impl Engine {
 
     /// How a container is; none if there is no such container.
     pub async fn inspect(&self, id: &str) -> Result<Option<ContainerState>, Error> {
-        match self.json::<Inspected>(&format!("/containers/{id}/json")).await {
-            Ok(inspected) => Ok(Some(inspected.into())),
+        Ok(self.container::<Inspected>(id).await?.map(ContainerState::from))
+    }
+
+    /// What a container is and how it is; none if there is no such container.
+    pub async fn details(&self, id: &str) -> Result<Option<Details>, Error> {
+        self.container(id).await
+    }
+
+    async fn container<T: DeserializeOwned>(&self, id: &str) -> Result<Option<T>, Error> {
+        match self.json(&format!("/containers/{id}/json")).await {
+            Ok(container) => Ok(Some(container)),
             Err(Error::Refused { status: StatusCode::NOT_FOUND, .. }) => Ok(None),
             Err(error) => Err(error),
         }

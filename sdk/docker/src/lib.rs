@@ -13,4 +13,7 @@ mod model;
 
 pub use engine::{Engine, Error, Logs};
 pub use host::{Host, HostError};
-pub use model::{Container, ContainerState, Info, Network, NetworkEndpoint, Port};
+pub use model::{
+    Container, ContainerState, DetailedConfig, DetailedHealth, DetailedState, Details, Info, Network, NetworkEndpoint,
+    Port,
+};

@@ -14,6 +14,12 @@ pub struct Info {
     /// `linux`, `windows`.
     #[serde(rename = "OSType")]
     pub os_type: String,
+    /// How layers are stored: `overlay2`, `vfs`, …
+    #[serde(rename = "Driver")]
+    pub storage_driver: String,
+    /// Where the engine keeps its files.
+    #[serde(rename = "DockerRootDir")]
+    pub root: String,
 }
 
 /// One entry of `GET /containers/json`.
@@ -115,6 +121,58 @@ pub struct ContainerState {
     pub log_driver: String,
 }
 
+/// The part of `GET /containers/{id}/json` that measuring it needs.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct Details {
+    /// With a slash in front.
+    pub name: String,
+    /// As the engine writes times.
+    pub created: String,
+    /// How often it was started again.
+    pub restart_count: u64,
+    #[serde(deserialize_with = "or_default")]
+    pub state: DetailedState,
+    #[serde(deserialize_with = "or_default")]
+    pub config: DetailedConfig,
+    #[serde(deserialize_with = "or_default")]
+    host_config: HostConfig,
+}
+
+/// How a container is now.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct DetailedState {
+    pub running: bool,
+    /// Its first process, as the engine's host numbers it; 0 if it does not run.
+    pub pid: u32,
+    /// None without a health check.
+    pub health: Option<DetailedHealth>,
+}
+
+/// What a container's health check found.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DetailedHealth {
+    /// `starting`, `healthy`, `unhealthy`
+    pub status: String,
+}
+
+/// What a container was made of.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase", default)]
+#[allow(missing_docs)]
+pub struct DetailedConfig {
+    pub image: String,
+    #[serde(deserialize_with = "or_default")]
+    pub labels: BTreeMap<String, String>,
+    /// `NAME=value`
+    #[serde(deserialize_with = "or_default")]
+    pub env: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 #[derive(Default)]
@@ -163,6 +221,13 @@ impl Container {
     /// By network name.
     pub fn networks(&self) -> &BTreeMap<String, NetworkEndpoint> {
         &self.network_settings.networks
+    }
+}
+
+impl Details {
+    /// `bridge`, `host`, `none`, `container:<id>`, or a network's name.
+    pub fn network_mode(&self) -> &str {
+        &self.host_config.network_mode
     }
 }
 
