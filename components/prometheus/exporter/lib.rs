@@ -1,14 +1,20 @@
 //! prometheus.exporter.*.
 
+pub mod cadvisor;
 pub mod process;
 #[path = "self.rs"]
 pub mod self_;
 mod serve;
+mod statfs;
 mod targets;
 pub mod unix;
 
 use sdk_component::Definition;
 
 /// Every component of this family.
-pub const COMPONENTS: &[Definition] =
-    &[Definition::of::<process::Process>(), Definition::of::<self_::SelfExporter>(), Definition::of::<unix::Unix>()];
+pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<cadvisor::Cadvisor>(),
+    Definition::of::<process::Process>(),
+    Definition::of::<self_::SelfExporter>(),
+    Definition::of::<unix::Unix>(),
+];

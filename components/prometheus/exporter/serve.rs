@@ -21,18 +21,25 @@ pub(crate) fn serve<E: Send + 'static>(
         let exporter = exporter.clone();
         Box::pin(async move {
             if request.uri().path() != "/metrics" {
-                return answer(StatusCode::NOT_FOUND, TEXT, "404 page not found\n");
+                return not_found();
             }
             let work = move || scrape(&mut exporter.lock().unwrap_or_else(PoisonError::into_inner));
-            match task::blocking(name, work).await.returned() {
-                Some(text) => answer(StatusCode::OK, base_metrics::CONTENT_TYPE, text),
-                None => {
-                    let why = "reading the host failed; the log says why\n";
-                    answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, why)
-                }
-            }
+            page_of(task::blocking(name, work).await.returned())
         })
     })
+}
+
+/// There is one page only.
+pub(crate) fn not_found() -> Response<Bytes> {
+    answer(StatusCode::NOT_FOUND, TEXT, "404 page not found\n")
+}
+
+/// The page, or that there is none.
+pub(crate) fn page_of(text: Option<String>) -> Response<Bytes> {
+    match text {
+        Some(text) => answer(StatusCode::OK, base_metrics::CONTENT_TYPE, text),
+        None => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "reading the host failed; the log says why\n"),
+    }
 }
 
 fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {

@@ -1,7 +1,5 @@
 //! How full the mounted file systems are.
 
-mod statfs;
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,7 +7,7 @@ use base_metrics::{FamilyWriter, Kind};
 
 use super::collector::{Collector, Failure, Paths, Scratch, Source};
 use super::filter::Pattern;
-use statfs::{Measured, Statfs};
+use crate::statfs::{Measured, Statfs};
 
 pub(crate) struct Filesystem {
     mounts: Source,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// What one file system told.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Measured {
+pub(crate) struct Measured {
     pub size: f64,
     pub free: f64,
     pub available: f64,
@@ -17,7 +17,7 @@ pub(super) struct Measured {
 }
 
 /// Asks file systems how full they are.
-pub(super) struct Statfs {
+pub(crate) struct Statfs {
     timeout: Duration,
     worker: Option<Worker>,
     /// Mounts whose thread has not come back yet, and where it will tell when it does.
