@@ -14,6 +14,8 @@
 //! ```written NAME            what stands in a file now
 //! ```answer PATH             what the server `@server@` (an address with port) serves there
 //! ```request                 what that server was asked: request line, the headers of interest, an empty line, the body
+//! ```post ID PATH            what is sent to the port that the component says it listens on: headers, an empty line, the body
+//! ```answered                what it answered to that: the status, an empty line, the body
 //! ```error                   how loading is refused, as the terminal shows it (nothing else may stand in the case)
 //! ````
 
@@ -120,7 +122,7 @@ async fn run(case: &Case, folder: &Path, logged: Logged) -> Result<(), String> {
     let backend = Backend::start(pages.collect()).await.map_err(|error| error.to_string())?;
     let before = case.fences.iter().take_while(|(info, _)| info != "alloy");
     for (info, text) in before.filter(|(info, _)| info.starts_with("file ")) {
-        std::fs::write(folder.join(&info[5..]), text).map_err(|error| error.to_string())?;
+        write(&folder.join(&info[5..]), text, false)?;
     }
     let config: String = fences("alloy").map(|(_, text)| text.as_str()).collect();
     let config = config.replace("@dir@", &folder.display().to_string()).replace("@server@", &backend.address);
@@ -159,6 +161,7 @@ struct Observer<'c> {
 impl Observer<'_> {
     async fn all(&self, case: &Case) -> Result<(), String> {
         let mut running = false;
+        let mut answered = String::new();
         for (info, text) in &case.fences {
             let (kind, rest) = info.split_once(' ').unwrap_or((info, ""));
             match kind {
@@ -171,6 +174,8 @@ impl Observer<'_> {
                 "append" => write(&self.folder.join(rest), text, true)?,
                 "written" => self.settles(text, || read(&self.folder.join(rest))).await?,
                 "request" => self.request(text).await?,
+                "post" => answered = self.post(rest, text).await?,
+                "answered" => same(text, &answered)?,
                 "file" | "answer" | "error" => {}
                 other => return Err(format!("a spec has no fence {other:?}")),
             }
@@ -214,11 +219,7 @@ impl Observer<'_> {
         if !id.ends_with(".otlp") {
             return self.settles(text, || Ok(lock(captured).iter().map(|line| format!("{line}\n")).collect())).await;
         }
-        let pretty = |documents: Vec<serde_json::Value>| {
-            documents.iter().map(|document| format!("{document:#}\n")).collect::<String>()
-        };
-        let expected = pretty(data::documents(text)?);
-        self.settles(&expected, || data::documents(&lock(captured).join("\n")).map(pretty)).await
+        self.settles(&data::pretty(text)?, || data::pretty(&lock(captured).join("\n"))).await
     }
 
     fn exports(&self, id: &str) -> Result<String, String> {
@@ -234,11 +235,24 @@ impl Observer<'_> {
     async fn request(&self, text: &str) -> Result<(), String> {
         for _ in 0..MAX_LOOKS {
             match self.backend.take(text) {
-                Some(shown) => return same(text, &self.unfolded(shown?)),
+                Some(shown) => return same(&laid_out(text), &self.unfolded(shown?)),
                 None => tokio::time::sleep(LOOK).await,
             }
         }
         Err(format!("no such request came:\n{text}\nbut:\n{}", self.backend.seen()))
+    }
+
+    async fn post(&self, to: &str, text: &str) -> Result<String, String> {
+        let (id, path) = to.split_once(' ').ok_or("a post is for the ID of a component and a path")?;
+        for _ in 0..MAX_LOOKS {
+            let log = self.logged.of(id);
+            let port = log.split("127.0.0.1:").nth(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+            match port {
+                Some(Some(port)) => return backend::post(&format!("127.0.0.1:{port}"), path, text).await,
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+        Err(format!("{id} does not say that it listens on 127.0.0.1"))
     }
 
     /// Waits until something is as expected; says what it is if it does not become so.
@@ -284,12 +298,21 @@ impl std::io::Write for Logged {
 }
 
 fn write(path: &Path, text: &str, append: bool) -> Result<(), String> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(|error| error.to_string())?;
     let file = std::fs::OpenOptions::new().create(true).write(true).append(append).truncate(!append).open(path);
     file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| error.to_string())
 }
 
 fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// A request with a body of JSON as it is shown.
+fn laid_out(request: &str) -> String {
+    match request.split_once("\n\n").map(|(head, body)| (head, data::pretty(body))) {
+        Some((head, Ok(body))) => format!("{head}\n\n{body}"),
+        _ => request.to_owned(),
+    }
 }
 
 fn same(expected: &str, actual: &str) -> Result<(), String> {

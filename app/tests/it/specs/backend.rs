@@ -2,19 +2,29 @@
 //! keeps what it was asked, for `request`. A page whose path ends in `.json` says that it is JSON.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpListener;
+use sdk_protocols_otlp::json;
+use sdk_signals::OtlpSignal;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::data;
 use super::ends::lock;
 
 /// Larger bodies are not for reading.
 const MAX_BODY: usize = 1 << 20;
+
+/// An answer of gRPC that says nothing: a message without fields.
+const GRPC_NOTHING: &[u8] = &[0; GRPC_FRAME];
+
+/// What stands before each message of gRPC: a flag and four bytes of length.
+const GRPC_FRAME: usize = 5;
 
 /// Ends with the reactor of its spec.
 pub struct Backend {
@@ -66,22 +76,58 @@ impl Backend {
     }
 }
 
+/// Posts what stands in a spec: headers, an empty line, the body.
+pub async fn post(address: &str, path: &str, text: &str) -> Result<String, String> {
+    let (headers, body) = text.split_once("\n\n").ok_or("a post has headers, an empty line and a body")?;
+    let mut request = Request::post(path).header(header::HOST, address);
+    for line in headers.lines() {
+        let (name, value) = line.split_once(": ").ok_or_else(|| format!("{line:?} is no header"))?;
+        request = request.header(name, value);
+    }
+    let body = Full::new(Bytes::from(body.trim_end().to_owned()));
+    let exchange = async {
+        let stream = TcpStream::connect(address).await?;
+        let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        drop(base_sys::task::spawn("client", async { drop(connection.await) }));
+        let (head, body) = client.send_request(request.body(body)?).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(format!("{}\n\n{}", head.status, String::from_utf8_lossy(&body)))
+    };
+    exchange.await.map_err(|error: Box<dyn std::error::Error>| format!("{address}: {error}"))
+}
+
 async fn answer(
     request: Request<hyper::body::Incoming>,
     kept: Arc<Mutex<Vec<Asked>>>,
     pages: Arc<HashMap<String, String>>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let page = pages.get(head.uri.path()).cloned();
+    let grpc = is_grpc(&head.headers);
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     lock(&kept).push(Asked { line: format!("{} {target}", head.method), headers: head.headers, body });
-    let mut response = Response::new(Full::from(page.clone().unwrap_or_default()));
+    if grpc {
+        return Ok(taken_by_grpc());
+    }
+    let mut response = Response::new(Full::from(page.clone().unwrap_or_default()).boxed());
     if page.is_some() {
         let kind = if head.uri.path().ends_with(".json") { "application/json" } else { "text/plain; version=0.0.4" };
-        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     }
     Ok(response)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}
+
+fn taken_by_grpc() -> Response<BoxBody<Bytes, Infallible>> {
+    let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), HeaderValue::from(0))]);
+    let body = Full::from(GRPC_NOTHING).with_trailers(async { Some(Ok(trailers)) });
+    let mut response = Response::new(body.boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    response
 }
 
 impl Asked {
@@ -128,6 +174,24 @@ impl Asked {
             });
             return Ok(lines.collect());
         }
-        Ok(String::from_utf8_lossy(&self.body).into_owned())
+        let signal = [
+            ("Trace", "/traces", OtlpSignal::Traces),
+            ("Logs", "/logs", OtlpSignal::Logs),
+            ("Metrics", "/metrics", OtlpSignal::Metrics),
+        ]
+        .into_iter()
+        .find(|(service, end, _)| path.ends_with(end) || path.ends_with(&format!("{service}Service/Export")));
+        let message = match header("content-type") {
+            "application/x-protobuf" => Some(&self.body[..]),
+            "application/grpc" => self.body.get(GRPC_FRAME..),
+            "application/json" => return data::pretty(&String::from_utf8_lossy(&self.body)),
+            _ => None,
+        };
+        match (signal, message) {
+            (Some((_, _, signal)), Some(message)) => {
+                data::pretty(&String::from_utf8_lossy(&json::to_json(signal, message)))
+            }
+            _ => Ok(String::from_utf8_lossy(&self.body).into_owned()),
+        }
     }
 }

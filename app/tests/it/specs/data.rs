@@ -74,6 +74,11 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     Ok(documents)
 }
 
+/// The JSON documents of a text, laid out for people.
+pub fn pretty(text: &str) -> Result<String, String> {
+    Ok(documents(text)?.iter().map(|document| format!("{document:#}\n")).collect())
+}
+
 /// `"resource": {}`, `"scope": {}` and `"status": {}` say nothing.
 fn without_nothing(value: &mut Value) {
     match value {
