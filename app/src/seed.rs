@@ -4,7 +4,8 @@
 
 use std::path::Path;
 
-use base_stdx::Rfc3339;
+use base_stdx::{Rfc3339, Uuid};
+use base_sys::chance::Chance;
 use base_sys::clock;
 use base_sys::fs::{self, Sync};
 
@@ -19,28 +20,11 @@ pub fn keep(storage: &Path, version: &str) {
     if fs::read_text_bounded(&path, MAX_BYTES).is_ok_and(|text| text.contains("\"UID\"")) {
         return;
     }
-    let text =
-        format!("{{\"UID\":\"{}\",\"created_at\":\"{}\",\"version\":\"{version}\"}}", uid(), Rfc3339(clock::now_ns()));
+    let (uid, now) = (Uuid::new(4, Chance::new().bytes()), Rfc3339(clock::now_ns()));
+    let text = format!("{{\"UID\":\"{uid}\",\"created_at\":\"{now}\",\"version\":\"{version}\"}}");
     if let Err(error) = fs::write_atomic(&path, text.as_bytes(), Sync::Kernel) {
         tracing::warn!(path = %path.display(), %error, "cannot write the seed file");
     }
-}
-
-/// A random UUID (RFC 9562, version 4).
-fn uid() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    // Two keys of the standard library's hash maps, which the system's random source gives.
-    let (high, low) = (RandomState::new().hash_one(clock::now_ns()), RandomState::new().hash_one(std::process::id()));
-    let high = (high & !0xf000) | 0x4000;
-    let low = (low & !(0b11 << 62)) | (0b10 << 62);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! and what comes out is grouped by label set again. Which extracted values exist is planned when the pipeline is made
 //! (`plan`), so a line has a row of slots and no map.
 
-pub(crate) mod chance;
 pub mod fuzz;
 mod jmespath;
 pub(crate) mod json;

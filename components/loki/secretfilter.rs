@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use base_metrics::{Counter, CounterVec};
 use base_stdx::GoDuration;
+use base_sys::chance::Chance;
 use bytes::Bytes;
 use language_eval::{Arguments, Exports, Invalid, Validate};
 use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
@@ -22,7 +23,6 @@ use sdk_signals::{
 use sha1::{Digest as _, Sha1};
 use tokio::time::Instant;
 
-use crate::process::chance::Chance;
 use durations::Durations;
 use rule::{Detector, Finding};
 

@@ -47,9 +47,10 @@ fn a_minimal_block_shows_what_alloy_shows() {
     let mut group = Group::new("minimal_blocks");
     // The one thing that some of the blocks refer to.
     let (_, receiver) = Collector::<OtlpBatch>::new();
-    let consumer = ["input", "x", "debug", "exporter"].into_iter().fold(OtelConsumer(receiver).to_value(), |value, name| {
-        Value::Object([(name.to_owned(), value)].into_iter().collect::<Object>())
-    });
+    let consumer =
+        ["input", "x", "debug", "exporter"].into_iter().fold(OtelConsumer(receiver).to_value(), |value, name| {
+            Value::Object([(name.to_owned(), value)].into_iter().collect::<Object>())
+        });
     let scope = scope([("otelcol", consumer)]);
     for case in cases {
         let Some(definition) = components::all().find(|definition| definition.name == case.component) else { continue };

@@ -13,8 +13,10 @@ pub mod nearest;
 pub mod protobuf;
 pub mod quote;
 pub mod timestamp;
+pub mod uuid;
 
 pub use bytesize::{ByteSize, ParseByteSizeError};
 pub use duration::{GoDuration, ParseDurationError, PrometheusDuration};
 pub use nearest::nearest;
 pub use timestamp::Rfc3339;
+pub use uuid::Uuid;

@@ -5,6 +5,7 @@
 //! `unsafe`: system calls that no crate wraps safely.
 
 pub mod adjtimex;
+pub mod chance;
 pub mod clock;
 pub mod fs;
 pub mod glob;

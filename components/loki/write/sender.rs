@@ -1,10 +1,10 @@
 //! Sending requests until they are accepted, or will never be.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base_sys::chance::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use sdk_component::Context;
@@ -331,7 +331,5 @@ impl GivenUp {
 
 /// Between `wait` and twice of it, and not above `most`: senders that failed together do not come back together.
 fn jittered(wait: Duration, most: Duration) -> Duration {
-    let random = RandomState::new().hash_one(0u8);
-    let share = (random >> 11) as f64 / (1u64 << 53) as f64;
-    wait.mul_f64(1.0 + share).min(most.max(wait))
+    wait.mul_f64(1.0 + Chance::new().part()).min(most.max(wait))
 }

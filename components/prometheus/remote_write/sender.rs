@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use base_sys::chance::Chance;
 use base_sys::clock;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -347,7 +348,5 @@ impl Counted {
 
 /// Up to a tenth more or less, so that collectors which failed together do not come back together.
 fn jittered(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, Hasher};
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    wait.mul_f64(0.9 + (random % 1000) as f64 / 5000.0)
+    wait.mul_f64(0.9 + Chance::new().part() / 5.0)
 }

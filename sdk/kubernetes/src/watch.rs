@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use base_sys::chance::Chance;
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -279,7 +280,5 @@ impl<T: Object> Watching<T> {
 
 /// Up to a fifth less, so that clients which failed together do not come back together.
 fn jittered(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = RandomState::new().hash_one(0u8);
-    wait.mul_f64(0.8 + (random % 1000) as f64 / 5000.0)
+    wait.mul_f64(0.8 + Chance::new().part() / 5.0)
 }

@@ -1,10 +1,10 @@
 //! `stage.sampling`: some lines go by chance.
 
 use base_metrics::Counter;
+use base_sys::chance::Chance;
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 
-use crate::process::chance::Chance;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::work::Work;
 

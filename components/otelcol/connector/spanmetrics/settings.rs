@@ -1,8 +1,9 @@
 //! The arguments of the block as counting needs them.
 
-use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
+use base_stdx::Uuid;
+use base_sys::chance::Chance;
 use sdk_component::Problem;
 use sdk_protocols_otlp::edit::any;
 use sdk_protocols_otlp::model::{CUMULATIVE, DELTA, KeyValue, Map, Message as _};
@@ -68,7 +69,7 @@ impl Settings {
             durations,
             events: arguments.events.enabled.then_some(events),
             reserved: reserved.collect(),
-            instance: random_uuid(),
+            instance: Uuid::new(4, Chance::new().bytes()).to_string(),
             scopes: arguments.include_instrumentation_scope.clone(),
             resource_keys: arguments.resource_metrics_key_attributes.clone(),
             most_resources: size(arguments.resource_metrics_cache_size),
@@ -195,18 +196,4 @@ fn status_text(code: i32) -> &'static str {
         2 => "STATUS_CODE_ERROR",
         _ => "",
     }
-}
-
-/// A random UUID, version 4. Nothing here is a secret.
-fn random_uuid() -> String {
-    let half = || RandomState::new().hash_one(0u8);
-    let (high, low) = (half() & !0xf000 | 0x4000, half() & !(0b11 << 62) | 1 << 63);
-    format!(
-        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xffff,
-        low >> 48,
-        low & 0xffff_ffff_ffff
-    )
 }

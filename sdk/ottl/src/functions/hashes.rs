@@ -1,5 +1,6 @@
 //! Hashes and ids.
 
+use base_stdx::Uuid;
 use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
@@ -124,11 +125,8 @@ fn random() -> Result<[u8; 16]> {
     Ok(bytes)
 }
 
-fn uuid(version: u8, mut bytes: [u8; 16]) -> Result<Value<'static>> {
-    bytes[6] = bytes[6] & 0x0f | version << 4;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hexadecimal(&bytes);
-    Ok(Value::text([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")))
+fn uuid(version: u8, bytes: [u8; 16]) -> Result<Value<'static>> {
+    Ok(Value::text(Uuid::new(version, bytes).to_string()))
 }
 
 /// An id of its bytes, or of twice as many hexadecimal digits.

@@ -59,7 +59,8 @@ fn any_page_of_protobuf_can_be_walked() {
     let exemplar = |number| bytes(number, &[&label, &double(2, 0.5), &bytes(3, &[&varint(1, 7)])]);
     let bucket = bytes(3, &[&varint(1, 4), &double(2, 1.0), &exemplar(3)]);
     let native = [varint(5, zigzag(4)), bytes(12, &[&varint(2, 2)]), bytes(13, &[&[2, 4]]), varint(7, 2), exemplar(16)];
-    let histogram = bytes(7, &[&varint(1, 9), &double(2, 1.0), &bucket, &native.concat(), &bytes(15, &[&varint(1, 5)])]);
+    let histogram =
+        bytes(7, &[&varint(1, 9), &double(2, 1.0), &bucket, &native.concat(), &bytes(15, &[&varint(1, 5)])]);
     let summary = bytes(4, &[&varint(1, 3), &bytes(3, &[&double(1, 0.5), &double(2, 1.0)])]);
     let counter = bytes(3, &[&double(1, 7.0), &exemplar(2), &bytes(3, &[&varint(1, 5)])]);
     let page = |kind, metric: &[u8]| {

@@ -1,9 +1,9 @@
 //! Numbers.
 
+use base_sys::chance::Chance;
 use gotmpl::Value;
 
 use super::{Functions, MANY, Result, fail, shown};
-use crate::process::chance::Chance;
 
 pub fn add(functions: &mut Functions) {
     functions.add(&["add"], 0..=MANY, |a| whole(a, 0, i64::wrapping_add));

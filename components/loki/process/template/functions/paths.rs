@@ -1,9 +1,9 @@
 //! Paths, and what surrounds the process.
 
+use base_sys::chance::Chance;
 use gotmpl::Value;
 
 use super::{Functions, string, text_of};
-use crate::process::chance::Chance;
 
 pub fn add(functions: &mut Functions) {
     functions.add(&["env"], 1..=1, |a| string(std::env::var(text_of(a, 0)?).unwrap_or_default()));

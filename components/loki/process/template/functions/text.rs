@@ -1,9 +1,9 @@
 //! Texts.
 
+use base_sys::chance::Chance;
 use gotmpl::Value;
 
 use super::{Functions, MANY, Result, fail, int_of, list, list_of, shown, string, text_of};
-use crate::process::chance::Chance;
 
 /// Longest text that one function makes.
 const MAX_MADE: usize = 16 << 20;

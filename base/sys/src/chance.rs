@@ -1,4 +1,4 @@
-//! Chance, for sampling and for templates that ask for random text: quick, and not for secrets.
+//! Chance, for sampling, for waits that shall not end together and for names: quick, and not for secrets.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -10,7 +10,7 @@ pub struct Chance(u64);
 impl Chance {
     /// Differs from every other.
     pub fn new() -> Chance {
-        Chance(RandomState::new().hash_one(base_sys::clock::now_ns()))
+        Chance(RandomState::new().hash_one(crate::clock::now_ns()))
     }
 
     /// Any number.
@@ -24,8 +24,19 @@ impl Chance {
 
     /// True in such a part of the cases; always at 1, never at 0.
     pub fn below(&mut self, part: f64) -> bool {
-        let number = (self.number() >> 11) as f64 / (1u64 << 53) as f64;
-        number < part
+        self.part() < part
+    }
+
+    /// From 0 to below 1.
+    pub fn part(&mut self) -> f64 {
+        (self.number() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Sixteen bytes, as a random UUID has.
+    pub fn bytes(&mut self) -> [u8; 16] {
+        // Another seed: all sixteen are random, not only the eight that this source was made of.
+        let numbers = u128::from(self.number()) << 64 | u128::from(Chance::new().number());
+        numbers.to_be_bytes()
     }
 }
 
