@@ -202,7 +202,7 @@ impl Metrics {
                 .counter("otelcol_otelsvc_k8s_ip_lookup_miss_total", "Number of times that a pod was not known."),
             pods,
             table: metrics
-                .gauge("otelcol_otelsvc_k8s_pod_table_size", "Number of entries by which pods can be looked up."),
+                .gauge("otelcol_otelsvc_k8s_pod_table_size_ratio", "Number of entries by which pods can be looked up."),
         }
     }
 }

@@ -352,7 +352,6 @@ async fn what_cannot_be_is_refused() {
         ("filter {\n field {\n  key = \"a\"\n  value = \"b\"\n  op = \"exists\"\n }\n}", "exists"),
         ("pod_association {\n source {\n  from = \"moon\"\n }\n}", "moon"),
         ("exclude {\n pod {\n  name = \"(\"\n }\n}", "missing closing"),
-        ("", "KUBERNETES_SERVICE_HOST"),
     ] {
         let error = Bench::<Component>::start(&format!("{more}\noutput {{ }}\n")).err().unwrap_or_default();
         assert!(error.contains(word), "{more}: {error}");

@@ -22,7 +22,7 @@ const BEFORE_PODS: Duration = Duration::from_secs(5);
 
 /// A change, and of what.
 enum Seen {
-    Pods(Change<Pod>),
+    Pods(Box<Change<Pod>>),
     Namespaces(Change<Namespace>),
     Nodes(Change<Node>),
     ReplicaSets(Change<ReplicaSet>),
@@ -48,7 +48,8 @@ impl K8sAttributes {
         loop {
             if pods_at.is_some_and(|at| missing == 0 || at <= Instant::now()) {
                 pods_at = None;
-                follow(&mut changes, cluster, pod_scope(&self.arguments.filter), Seen::Pods);
+                let pods = |change| Seen::Pods(Box::new(change));
+                follow(&mut changes, cluster, pod_scope(&self.arguments.filter), pods);
             }
             let end = self.directory.read().unwrap_or_else(PoisonError::into_inner).next_end();
             let wake = pods_at.into_iter().chain(end).min();
@@ -121,7 +122,7 @@ impl K8sAttributes {
             }
         };
         match seen {
-            Seen::Pods(change) => directory.apply_pods(change, |event| match event {
+            Seen::Pods(change) => directory.apply_pods(*change, |event| match event {
                 "added" => self.metrics.pods[0].inc(),
                 "updated" => self.metrics.pods[1].inc(),
                 _ => self.metrics.pods[2].inc(),
@@ -149,19 +150,16 @@ fn follow<T: Object>(changes: &mut Changes, cluster: &Cluster, scope: Scope, see
 /// What was known stays when a watch fails: a server that restarts has not lost its pods.
 fn note(context: &Context, failing: &mut Failing, seen: &Seen) {
     let name = seen.name();
-    match seen.failure() {
-        Some(error) => {
-            if failing.insert(name, error.to_owned()).is_none() {
-                tracing::error!(error, of = name, "cannot watch the cluster; it is tried again");
-            }
+    if let Some(error) = seen.failure() {
+        let before = failing.insert(name, error.to_owned());
+        if before.is_none() {
+            tracing::error!(error, of = name, "cannot watch the cluster; it is tried again");
         }
-        None if failing.remove(name).is_some() => {
-            tracing::info!(of = name, "the cluster is watched again");
-            if failing.is_empty() {
-                context.healthy("the cluster is watched again");
-            }
+    } else if failing.remove(name).is_some() {
+        tracing::info!(of = name, "the cluster is watched again");
+        if failing.is_empty() {
+            context.healthy("the cluster is watched again");
         }
-        None => {}
     }
     if let Some((name, error)) = failing.first_key_value() {
         context.unhealthy(format!("cannot watch {name}: {error}"));
@@ -221,8 +219,11 @@ impl Seen {
 
     fn failure(&self) -> Option<&str> {
         match self {
-            Seen::Pods(Change::Failing(error))
-            | Seen::Namespaces(Change::Failing(error))
+            Seen::Pods(change) => match &**change {
+                Change::Failing(error) => Some(error),
+                _ => None,
+            },
+            Seen::Namespaces(Change::Failing(error))
             | Seen::Nodes(Change::Failing(error))
             | Seen::ReplicaSets(Change::Failing(error))
             | Seen::Deployments(Change::Failing(error))
