@@ -1,7 +1,7 @@
 //! `discovery.docker`: containers as targets.
 
 mod memory;
-mod targets;
+pub(crate) mod targets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use sdk_net::client::Identity;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::rounds::interval;
 use memory::Memory;
 use targets::Naming;
 
@@ -196,14 +197,10 @@ async fn find(wanted: &Wanted, memory: &mut Memory) -> Result<Vec<Target>, sdk_d
 }
 
 fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
-    let tls = arguments.client.tls_config.has_certificate();
-    let host = Host::parse(&arguments.host, tls).map_err(|error| Problem::at("host", error.to_string()))?;
-    let identity = Identity::new(&arguments.client).map_err(|error| Problem::new(error.to_string()))?;
-    let refresh = arguments.refresh_interval.to_std().filter(|interval| !interval.is_zero());
-    let refresh = refresh.ok_or_else(|| Problem::at("refresh_interval", "refresh_interval must be greater than 0"))?;
+    let refresh = interval(arguments.refresh_interval)?;
     Ok(Wanted {
-        engine: Engine::new(host, Some(identity), refresh),
-        filters: arguments.filter.into_iter().map(|filter| (filter.name, filter.values)).collect(),
+        engine: engine(&arguments.host, &arguments.client, refresh)?,
+        filters: filters(arguments.filter),
         refresh,
         naming: Naming {
             port: arguments.port,
@@ -211,6 +208,23 @@ fn check(arguments: DockerArguments) -> Result<Wanted, Problem> {
             match_first_network: arguments.match_first_network,
         },
     })
+}
+
+/// The engine at `host`.
+pub(crate) fn engine(host: &str, client: &ClientConfig, timeout: Duration) -> Result<Engine, Problem> {
+    let tls = client.tls_config.has_certificate();
+    let host = Host::parse(host, tls).map_err(|error| Problem::at("host", error.to_string()))?;
+    let identity = Identity::new(client).map_err(|error| Problem::new(error.to_string()))?;
+    Ok(Engine::new(host, Some(identity), timeout))
+}
+
+/// Values of the same name are alternatives, in whichever block they stand.
+pub(crate) fn filters(blocks: Vec<Filter>) -> BTreeMap<String, Vec<String>> {
+    let mut filters = BTreeMap::<_, Vec<_>>::new();
+    for filter in blocks {
+        filters.entry(filter.name).or_default().extend(filter.values);
+    }
+    filters
 }
 
 #[cfg(test)]

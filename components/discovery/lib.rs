@@ -2,6 +2,7 @@
 
 mod dns;
 mod docker;
+mod dockerswarm;
 mod file;
 mod groups;
 mod http;
@@ -17,6 +18,7 @@ use sdk_component::Definition;
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<dns::Dns>(),
     Definition::of::<docker::Docker>(),
+    Definition::of::<dockerswarm::DockerSwarm>(),
     Definition::of::<file::File>(),
     Definition::of::<http::Http>(),
     Definition::of::<kubernetes::Kubernetes>(),

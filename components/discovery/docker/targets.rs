@@ -12,13 +12,15 @@ pub struct Naming {
     pub match_first_network: bool,
 }
 
-type Pairs = BTreeMap<String, String>;
+pub(crate) type Pairs = BTreeMap<String, String>;
 
 impl Naming {
     /// Sorted by container name and address, so that equal answers give equal lists.
     pub fn targets(&self, containers: &[Container], networks: &[Network]) -> Vec<Target> {
-        let networks: HashMap<&str, Pairs> =
-            networks.iter().map(|network| (network.id.as_str(), network_labels(network))).collect();
+        let networks: HashMap<&str, Pairs> = networks
+            .iter()
+            .map(|network| (network.id.as_str(), network_labels("__meta_docker_network_", network)))
+            .collect();
         let by_id: HashMap<&str, &Container> =
             containers.iter().map(|container| (container.id.as_str(), container)).collect();
         let mut found = Vec::new();
@@ -83,24 +85,26 @@ fn container_labels(container: &Container) -> Pairs {
         ("__meta_docker_container_name".to_owned(), container.names.first().cloned().unwrap_or_default()),
         ("__meta_docker_container_network_mode".to_owned(), container.network_mode().to_owned()),
     ]);
-    for (name, value) in &container.labels {
-        labels.insert(format!("__meta_docker_container_label_{}", label_name(name)), value.clone());
-    }
+    add_labels(&mut labels, "__meta_docker_container_label_", &container.labels);
     labels
 }
 
-fn network_labels(network: &Network) -> Pairs {
+/// What is told of a network, under this prefix.
+pub(crate) fn network_labels(prefix: &str, network: &Network) -> Pairs {
     let mut labels = Pairs::from([
-        ("__meta_docker_network_id".to_owned(), network.id.clone()),
-        ("__meta_docker_network_name".to_owned(), network.name.clone()),
-        ("__meta_docker_network_scope".to_owned(), network.scope.clone()),
-        ("__meta_docker_network_internal".to_owned(), network.internal.to_string()),
-        ("__meta_docker_network_ingress".to_owned(), network.ingress.to_string()),
+        (format!("{prefix}id"), network.id.clone()),
+        (format!("{prefix}name"), network.name.clone()),
+        (format!("{prefix}scope"), network.scope.clone()),
+        (format!("{prefix}internal"), network.internal.to_string()),
+        (format!("{prefix}ingress"), network.ingress.to_string()),
     ]);
-    for (name, value) in &network.labels {
-        labels.insert(format!("__meta_docker_network_label_{}", label_name(name)), value.clone());
-    }
+    add_labels(&mut labels, &format!("{prefix}label_"), &network.labels);
     labels
+}
+
+/// Labels of the user's, under this prefix.
+pub(crate) fn add_labels(to: &mut Pairs, prefix: &str, labels: &BTreeMap<String, String>) {
+    to.extend(labels.iter().map(|(name, value)| (format!("{prefix}{}", label_name(name)), value.clone())));
 }
 
 /// `com.docker.compose.service` → `com_docker_compose_service`
@@ -108,7 +112,8 @@ fn label_name(name: &str) -> String {
     name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
-fn join(host: &str, port: u16) -> String {
+/// An address and a port.
+pub(crate) fn join(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 

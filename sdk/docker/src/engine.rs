@@ -17,6 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::host::Host;
 use crate::model::{Container, ContainerState, Details, Event, Info, Inspected, Network};
+use crate::swarm::{Node, Service, Task};
 
 /// A list of thousands of containers fits; what does not is no list of containers.
 const MAX_ANSWER: usize = 64 << 20;
@@ -82,8 +83,22 @@ impl Engine {
 
     /// The running containers that pass the filters (name → values, as `docker ps --filter`).
     pub async fn containers(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Container>, Error> {
-        let query = if filters.is_empty() { String::new() } else { format!("?{}", query_of(filters)) };
-        self.json(&format!("/containers/json{query}")).await
+        self.filtered("/containers/json", filters).await
+    }
+
+    /// The services of the swarm that pass the filters, as `docker service ls --filter`. Only a manager tells.
+    pub async fn services(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Service>, Error> {
+        self.filtered("/services", filters).await
+    }
+
+    /// The tasks of the swarm that pass the filters, as `docker service ps --filter`. Only a manager tells.
+    pub async fn tasks(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Task>, Error> {
+        self.filtered("/tasks", filters).await
+    }
+
+    /// The nodes of the swarm that pass the filters, as `docker node ls --filter`. Only a manager tells.
+    pub async fn nodes(&self, filters: &BTreeMap<String, Vec<String>>) -> Result<Vec<Node>, Error> {
+        self.filtered("/nodes", filters).await
     }
 
     /// The containers with these ids that pass the filters, running or not.
@@ -133,6 +148,15 @@ impl Engine {
         let path = format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={since}");
         let body = self.timed(&path, self.get(&path)).await?;
         Ok(Logs { body, tty })
+    }
+
+    async fn filtered<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        filters: &BTreeMap<String, Vec<String>>,
+    ) -> Result<T, Error> {
+        let query = if filters.is_empty() { String::new() } else { format!("?{}", query_of(filters)) };
+        self.json(&format!("{path}{query}")).await
     }
 
     async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {

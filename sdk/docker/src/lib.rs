@@ -10,6 +10,7 @@ pub mod frames;
 pub mod fuzz;
 mod host;
 mod model;
+pub mod swarm;
 
 pub use engine::{Engine, Error, Logs};
 pub use host::{Host, HostError};
