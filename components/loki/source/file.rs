@@ -2,8 +2,10 @@
 
 mod compressed;
 mod handle;
+mod identity;
 mod names;
 mod progress;
+mod siblings;
 mod tail;
 mod text;
 
@@ -36,6 +38,13 @@ use super::positions::{Key, SAVE_EVERY, SAVES_PER_SYNC};
 ///
 /// The position of each file is kept in `positions.yml`, in Alloy's form. It moves only past lines that are delivered: a
 /// crash, or a dead backend, repeats lines rather than losing them.
+///
+/// Beside each position stands, in comments that Alloy passes over, which file it is of: device, inode, and a checksum of the
+/// first kilobyte. If another file has the name after a restart, the old one is looked for in its folder (by its inode; a copy, also
+/// one compressed by gzip or bzip2, by its first bytes), and its rest is read first, under the labels of the target. So are
+/// files that had the name in between: those that are called as rotation calls them (`app.log.1`, `app.log-20260101.gz`,
+/// `app-20260101.log`), were written to after the old one, and are no targets themselves. Then the new file is read from
+/// its start.
 #[derive(Arguments, Clone, Debug)]
 #[block(validate)]
 pub struct FileArguments {
@@ -238,6 +247,9 @@ impl Component for File {
                 () = stop.stopped() => break,
                 () = tokio::time::sleep(SAVE_EVERY) => {
                     saves = (saves + 1) % SAVES_PER_SYNC;
+                    if saves == 0 {
+                        self.sweep();
+                    }
                     self.clone().save(if saves == 0 { Sync::Disk } else { Sync::Kernel }).await;
                 }
                 () = tokio::time::sleep_until(resolve_at) => {}
@@ -335,6 +347,10 @@ fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
     !metadata.is_dir() && (ignore_older_than == GoDuration::ZERO || young())
 }
 
+fn is_missing(path: &str) -> bool {
+    std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 // === impl File ===
 
 impl File {
@@ -348,6 +364,7 @@ impl File {
             targets.entry(key.path.clone()).or_default().push(key.clone());
             wanted.insert(key, file.labels);
         }
+        self.sweep();
         let mut tailers = self.lock();
         // Other labels do not make it another file: it is read on where it is.
         let renamed: Vec<Key> = tailers.keys().filter(|key| !wanted.contains_key(key)).cloned().collect();
@@ -361,19 +378,23 @@ impl File {
         }
         tailers.retain(|key, tailer| {
             let gone = !wanted.contains_key(key);
+            if gone && tailer.decompression.is_none() && !tailer.stop.is_cancelled() && is_missing(&key.path) {
+                tailer.status.leave();
+                return true;
+            }
+            if !gone && !tailer.status.stay() {
+                return false;
+            }
             let changed = tailer.decompression != decompression;
             if gone || changed {
                 tailer.stop.cancel();
             }
             if gone {
-                self.positions.remove(key);
-                for family in [&self.metrics.read_bytes, &self.metrics.file_bytes] {
-                    family.remove(&[&key.path]);
-                }
-                self.metrics.read_lines.remove(&[&key.path]);
+                self.forget(key);
             }
             !gone && !changed
         });
+        let others: Arc<HashSet<PathBuf>> = Arc::new(targets.keys().map(PathBuf::from).collect());
         for (key, labels) in &wanted {
             let Some(settings) = settings(arguments, key, labels) else { continue };
             if let Some(tailer) = tailers.get(key) {
@@ -384,11 +405,32 @@ impl File {
             if targets.get(&key.path).is_some_and(|keys| keys.len() == 1) {
                 self.positions.take_over_path(key);
             }
-            if let Some(tailer) = self.start(arguments, settings, decompression.clone(), key, stop) {
+            if let Some(tailer) = self.start(arguments, settings, decompression.clone(), key, &others, stop) {
                 tailers.insert(key.clone(), tailer);
             }
         }
         self.metrics.active.set(tailers.len() as f64);
+    }
+
+    /// Forgets targets whose files are gone, and read to their end.
+    fn sweep(&self) {
+        let mut tailers = self.lock();
+        tailers.retain(|key, tailer| {
+            let left = tailer.status.has_left();
+            if left {
+                self.forget(key);
+            }
+            !left
+        });
+        self.metrics.active.set(tailers.len() as f64);
+    }
+
+    fn forget(&self, key: &Key) {
+        self.positions.remove(key);
+        for family in [&self.metrics.read_bytes, &self.metrics.file_bytes] {
+            family.remove(&[&key.path]);
+        }
+        self.metrics.read_lines.remove(&[&key.path]);
     }
 
     fn start(
@@ -397,6 +439,7 @@ impl File {
         settings: Settings,
         decompression: Option<Decompression>,
         key: &Key,
+        others: &Arc<HashSet<PathBuf>>,
         stop: &Stop,
     ) -> Option<Tailer> {
         let from = self.from(arguments, key)?;
@@ -407,6 +450,8 @@ impl File {
             path: PathBuf::from(&key.path),
             settings: settings.subscribe(),
             from,
+            known: self.positions.known(key),
+            others: others.clone(),
             position: self.positions.track(key.clone()),
             file: 0,
             names: self.names.watch(Path::new(&key.path)),

@@ -3,6 +3,9 @@
 //! A comment at its top checks what follows, and `positions.yml.before` is the save before the last: a position that a
 //! flipped bit has moved would lose lines, or send again what has long arrived. A file without the comment is Alloy's, or was
 //! changed by hand, and is believed.
+//!
+//! What a source knows besides (which file a position is of) are notes, comments at the end: whoever reads the file as Alloy
+//! does passes over them, and loses them when it writes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -29,6 +32,8 @@ pub const SAVES_PER_SYNC: u32 = 25;
 pub struct Positions {
     file: PathBuf,
     entries: BTreeMap<Key, String>,
+    /// Known besides, as JSON.
+    notes: BTreeMap<Key, String>,
     changed: bool,
 }
 
@@ -57,6 +62,18 @@ pub struct Error {
 const CHECK: &str = "# crc32 ";
 const CHECK_END: &str = " of what follows; take this line away after a change by hand";
 
+/// Before each note.
+const NOTE: &str = "# note ";
+
+/// A note in its line.
+#[derive(Deserialize)]
+struct Note<'a> {
+    path: String,
+    labels: String,
+    #[serde(borrow)]
+    note: &'a serde_json::value::RawValue,
+}
+
 #[derive(Deserialize)]
 struct Document {
     #[serde(default)]
@@ -67,17 +84,21 @@ impl Positions {
     /// Reads the file; a missing one is empty. One that is damaged is kept beside for whoever wants to look at it, and the
     /// save before it is used; without that, each log is read from its beginning.
     pub fn open(file: &Path) -> Result<Positions, Error> {
-        let mut positions = Positions { file: file.to_owned(), entries: BTreeMap::new(), changed: false };
+        let mut positions =
+            Positions { file: file.to_owned(), entries: BTreeMap::new(), notes: BTreeMap::new(), changed: false };
         let before = beside(file, "before");
         let why = match read(file) {
             Ok(Some(text)) if text.trim().is_empty() && before.exists() => "it is empty".to_owned(),
-            Ok(text) => match entries(&text.unwrap_or_default()) {
-                Ok(entries) => {
-                    positions.entries = entries;
-                    return Ok(positions);
+            Ok(text) => {
+                let text = text.unwrap_or_default();
+                match entries(&text) {
+                    Ok(entries) => {
+                        (positions.entries, positions.notes) = (entries, notes(&text));
+                        return Ok(positions);
+                    }
+                    Err(why) => why,
                 }
-                Err(why) => why,
-            },
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::FileTooLarge) => {
                 error.to_string()
             }
@@ -88,10 +109,14 @@ impl Positions {
             tracing::debug!(file = %damaged.display(), %error, "cannot keep the damaged positions file");
         }
         let (file, kept_as) = (file.display(), damaged.display());
-        match read(&before).map_err(|error| error.to_string()).and_then(|text| entries(&text.unwrap_or_default())) {
-            Ok(entries) if before.exists() => {
+        let saved_before = || {
+            let text = read(&before).map_err(|error| error.to_string())?.unwrap_or_default();
+            Ok::<_, String>((entries(&text)?, notes(&text)))
+        };
+        match saved_before() {
+            Ok((entries, notes)) if before.exists() => {
                 tracing::error!(%file, why, %kept_as, "the positions file is damaged; going on with the save before it, which may repeat a few lines");
-                positions.entries = entries;
+                (positions.entries, positions.notes) = (entries, notes);
             }
             _ => {
                 tracing::error!(%file, why, %kept_as, "the positions file is damaged; reading each log from its beginning");
@@ -118,9 +143,23 @@ impl Positions {
         }
     }
 
+    /// What is known besides of what has a position, as JSON.
+    pub fn note(&self, key: &Key) -> Option<&str> {
+        self.notes.get(key).map(String::as_str)
+    }
+
+    /// This is known besides; it is one line of JSON, and lost when Alloy writes the file.
+    pub fn set_note(&mut self, key: &Key, note: String) {
+        if self.notes.get(key) != Some(&note) {
+            self.notes.insert(key.clone(), note);
+            self.changed = true;
+        }
+    }
+
     /// It is of no interest any more.
     pub fn remove(&mut self, path: &str, labels: &str) {
-        self.changed |= self.entries.remove(&Key { path: path.to_owned(), labels: labels.to_owned() }).is_some();
+        let key = Key { path: path.to_owned(), labels: labels.to_owned() };
+        self.changed |= self.entries.remove(&key).is_some() | self.notes.remove(&key).is_some();
     }
 
     /// The same position is of this key from now on.
@@ -128,6 +167,9 @@ impl Positions {
         if let Some(value) = self.entries.remove(old) {
             self.entries.insert(new.clone(), value);
             self.changed = true;
+        }
+        if let Some(note) = self.notes.remove(old) {
+            self.notes.insert(new.clone(), note);
         }
     }
 
@@ -143,12 +185,18 @@ impl Positions {
         self.entries.iter().map(|(key, value)| (key, value.as_str()))
     }
 
-    /// Forgets files that are gone; cursors of other sources stay.
-    pub fn forget_missing_files(&mut self) {
+    /// Forgets files that are gone, but for those to `keep`; cursors of other sources stay.
+    pub fn forget_missing_files(&mut self, keep: impl Fn(&Key, Option<&str>) -> bool) {
         let before = self.entries.len();
+        let notes = &self.notes;
         self.entries.retain(|key, _| {
-            key.path.starts_with("cursor-") || key.path.starts_with("journal-") || Path::new(&key.path).exists()
+            key.path.starts_with("cursor-")
+                || key.path.starts_with("journal-")
+                || keep(key, notes.get(key).map(String::as_str))
+                || Path::new(&key.path).exists()
         });
+        let entries = &self.entries;
+        self.notes.retain(|key, _| entries.contains_key(key));
         self.changed |= self.entries.len() != before;
     }
 
@@ -181,8 +229,37 @@ impl Positions {
                 double_quoted(value)
             );
         }
+        for (key, note) in &self.notes {
+            let json = |text: &str| serde_json::Value::from(text).to_string();
+            let (path, labels) = (json(&key.path), json(&key.labels));
+            let _ = write!(text, "{NOTE}{{\"path\":");
+            push_ascii(&mut text, &path);
+            text.push_str(",\"labels\":");
+            push_ascii(&mut text, &labels);
+            let _ = writeln!(text, ",\"note\":{note}}}");
+        }
         text
     }
+}
+
+/// JSON in which nothing ends a line in the eyes of YAML, which has five characters for that.
+fn push_ascii(text: &mut String, json: &str) {
+    for letter in json.chars() {
+        if matches!(letter, ' '..='~') {
+            text.push(letter);
+            continue;
+        }
+        for unit in letter.encode_utf16(&mut [0; 2]) {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+}
+
+/// The notes of a text. One that cannot be read is none.
+fn notes(text: &str) -> BTreeMap<Key, String> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(NOTE));
+    let notes = lines.filter_map(|line| serde_json::from_str::<Note<'_>>(line).ok());
+    notes.map(|Note { path, labels, note }| (Key { path, labels }, note.get().to_owned())).collect()
 }
 
 /// The position of a key in a file of Promtail or the Agent, whose keys are texts; none if there is no such file. Blocks.
@@ -289,15 +366,28 @@ fn scalar(text: &str) -> String {
     if !text.is_empty() && text.bytes().all(plain) && text.as_bytes()[0].is_ascii_alphabetic() | text.starts_with('/') {
         return text.to_owned();
     }
-    if text.chars().any(|letter| letter.is_control()) {
+    if text.contains(is_escaped) {
         return double_quoted(text);
     }
     format!("'{}'", text.replace('\'', "''"))
 }
 
 fn double_quoted(text: &str) -> String {
-    // JSON strings are YAML strings.
-    serde_json::Value::from(text).to_string()
+    // JSON strings are YAML strings, but for what YAML takes for the end of a line, or not at all.
+    let json = serde_json::Value::from(text).to_string();
+    let mut quoted = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if is_escaped(letter) {
+            let _ = write!(quoted, "\\u{:04x}", u32::from(letter));
+        } else {
+            quoted.push(letter);
+        }
+    }
+    quoted
+}
+
+fn is_escaped(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{feff}')
 }
 
 #[cfg(test)]
@@ -332,6 +422,28 @@ mod tests {
         for path in odd {
             assert_eq!(read.get(path, "{a=\"b\"}"), Some("7"), "{path}\n{text}");
         }
+    }
+
+    #[test]
+    fn notes_are_comments_in_the_eyes_of_others() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("positions.yml");
+        let mut positions = Positions::open(&file).expect("a missing file is empty");
+        let keys = ["/a.log", "/\u{2028}\u{85}\u{7f}\n🦀.log"]
+            .map(|path| Key { path: path.into(), labels: "{a=\"b\"}".into() });
+        for key in &keys {
+            positions.set(&key.path, &key.labels, "7");
+            positions.set_note(key, r#"{"id":[1,2]}"#.to_owned());
+        }
+        let (_, text) = positions.take_changes().expect("changes");
+        write_to(&file, &text, fs::Sync::Kernel).expect("it can be written");
+        let read = Positions::open(&file).expect("good positions");
+        for key in &keys {
+            assert_eq!(read.note(key), Some(r#"{"id":[1,2]}"#), "{:?} of {text}", key);
+        }
+        let (_, notes) = text.split_once(NOTE).expect("a note");
+        assert!(notes.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n')), "{notes}");
+        assert!(notes.trim_end().lines().skip(1).all(|line| line.starts_with(NOTE)), "{notes}");
     }
 
     #[test]

@@ -6,20 +6,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::compressed::{Format, Unpacked};
+use super::identity::{Id, Identity};
+
 /// An open file.
 #[derive(Clone)]
 pub struct Handle {
-    file: Arc<File>,
-    id: Option<(u64, u64)>,
+    file: Content,
+    id: Option<Id>,
+    modified: SystemTime,
     /// The first bytes, as far as they were there when last looked at.
     start: Vec<u8>,
+}
+
+#[derive(Clone)]
+enum Content {
+    Plain(Arc<File>),
+    /// Its offsets are those behind the compression.
+    Compressed(Arc<Unpacked>),
 }
 
 /// How a path stands to the open file.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The same file, of this size.
-    Same(u64),
+    /// The same file, of this size, and when it was last written to.
+    Same(u64, SystemTime),
     /// The same file, but what it held is gone.
     Truncated,
     /// Another file has the name now.
@@ -44,9 +55,36 @@ impl Handle {
         if metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a directory"));
         }
-        let mut handle = Handle { file: Arc::new(file), id: id(&metadata), start: Vec::new() };
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let file = Content::Plain(Arc::new(file));
+        let mut handle = Handle { file, id: id(&metadata), modified, start: Vec::new() };
         handle.look_at_start()?;
         Ok(handle)
+    }
+
+    /// Opens a file that was rotated away, and perhaps compressed.
+    pub fn open_rotated(path: &Path) -> io::Result<Handle> {
+        let mut handle = Handle::open(path)?;
+        if let Some(format) = Format::of_name(path) {
+            handle.file = Content::Compressed(Arc::new(Unpacked::open(format, path)?));
+            handle.start = handle.read(0, START_BYTES)?;
+        }
+        Ok(handle)
+    }
+
+    /// What will tell it from others after a restart.
+    pub fn identity(&self) -> Identity {
+        Identity::new(self.id, &self.start, self.modified)
+    }
+
+    /// Whether it must be read to its end to know its size.
+    pub fn is_compressed(&self) -> bool {
+        matches!(self.file, Content::Compressed(_))
+    }
+
+    /// It was last written to at this time.
+    pub fn was_modified(&mut self, at: SystemTime) {
+        self.modified = at;
     }
 
     /// Copies of this file beside it that were made since `since`, of which at least `offset` bytes are there: what
@@ -80,9 +118,12 @@ impl Handle {
         self.id == other.id
     }
 
-    /// Its size now.
+    /// Its size now; of a compressed one, more than it can be.
     pub fn size(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        match &self.file {
+            Content::Plain(file) => Ok(file.metadata()?.len()),
+            Content::Compressed(_) => Ok(u64::MAX),
+        }
     }
 
     /// Its first bytes, up to a kilobyte.
@@ -100,10 +141,14 @@ impl Handle {
 
     /// Up to `wanted` bytes from `offset` on; fewer only at the end of the file.
     pub fn read(&self, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
+        let file = match &self.file {
+            Content::Plain(file) => file,
+            Content::Compressed(unpacked) => return unpacked.read(offset, wanted),
+        };
         let mut buffer = vec![0; wanted];
         let mut filled = 0;
         while filled < wanted {
-            match read_at(&self.file, &mut buffer[filled..], offset + filled as u64) {
+            match read_at(file, &mut buffer[filled..], offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -127,7 +172,7 @@ impl Handle {
         if metadata.len() < offset {
             return Ok(Standing::Truncated);
         }
-        Ok(Standing::Same(metadata.len()))
+        Ok(Standing::Same(metadata.len(), metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH)))
     }
 
     /// Whether the start is still what it was: a file that was emptied and has grown again meanwhile is another one.
@@ -166,13 +211,13 @@ fn changed(metadata: &Metadata) -> SystemTime {
 }
 
 #[cfg(unix)]
-fn id(metadata: &Metadata) -> Option<(u64, u64)> {
+pub fn id(metadata: &Metadata) -> Option<Id> {
     use std::os::unix::fs::MetadataExt;
     Some((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(windows)]
-fn id(metadata: &Metadata) -> Option<(u64, u64)> {
+pub fn id(metadata: &Metadata) -> Option<Id> {
     // Windows tells no more without opening; a rotated file has another time of creation.
     use std::os::windows::fs::MetadataExt;
     Some((metadata.creation_time(), 0))

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use base_sys::clock;
 use base_sys::fs::{self, Sync};
 use serde::Deserialize;
 
+use super::identity::Known;
 use crate::source::positions::{self, Key, Positions};
 
 /// The positions of one component.
@@ -22,14 +24,23 @@ pub struct Progress {
 
 struct Inner {
     saved: Positions,
-    live: HashMap<Key, Arc<AtomicU64>>,
+    live: HashMap<Key, Position>,
 }
 
 /// A position that its tailer moves.
 #[derive(Clone)]
 pub struct Position {
-    value: Arc<AtomicU64>,
-    moved: Arc<AtomicBool>,
+    live: Arc<Mutex<Live>>,
+    any_moved: Arc<AtomicBool>,
+}
+
+/// What is written down together, as one without the other would pass over lines.
+#[derive(Default)]
+struct Live {
+    /// Not set yet: what is written down stays.
+    at: Option<u64>,
+    known: Known,
+    moved: bool,
 }
 
 #[derive(Deserialize)]
@@ -38,8 +49,8 @@ struct Legacy {
     positions: BTreeMap<String, String>,
 }
 
-/// A position that was not set yet: what is written down stays.
-const UNSET: u64 = u64::MAX;
+/// So long it is remembered which file had a name that no file has now.
+const FORGET_AFTER: u64 = 24 * 3600 * 1_000_000_000;
 
 /// No agent had so many files that theirs gets longer.
 const MAX_LEGACY_BYTES: usize = 256 << 20;
@@ -82,17 +93,25 @@ impl Progress {
     /// What is known of a file; positions that were taken over know no labels.
     pub fn get(&self, key: &Key) -> Option<String> {
         let inner = self.lock();
-        if let Some(at) = inner.live.get(key).map(|at| at.load(Relaxed)).filter(|at| *at != UNSET) {
+        if let Some(at) = inner.live.get(key).and_then(|position| position.lock().at) {
             return Some(at.to_string());
         }
         inner.saved.get(&key.path, &key.labels).or_else(|| inner.saved.get(&key.path, "{}")).map(str::to_owned)
     }
 
+    /// Which files had the name, if that is known.
+    pub fn known(&self, key: &Key) -> Option<Known> {
+        let inner = self.lock();
+        let live = inner.live.get(key).map(|position| position.lock().known.clone());
+        let known = live.or_else(|| serde_json::from_str(inner.saved.note(key)?).ok());
+        known.filter(|known| *known != Known::default())
+    }
+
     /// A position for a tailer to move.
     pub fn track(&self, key: Key) -> Position {
-        let value = Arc::new(AtomicU64::new(UNSET));
-        self.lock().live.insert(key, value.clone());
-        Position { value, moved: self.moved.clone() }
+        let position = Position { live: Arc::default(), any_moved: self.moved.clone() };
+        self.lock().live.insert(key, position.clone());
+        position
     }
 
     /// A target has got other labels.
@@ -100,6 +119,7 @@ impl Progress {
         let mut inner = self.lock();
         inner.saved.rename(old, &new);
         if let Some(position) = inner.live.remove(old) {
+            position.lock().moved = true;
             inner.live.insert(new, position);
         }
         self.moved.store(true, Relaxed);
@@ -139,11 +159,23 @@ impl Progress {
             inner.saved.not_written();
         }
         let Inner { saved, live } = &mut *inner;
-        saved.forget_missing_files();
-        for (key, at) in live {
-            let at = at.load(Relaxed);
-            if at != UNSET && (keep(key) || Path::new(&key.path).exists()) {
+        if sync == Sync::Disk {
+            saved.forget_missing_files(|key, note| keep(key) || is_young(note));
+        }
+        for (key, position) in live {
+            let mut position = position.lock();
+            // Of ten thousand files, few have moved.
+            if !position.moved {
+                continue;
+            }
+            if let Some(at) = position.at
+                && (keep(key) || !position.known.behind.is_empty() || Path::new(&key.path).exists())
+            {
+                position.moved = false;
                 saved.set(&key.path, &key.labels, at.to_string());
+                if position.known != Known::default() {
+                    saved.set_note(key, serde_json::to_string(&position.known).unwrap_or_default());
+                }
             }
         }
         let Some((_, text)) = saved.take_changes() else { return Ok(()) };
@@ -161,21 +193,40 @@ impl Progress {
     }
 }
 
+/// Whether a file that is gone was there so lately that a restart may ask what became of it.
+fn is_young(note: Option<&str>) -> bool {
+    let known = note.and_then(|note| serde_json::from_str::<Known>(note).ok()).unwrap_or_default();
+    let now = u64::try_from(clock::now_ns()).unwrap_or_default();
+    known.latest().is_some_and(|latest| latest.modified.saturating_add(FORGET_AFTER) > now)
+}
+
 // === impl Position ===
 
 impl Position {
-    /// Everything before it is somebody else's responsibility.
-    pub fn set(&self, at: u64) {
-        self.value.store(at, Relaxed);
-        self.moved.store(true, Relaxed);
-    }
-
     /// Where it is; 0 if it was not set.
     pub fn get(&self) -> u64 {
-        match self.value.load(Relaxed) {
-            UNSET => 0,
-            at => at,
+        self.lock().at.unwrap_or(0)
+    }
+
+    /// Everything before it is somebody else's responsibility; it may be a position in another file than before.
+    pub fn change(&self, change: impl FnOnce(&mut Option<u64>, &mut Known)) {
+        let mut live = self.lock();
+        let Live { at, known, moved } = &mut *live;
+        change(at, known);
+        *moved = true;
+        drop(live);
+        self.any_moved.store(true, Relaxed);
+    }
+
+    /// The file was written to; there is nothing to write down yet.
+    pub fn was_modified(&self, file: &super::handle::Handle) {
+        if let Some(now) = &mut self.lock().known.now {
+            *now = file.identity();
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -194,8 +245,8 @@ mod tests {
         std::fs::write(&log, "").unwrap();
         let mine = key(log.to_str().unwrap(), "{}");
         let progress = Progress::open(dir.path()).unwrap();
-        progress.track(mine.clone()).set(5);
-        progress.track(key("/lost", "{}")).set(9);
+        progress.track(mine.clone()).change(|at, _| *at = Some(5));
+        progress.track(key("/lost", "{}")).change(|at, _| *at = Some(9));
         progress.track(key(log.to_str().unwrap(), "{a=\"never read\"}"));
         progress.save(Sync::Kernel, |_| false).unwrap();
         progress.save(Sync::Disk, |_| false).unwrap();

@@ -1,10 +1,13 @@
 //! Following one file.
 
-use std::collections::VecDeque;
+mod catch_up;
+
+use std::collections::{HashSet, VecDeque};
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::time::Duration;
 
 use base_sys::clock;
@@ -18,6 +21,7 @@ use tokio::time::Instant;
 
 use super::compressed::Format;
 use super::handle::{Handle, Standing};
+use super::identity::{Identity, Known};
 use super::names::{Named, Watched};
 use super::progress::Position;
 use super::text::{MAX_LINE_BYTES, TextForm};
@@ -30,6 +34,10 @@ pub struct Tail {
     pub settings: watch::Receiver<Settings>,
     /// Where to begin in the file that is there first.
     pub from: From,
+    /// The files that had the name before the last stop.
+    pub known: Option<Known>,
+    /// What is read by other tailers.
+    pub others: Arc<HashSet<PathBuf>>,
     pub position: Position,
     /// Counts the files that had the name: only the newest one's deliveries move the position.
     pub file: u64,
@@ -74,11 +82,16 @@ pub struct TailMetrics {
 pub struct Status {
     pub running: AtomicBool,
     pub offset: AtomicU64,
+    stays: AtomicU8,
 }
+
+/// Whether a tailer waits for another file of the name: it does, it does not, it has ended.
+const STAYS: u8 = 0;
+const LEAVING: u8 = 1;
+const LEFT: u8 = 2;
 
 /// A file that was read to its end.
 pub struct Behind {
-    file: u64,
     reading: Reading,
     delivered: u64,
 }
@@ -92,6 +105,29 @@ struct Reading {
     first: u64,
 }
 
+// === impl Status ===
+
+impl Status {
+    /// The target is gone, as its file is: what was not read of that is still read, and delivered.
+    pub fn leave(&self) {
+        let _ = self.stays.compare_exchange(STAYS, LEAVING, AcqRel, Relaxed);
+    }
+
+    /// The target is back; false if its tailer has ended meanwhile.
+    pub fn stay(&self) -> bool {
+        self.stays.compare_exchange(LEAVING, STAYS, AcqRel, Relaxed) != Err(LEFT)
+    }
+
+    /// Whether the tailer has ended because its target was gone.
+    pub fn has_left(&self) -> bool {
+        self.stays.load(Relaxed) == LEFT
+    }
+
+    fn leaves(&self) -> bool {
+        self.stays.compare_exchange(LEAVING, LEFT, AcqRel, Relaxed).is_ok()
+    }
+}
+
 /// Where a batch ends, and in which of the files that had the name.
 #[derive(Clone, Copy)]
 struct Place {
@@ -102,6 +138,8 @@ struct Place {
 /// A place in a text.
 #[derive(Clone)]
 struct Cursor {
+    /// Of the files that had the name, the how manieth.
+    file: u64,
     offset: u64,
     form: TextForm,
 }
@@ -141,11 +179,14 @@ impl Tail {
     pub async fn run(mut self, stop: Stop) {
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
-            let mut from = self.from;
+            let mut from = match self.known.take() {
+                Some(known) => From::Offset(self.catch_up(known, &mut window, &stop).await?),
+                None => self.from,
+            };
             let mut last: Option<Reading> = None;
             let mut previous: Option<Handle> = None;
             loop {
-                let handle = self.next_file(previous.take(), &stop).await?;
+                let handle = self.next_file(previous.take(), &mut window, &stop).await?;
                 let Some(mut reading) = self.begin(handle, from, last.take()) else {
                     wait(&stop, RETRY).await?;
                     continue;
@@ -204,7 +245,7 @@ impl Tail {
             tracing::info!(path = %self.path.display(), "a compressed file has no end to follow: nothing is read of it");
             return Ok(Ok(()));
         };
-        let mut cursor = Cursor { offset: skip, form: self.form() };
+        let mut cursor = Cursor { file: self.file, offset: skip, form: self.form() };
         let mut pending = Vec::new();
         let mut reader = match format.open(&self.path) {
             Ok(reader) => Some(reader),
@@ -253,14 +294,19 @@ impl Tail {
     }
 
     /// The next file that has the name: one that was seen getting it, or what has it now.
-    async fn next_file(&mut self, previous: Option<Handle>, stop: &Stop) -> Result<Handle, Stopped> {
+    async fn next_file(
+        &mut self,
+        previous: Option<Handle>,
+        window: &mut Window<Place>,
+        stop: &Stop,
+    ) -> Result<Handle, Stopped> {
         self.take_names();
         while let Some(named) = self.waiting.pop_front() {
             if previous.as_ref().is_none_or(|previous| !previous.is(&named.handle)) {
                 return Ok(named.handle);
             }
         }
-        self.wait_for_file(stop).await
+        self.wait_for_file(window, stop).await
     }
 
     fn take_names(&mut self) {
@@ -269,7 +315,7 @@ impl Tail {
         }
     }
 
-    async fn wait_for_file(&self, stop: &Stop) -> Result<Handle, Stopped> {
+    async fn wait_for_file(&mut self, window: &mut Window<Place>, stop: &Stop) -> Result<Handle, Stopped> {
         let mut poll = self.poll().0;
         let mut told = false;
         loop {
@@ -284,7 +330,15 @@ impl Tail {
                 }
                 Err(_) => {}
             }
-            wait(stop, poll).await?;
+            if window.is_empty() && self.status.leaves() {
+                return Err(Stopped);
+            }
+            tokio::select! {
+                waited = wait(stop, poll) => waited?,
+                progress = window.progress() => if self.lost(progress) {
+                    self.read_behind_again(self.file, window, stop).await?;
+                }
+            }
             poll = (poll * 2).min(MAX_ABSENCE_POLL.max(self.poll().0));
         }
     }
@@ -304,8 +358,11 @@ impl Tail {
             (From::End, _) => end_of_last_line(&handle, form, size).ok()?,
         };
         let offset = if offset == 0 && size > 0 { first } else { offset };
-        self.position.set(offset);
-        Some(Reading { handle, cursor: Cursor { offset, form }, first })
+        self.position.change(|at, known| {
+            *at = Some(offset);
+            known.now = Some(handle.identity());
+        });
+        Some(Reading { handle, cursor: Cursor { file: self.file, offset, form }, first })
     }
 
     /// Reads what is there, waits for more, and returns when the name stands for something else.
@@ -339,14 +396,16 @@ impl Tail {
             // A file that stands still costs this one look.
             let standing = reading.handle.compare(&self.path, reading.cursor.offset);
             match standing {
-                Ok(Standing::Same(now)) if now == size => {}
-                Ok(Standing::Same(now)) => {
+                Ok(Standing::Same(now, _)) if now == size => {}
+                Ok(Standing::Same(now, modified)) => {
                     (more, size) = (true, now);
                     if !reading.handle.starts_as_before().unwrap_or(true) {
                         self.read_copy(reading, looked_at, window, stop).await?;
                         return Ok(self.change("truncated and written again"));
                     }
                     let _ = reading.handle.look_at_start();
+                    reading.handle.was_modified(modified);
+                    self.position.was_modified(&reading.handle);
                     if reading.cursor.offset == 0 {
                         // It was empty when it was opened: now its mark can be seen.
                         (reading.cursor.form, reading.first) =
@@ -361,11 +420,7 @@ impl Tail {
                 Ok(Standing::Replaced | Standing::Missing) => {
                     self.drain(reading, window, stop).await?;
                     let same_text = reading.handle.size().is_ok_and(|size| size >= reading.cursor.offset);
-                    if !window.is_empty() {
-                        let delivered = self.position.get().max(reading.first);
-                        self.behind.push_back(Behind { file: self.file, reading: reading.clone(), delivered });
-                    }
-                    self.file += 1;
+                    self.leave(Some(reading.clone()), window.is_empty());
                     return Ok(if same_text { Next::Anew } else { Next::Other });
                 }
                 // A file system that does not answer for a moment is no rotation.
@@ -376,9 +431,36 @@ impl Tail {
 
     fn change(&mut self, what: &str) -> Next {
         tracing::debug!(path = %self.path.display(), what, "reading the file from its start");
-        self.file += 1;
-        self.position.set(0);
+        self.leave(None, true);
         Next::Other
+    }
+
+    /// The file that had the name is read; what it held is on its way, or all delivered.
+    fn leave(&mut self, reading: Option<Reading>, delivered: bool) {
+        let done = reading.as_ref().filter(|_| delivered).map(|reading| reading.handle.identity());
+        if let Some(reading) = reading.filter(|_| !delivered) {
+            self.keep_behind(reading);
+        }
+        self.file += 1;
+        let behind = self.known_behind();
+        self.position.change(|at, known| {
+            *at = Some(0);
+            known.now = None;
+            known.behind = behind;
+            if let Some(done) = done {
+                known.add_done(done);
+            }
+        });
+    }
+
+    /// Deliveries of this file, which is the current one, are waited for.
+    fn keep_behind(&mut self, reading: Reading) {
+        let delivered = self.position.get().max(reading.first);
+        self.behind.push_back(Behind { reading, delivered });
+    }
+
+    fn known_behind(&self) -> Vec<(Identity, u64)> {
+        self.behind.iter().map(|behind| (behind.reading.handle.identity(), behind.delivered)).collect()
     }
 
     /// The file has lost its name: everything in it is read, with its last line even if that has no end.
@@ -417,8 +499,7 @@ impl Tail {
         let mut copy = Reading { handle: copy, cursor: reading.cursor.clone(), first: reading.first };
         self.read_all(&mut copy, window, stop, true).await?;
         if !window.is_empty() {
-            let delivered = self.position.get().max(reading.first);
-            self.behind.push_back(Behind { file: self.file, reading: copy, delivered });
+            self.keep_behind(copy);
         }
         Ok(())
     }
@@ -481,7 +562,7 @@ impl Tail {
         // A little more than is there shows that it was the end.
         let wanted = wanted.min(there.max(MIN_READ));
         let (handle, offset) = (reading.handle.clone(), reading.cursor.offset);
-        if wanted <= INLINE_READ {
+        if wanted <= INLINE_READ && !handle.is_compressed() {
             return handle.read(offset, wanted);
         }
         let read = base_sys::task::blocking("tail", move || handle.read(offset, wanted)).await;
@@ -510,7 +591,7 @@ impl Tail {
             match taken {
                 Ok(delivery) => {
                     cursor.offset += lines.len() as u64;
-                    window.push(Place { file: self.file, end: cursor.offset }, delivery);
+                    window.push(Place { file: cursor.file, end: cursor.offset }, delivery);
                     self.metrics.read_lines.add(count);
                     return Ok(());
                 }
@@ -559,28 +640,33 @@ impl Tail {
     }
 
     /// Somebody lost what was handed on: it is read again, from the first file on that was not delivered whole.
-    fn rewind<'a>(
+    async fn rewind(&mut self, reading: &mut Reading, window: &mut Window<Place>, stop: &Stop) -> Result<(), Stopped> {
+        let current = reading.cursor.file;
+        self.read_behind_again(current, window, stop).await?;
+        let behind = self.behind.iter().find(|old| old.reading.cursor.file == current);
+        reading.cursor.offset = behind.map_or_else(|| self.position.get().max(reading.first), |old| old.delivered);
+        Ok(())
+    }
+
+    /// Nothing is on its way any more; the files before `below` are read again from where they were delivered.
+    fn read_behind_again<'a>(
         &'a mut self,
-        reading: &'a mut Reading,
+        below: u64,
         window: &'a mut Window<Place>,
         stop: &'a Stop,
     ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
-            let position = self.position.get();
-            tracing::warn!(path = %self.path.display(), position, read_to = reading.cursor.offset, "lines were lost on their way and are read again");
+            tracing::warn!(path = %self.path.display(), position = self.position.get(), "lines were lost on their way and are read again");
             window.clear();
-            reading.cursor.offset = position.max(reading.first);
             wait(stop, RETRY).await?;
-            let current = self.file;
-            for mut old in std::mem::take(&mut self.behind) {
-                self.file = old.file;
-                old.reading.cursor.offset = old.delivered;
-                let read = self.read_all(&mut old.reading, window, stop, true).await;
-                self.file = current;
-                read?;
-                self.behind.push_back(old);
+            let mut next = 0;
+            loop {
+                let mut older = self.behind.iter().filter(|old| (next..below).contains(&old.reading.cursor.file));
+                let Some(Behind { reading: old, delivered }) = older.next() else { return Ok(()) };
+                let mut old = Reading { cursor: Cursor { offset: *delivered, ..old.cursor.clone() }, ..old.clone() };
+                next = old.cursor.file + 1;
+                self.read_all(&mut old, window, stop, true).await?;
             }
-            Ok(())
         })
     }
 
@@ -588,14 +674,23 @@ impl Tail {
     fn lost(&mut self, progress: Progress<Place>) -> bool {
         let Progress::Delivered(place) = progress else { return true };
         // Deliveries come in order: of older files nothing is on its way any more.
-        while self.behind.front().is_some_and(|old| old.file < place.file) {
-            self.behind.pop_front();
+        let mut done = Vec::new();
+        while let Some(old) = self.behind.pop_front_if(|old| old.reading.cursor.file < place.file) {
+            done.push(old.reading.handle.identity());
         }
-        if place.file == self.file {
-            self.position.set(place.end);
-        } else if let Some(old) = self.behind.front_mut().filter(|old| old.file == place.file) {
-            old.delivered = place.end;
-        }
+        let behind = self.behind.front_mut().filter(|old| old.reading.cursor.file == place.file);
+        let is_current = behind.is_none();
+        let moved_behind = behind.map(|old| old.delivered = place.end).is_some() || !done.is_empty();
+        let behind = moved_behind.then(|| self.known_behind());
+        self.position.change(|at, known| {
+            if let Some(behind) = behind {
+                known.behind = behind;
+            }
+            done.into_iter().for_each(|done| known.add_done(done));
+            if is_current && place.file == self.file {
+                *at = Some(place.end);
+            }
+        });
         false
     }
 
