@@ -175,14 +175,16 @@ impl Exporter {
         shown
     }
 
-    /// Whether a cgroup is shown: the one that all are in, what an engine knows, and what the arguments name.
+    /// Whether a cgroup is shown: the one that all are in unless it is not wanted, what an engine knows, and what the
+    /// arguments name.
     fn accepts(&self, name: &str) -> bool {
         if name.ends_with(".mount") {
             return false;
         }
-        name == "/"
-            || self.identities.of(name).is_some()
-            || self.settings.prefixes.iter().any(|prefix| name.starts_with(prefix))
+        if name == "/" {
+            return !self.settings.without_root;
+        }
+        self.identities.of(name).is_some() || self.settings.prefixes.iter().any(|prefix| name.starts_with(prefix))
     }
 
     fn container(&mut self, hierarchy: &Hierarchy, name: &str, found: Found, identity: Option<&Identity>) -> Shown {
@@ -194,13 +196,12 @@ impl Exporter {
             let (limit, swap_limit) = machine.map_or((0, 0), |machine| (machine.memory, machine.swap));
             spec.memory = Some(MemorySpec { limit, swap_limit, ..spec.memory.unwrap_or_default() });
         }
-        let wanted = !(folders.is_root() && self.settings.without_root);
         Shown {
             labels: Vec::new(),
             created: identity.and_then(|identity| identity.created).unwrap_or_else(|| since_boot(found.created)),
             spec,
             is_healthy: identity.is_some_and(|identity| identity.is_healthy),
-            stats: wanted.then(|| self.stats(hierarchy, name, identity)),
+            stats: self.stats(hierarchy, name, identity),
         }
     }
 

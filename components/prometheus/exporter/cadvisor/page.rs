@@ -17,8 +17,7 @@ pub(super) struct Shown {
     pub created: i64,
     pub spec: Spec,
     pub is_healthy: bool,
-    /// None if they are not wanted.
-    pub stats: Option<Stats>,
+    pub stats: Stats,
 }
 
 /// Writes all of it. `now` is in milliseconds since 1970.

@@ -302,8 +302,7 @@ async fn paths_are_chosen_by_their_beginnings() {
     assert_eq!(ids(shown), ["/", "/user.slice"]);
     let mut exporter = machine.exporter("docker_only = true\ndisable_root_cgroup_stats = true");
     let shown = page(&mut exporter).await;
-    assert!(samples(&shown, "container_cpu_usage_seconds_total", "/").is_empty());
-    assert_eq!(ids(shown), ["/"]);
+    assert!(ids(shown).is_empty());
 }
 
 #[tokio::test]

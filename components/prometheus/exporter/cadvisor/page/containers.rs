@@ -58,15 +58,14 @@ type Single = (&'static str, &'static str, Type, fn(&Stats) -> f64);
 /// What a container uses. `now` is in milliseconds since 1970.
 pub(super) fn usage(page: &mut FamilyWriter<'_>, shown: &[Shown], kinds: Kinds, now: i64) {
     let mut family = page.family("container_last_seen", "Last time a container was seen by the exporter", Type::Gauge);
-    for container in shown.iter().filter(|container| container.stats.is_some()) {
+    for container in shown {
         family.with(&container.labels).sample_at(&[], (now / 1000) as f64, now);
     }
     let help = "The result of the container's health check";
     let mut family = page.family("container_health_state", help, Type::Gauge);
     for container in shown {
-        if let Some(stats) = &container.stats {
-            family.with(&container.labels).sample_at(&[], f64::from(u8::from(container.is_healthy)), stats.at);
-        }
+        let health = f64::from(u8::from(container.is_healthy));
+        family.with(&container.labels).sample_at(&[], health, container.stats.at);
     }
     for (kind, families) in SINGLE {
         if kinds.has(*kind) {
@@ -109,9 +108,7 @@ fn each(
 ) {
     let mut family = page.family(name, help, kind);
     for container in shown {
-        if let Some(stats) = &container.stats {
-            write(family.with(&container.labels), stats);
-        }
+        write(family.with(&container.labels), &container.stats);
     }
 }
 
@@ -332,9 +329,8 @@ fn cpu(page: &mut FamilyWriter<'_>, shown: &[Shown]) {
         let mut family = page.family(name, help, Type::Counter);
         let limited = |container: &&Shown| container.spec.cpu.as_ref().is_some_and(|cpu| cpu.quota != 0);
         for container in shown.iter().filter(limited) {
-            if let Some(stats) = &container.stats {
-                family.with(&container.labels).sample_at(&[], value(stats), stats.at);
-            }
+            let stats = &container.stats;
+            family.with(&container.labels).sample_at(&[], value(stats), stats.at);
         }
     }
 }
