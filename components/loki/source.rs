@@ -1,4 +1,4 @@
-//! What the sources share: saved positions, places in logs whose lines have times, and the window of what is on its way.
+//! What the sources share: saved positions, and places in logs whose lines have times.
 
 pub mod api;
 pub mod docker;
@@ -11,4 +11,3 @@ pub mod podlogs;
 pub mod pods;
 pub mod positions;
 pub mod syslog;
-pub mod window;

@@ -28,11 +28,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::source::positions::{self, Positions, SAVE_EVERY, SAVES_PER_SYNC};
-use crate::source::window::{Progress, Window};
 use cursor::Cursor;
 use entry::Entries;
 use files::{Journal as Files, Matches, Start};
 use folders::Watch;
+use sdk_signals::window::{Progress, Window};
 
 /// How long a stop waits for what is on its way; what is not delivered by then is read again after the next start.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);

@@ -25,9 +25,9 @@ use crate::source::kubernetes::Clustering;
 use crate::source::pods;
 use crate::source::positions;
 use crate::source::positions::{SAVE_EVERY, SAVES_PER_SYNC};
-use crate::source::window::{Progress, Window};
 use line::Format;
 use reached::Reached;
+use sdk_signals::window::{Progress, Window};
 
 /// Batches on their way.
 const IN_FLIGHT: usize = 1024;

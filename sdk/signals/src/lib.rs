@@ -17,6 +17,7 @@ pub mod forward;
 pub mod logs;
 pub mod metrics;
 pub mod otlp;
+pub mod window;
 
 pub use consumer::{BoxFuture, Consumer, Receiver, Refused};
 pub use delivery::{Delivery, Outcome, Settle};

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::streams::Streams;
 use crate::source::place::{Place, Skip};
-use crate::source::window::{Progress, Window};
+use sdk_signals::window::{Progress, Window};
 
 /// How often a container that does not print is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

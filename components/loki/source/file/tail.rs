@@ -25,7 +25,7 @@ use super::identity::{Identity, Known};
 use super::names::{Named, Watched};
 use super::progress::Position;
 use super::text::{MAX_LINE_BYTES, TextForm};
-use crate::source::window::{Progress, Window};
+use sdk_signals::window::{Progress, Window};
 
 /// What a tailer is made of.
 pub struct Tail {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use super::lines::{Splitter, lines, split_time};
 use super::target::Container;
 use crate::source::place::{Place, Skip};
-use crate::source::window::{Progress, Window};
+use sdk_signals::window::{Progress, Window};
 
 /// Batches on their way, per container. What is in them is bounded by whoever has taken them.
 const IN_FLIGHT: usize = 4096;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use sdk_signals::{Delivery, Outcome};
+use crate::{Delivery, Outcome};
 
 /// A bounded list of (position, delivery), oldest first.
 #[derive(Debug)]
