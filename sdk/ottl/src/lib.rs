@@ -23,7 +23,7 @@ mod parser;
 mod path;
 mod run;
 mod syntax;
-mod text;
+pub mod text;
 mod time;
 mod value;
 

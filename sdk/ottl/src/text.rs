@@ -1,13 +1,13 @@
-//! Ways of Go's libraries with texts.
+//! Ways of Go's libraries with texts; the operators of `otelcol.receiver.filelog` read them the same way.
 
 pub(crate) mod case;
-pub(crate) mod csv;
+pub mod csv;
 pub(crate) mod glob;
 pub(crate) mod grok;
-pub(crate) mod json;
-pub(crate) mod pairs;
+pub mod json;
+pub mod pairs;
 pub(crate) mod printf;
-pub(crate) mod strptime;
+pub mod strptime;
 pub(crate) mod trace_state;
-pub(crate) mod url;
+pub mod url;
 pub(crate) mod xml;

@@ -3,7 +3,7 @@
 //! The row may hold line breaks: what follows one continues the field before it.
 
 /// Reads the fields of a row. With `lazy`, quotes may stand anywhere.
-pub(crate) fn row(text: &str, comma: char, lazy: bool) -> Result<Vec<String>, String> {
+pub fn row(text: &str, comma: char, lazy: bool) -> Result<Vec<String>, String> {
     if comma == '"' || comma == '\r' || comma == '\n' || comma == char::REPLACEMENT_CHARACTER {
         return Err("read csv line: csv: invalid field or comment delimiter".to_owned());
     }

@@ -8,7 +8,7 @@ use sdk_protocols_otlp::model::{AnyValue, KeyValue, Map, Text};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// A value as JSON: keys sorted, bytes in base64, `<`, `>` and `&` escaped. JSON has no NaN and no infinities.
-pub(crate) fn write(value: &AnyValue, out: &mut String) -> Result<(), String> {
+pub fn write(value: &AnyValue, out: &mut String) -> Result<(), String> {
     match value {
         AnyValue::Empty => out.push_str("null"),
         AnyValue::Text(text) => quote(&text.as_str(), out),
@@ -27,7 +27,7 @@ pub(crate) fn write(value: &AnyValue, out: &mut String) -> Result<(), String> {
 }
 
 /// A list as JSON.
-pub(crate) fn list(values: &[AnyValue], out: &mut String) -> Result<(), String> {
+pub fn list(values: &[AnyValue], out: &mut String) -> Result<(), String> {
     out.push('[');
     for (at, value) in values.iter().enumerate() {
         if at > 0 {
@@ -40,7 +40,7 @@ pub(crate) fn list(values: &[AnyValue], out: &mut String) -> Result<(), String> 
 }
 
 /// Pairs as a JSON object. Of a key that comes twice, the last value is written.
-pub(crate) fn map(pairs: &Map, out: &mut String) -> Result<(), String> {
+pub fn map(pairs: &Map, out: &mut String) -> Result<(), String> {
     let mut sorted: Vec<&KeyValue> = pairs.0.iter().collect();
     sorted.sort_by(|a, b| a.key.cmp(&b.key));
     out.push('{');
@@ -61,7 +61,7 @@ pub(crate) fn map(pairs: &Map, out: &mut String) -> Result<(), String> {
 }
 
 /// A number as JSON.
-pub(crate) fn number(value: f64, out: &mut String) -> Result<(), String> {
+pub fn number(value: f64, out: &mut String) -> Result<(), String> {
     match base_stdx::float::json(value) {
         Some(text) => out.push_str(&text),
         None => return Err(format!("json: unsupported value: {}", base_stdx::float::general(value))),
@@ -70,7 +70,7 @@ pub(crate) fn number(value: f64, out: &mut String) -> Result<(), String> {
 }
 
 /// A text in JSON's quotes.
-pub(crate) fn quote(text: &str, out: &mut String) {
+pub fn quote(text: &str, out: &mut String) {
     out.push('"');
     for character in text.chars() {
         match character {
@@ -90,25 +90,30 @@ pub(crate) fn quote(text: &str, out: &mut String) {
 }
 
 /// Reads an object or a list; every number becomes a float.
-pub(crate) fn parse(text: &[u8]) -> Result<AnyValue, String> {
-    let Json(value) = serde_json::from_slice(text).map_err(|error| format!("json: {error}"))?;
-    match value {
-        AnyValue::Map(_) | AnyValue::Array(_) => Ok(value),
+pub fn parse(text: &[u8]) -> Result<AnyValue, String> {
+    match read::<false>(text)? {
+        value @ (AnyValue::Map(_) | AnyValue::Array(_)) => Ok(value),
         _ => Err("json: the text is neither an object nor a list".to_owned()),
     }
 }
 
-struct Json(AnyValue);
+/// Reads any value. With `INTS`, a number that is written as a whole one stays whole; otherwise all become floats.
+pub fn read<const INTS: bool>(text: &[u8]) -> Result<AnyValue, String> {
+    let Json::<INTS>(value) = serde_json::from_slice(text).map_err(|error| format!("json: {error}"))?;
+    Ok(value)
+}
 
-impl<'de> Deserialize<'de> for Json {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json, D::Error> {
-        deserializer.deserialize_any(Reader).map(Json)
+struct Json<const INTS: bool>(AnyValue);
+
+impl<'de, const INTS: bool> Deserialize<'de> for Json<INTS> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Json<INTS>, D::Error> {
+        deserializer.deserialize_any(Reader::<INTS>).map(Json)
     }
 }
 
-struct Reader;
+struct Reader<const INTS: bool>;
 
-impl<'de> Visitor<'de> for Reader {
+impl<'de, const INTS: bool> Visitor<'de> for Reader<INTS> {
     type Value = AnyValue;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -124,11 +129,14 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<AnyValue, E> {
-        Ok(AnyValue::Double(value as f64))
+        Ok(if INTS { AnyValue::Int(value) } else { AnyValue::Double(value as f64) })
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<AnyValue, E> {
-        Ok(AnyValue::Double(value as f64))
+        Ok(match i64::try_from(value) {
+            Ok(value) if INTS => AnyValue::Int(value),
+            _ => AnyValue::Double(value as f64),
+        })
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<AnyValue, E> {
@@ -145,7 +153,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<AnyValue, A::Error> {
         let mut values = Vec::new();
-        while let Some(Json(value)) = access.next_element()? {
+        while let Some(Json::<INTS>(value)) = access.next_element()? {
             values.push(value);
         }
         Ok(AnyValue::Array(values))
@@ -153,7 +161,7 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<AnyValue, A::Error> {
         let mut pairs: Vec<(Text, AnyValue)> = Vec::new();
-        while let Some((key, Json(value))) = access.next_entry::<String, Json>()? {
+        while let Some((key, Json::<INTS>(value))) = access.next_entry::<String, Json<INTS>>()? {
             pairs.push((key.into(), value));
         }
         Ok(AnyValue::Map(unique(pairs)))
@@ -161,7 +169,7 @@ impl<'de> Visitor<'de> for Reader {
 }
 
 /// Pairs as a map; of a key that comes twice, the last value stays, in the first one's place.
-pub(crate) fn unique(pairs: Vec<(Text, AnyValue)>) -> Map {
+pub fn unique(pairs: Vec<(Text, AnyValue)>) -> Map {
     let mut sorted: Vec<usize> = (0..pairs.len()).collect();
     sorted.sort_by(|a, b| pairs[*a].0.cmp(&pairs[*b].0).then(a.cmp(b)));
     // Which pair's value each pair gets; none for those that go.

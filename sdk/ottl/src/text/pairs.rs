@@ -1,7 +1,7 @@
 //! `k1=v1 k2="v 2"`: pairs, with quotes minded.
 
 /// Splits at a delimiter outside quotes. Quotes go away; empty parts do too.
-pub(crate) fn split(input: &[u8], delimiter: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+pub fn split(input: &[u8], delimiter: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let (mut parts, mut current) = (Vec::new(), Vec::new());
     let mut quote = None;
     let mut escaped = false;
@@ -43,13 +43,13 @@ pub(crate) fn split(input: &[u8], delimiter: &[u8]) -> Result<Vec<Vec<u8>>, Stri
 }
 
 /// A key and its value, both without blanks around them.
-pub(crate) fn pair<'a>(part: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+pub fn pair<'a>(part: &'a [u8], delimiter: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
     let at = find(part, delimiter)?;
     Some((part[..at].trim_ascii(), part[at + delimiter.len()..].trim_ascii()))
 }
 
 /// Where one text stands in another.
-pub(crate) fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
+pub fn find(text: &[u8], needle: &[u8]) -> Option<usize> {
     if needle.is_empty() {
         return Some(0);
     }

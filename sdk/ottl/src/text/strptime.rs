@@ -99,7 +99,7 @@ pub(crate) fn writer(format: &str) -> std::result::Result<Layout, String> {
 }
 
 /// A layout for reading: each of its forms, tried in order.
-pub(crate) struct Reader {
+pub struct Reader {
     layouts: Vec<Layout>,
     location: TimeZone,
 }
@@ -108,13 +108,7 @@ impl Reader {
     /// Compiles a layout; times without a zone are in `location`, or, where none is given, in this machine's (in UTC if
     /// the layout ends with `Z`).
     pub fn new(format: &str, location: Option<&str>) -> std::result::Result<Reader, String> {
-        let location = match location.filter(|name| !name.is_empty()) {
-            Some(name) => {
-                zone(name).ok_or_else(|| format!("failed to load location {name}: unknown time zone {name}"))?
-            }
-            None if format.ends_with('Z') => TimeZone::UTC,
-            None => TimeZone::system(),
-        };
+        let location = location_of(format, location)?;
         let mut forms = vec![String::new()];
         for piece in pieces(format)? {
             let alternatives: &[&str] = match piece {
@@ -138,8 +132,21 @@ impl Reader {
         Ok(Reader { layouts, location })
     }
 
+    /// The same for a layout of Go.
+    pub fn of_go(layout: &str, location: Option<&str>) -> std::result::Result<Reader, String> {
+        Ok(Reader { layouts: vec![Layout::new(layout)], location: location_of(layout, location)? })
+    }
+
+    /// Reads a time as nanoseconds since 1970.
+    ///
+    /// # Errors
+    /// It does not fit the layout.
+    pub fn nanoseconds(&self, text: &str) -> std::result::Result<i64, String> {
+        self.read(text).map(|time| time.unix_nano()).map_err(|error| error.to_string())
+    }
+
     /// Reads a time.
-    pub fn read(&self, text: &str) -> Result<Time> {
+    pub(crate) fn read(&self, text: &str) -> Result<Time> {
         let parsed = self.layouts.iter().find_map(|layout| layout.parse(text.as_bytes()));
         let parsed = parsed.ok_or_else(|| {
             Error::new(format!("parsing time {} does not fit the layout", base_stdx::quote::quote(text.as_bytes())))
@@ -199,6 +206,14 @@ impl Reader {
             return time(&parsed);
         }
         Ok(read)
+    }
+}
+
+fn location_of(layout: &str, location: Option<&str>) -> std::result::Result<TimeZone, String> {
+    match location.filter(|name| !name.is_empty()) {
+        Some(name) => zone(name).ok_or_else(|| format!("failed to load location {name}: unknown time zone {name}")),
+        None if layout.ends_with('Z') => Ok(TimeZone::UTC),
+        None => Ok(TimeZone::system()),
     }
 }
 

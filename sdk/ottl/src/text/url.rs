@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 /// The parts under the names of the semantic conventions. A text that begins with `?` is a query, whose parameters come
 /// as lists under `query`.
-pub(crate) fn parts(text: &str) -> Result<Map> {
+pub fn parts(text: &str) -> Result<Map> {
     if let Some(query) = text.strip_prefix('?') {
         return query_parts(query);
     }
@@ -75,6 +75,50 @@ pub(crate) fn parts(text: &str) -> Result<Map> {
     if let Some(extension) = extension {
         put("url.extension", extension.into());
     }
+    Ok(map)
+}
+
+/// The parts of a request's URI under short names, the path still escaped, the parameters as lists under `query`.
+///
+/// # Errors
+/// It is relative, or no URI.
+pub fn request_parts(text: &str) -> std::result::Result<Map, String> {
+    if let Some(query) = text.strip_prefix('?') {
+        return query_parts(query).map_err(|error| error.to_string());
+    }
+    let fault = |what: String| format!("parse {}: {what}", base_stdx::quote::quote(text.as_bytes()));
+    if text.is_empty() {
+        return Err(fault("empty url".to_owned()));
+    }
+    if text.bytes().any(|byte| byte < b' ' || byte == 0x7f) {
+        return Err(fault("net/url: invalid control character in URL".to_owned()));
+    }
+    let (scheme, rest) = scheme(text).map_err(&fault)?;
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    if scheme.is_empty() && !rest.starts_with('/') {
+        return Err(fault("invalid URI for request".to_owned()));
+    }
+    let (mut user, mut host, mut port, mut path) = (String::new(), String::new(), "", "");
+    if let Some(authority) = rest.strip_prefix("//").filter(|_| !scheme.is_empty()) {
+        let end = authority.find('/').unwrap_or(authority.len());
+        path = &authority[end..];
+        let authority = &authority[..end];
+        let (information, at) = authority.rsplit_once('@').unwrap_or(("", authority));
+        user = unescape(information.split(':').next().unwrap_or_default(), false).map_err(&fault)?;
+        (host, port) = split_host(at).map_err(&fault)?;
+    } else if rest.starts_with('/') {
+        path = rest;
+    }
+    unescape(path, false).map_err(&fault)?;
+    let named = [
+        ("scheme", scheme.to_ascii_lowercase()),
+        ("user", user),
+        ("host", host),
+        ("port", port.to_owned()),
+        ("path", escaped(path)),
+    ];
+    let mut map: Map = named.into_iter().filter(|(_, value)| !value.is_empty()).collect();
+    map.0.extend(query_parts(query).map(|parameters| parameters.0).unwrap_or_default());
     Ok(map)
 }
 
@@ -178,6 +222,23 @@ mod tests {
         let mut out = String::new();
         json::map(&parts(text).unwrap(), &mut out).unwrap();
         out
+    }
+
+    #[test]
+    fn request_uris_come_apart() {
+        let shown = |text: &str| {
+            let mut out = String::new();
+            json::map(&request_parts(text).unwrap(), &mut out).unwrap();
+            out
+        };
+        assert_eq!(
+            shown("https://me:pw@example.com:8443/a%20b/c?x=1&x=2&y"),
+            r#"{"host":"example.com","path":"/a%20b/c","port":"8443","query":{"x":["1","2"],"y":[""]},"scheme":"https","user":"me"}"#
+        );
+        assert_eq!(shown("/p?q=a+b"), r#"{"path":"/p","query":{"q":["a b"]}}"#);
+        for bad in ["", "example.com/x", "http://h:x/", "/%zz", "/a\u{1}"] {
+            assert!(request_parts(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
