@@ -43,7 +43,7 @@ pub(crate) enum Kind {
     Filter(Filter),
     Router(Router),
     Recombine(Recombine),
-    Container(Container),
+    Container(Box<Container>),
 }
 
 /// What becomes of a record with which an operator could do nothing.
@@ -107,7 +107,7 @@ impl Operator {
             "noop" => Kind::Each(Box::new(Noop)),
             "filter" => Kind::Filter(Filter::read(&options)?),
             "recombine" => Kind::Recombine(Recombine::read(&options)?),
-            "container" => Kind::Container(Container::read(&options)?),
+            "container" => Kind::Container(Box::new(Container::read(&options)?)),
             "severity_parser" => Kind::Each(Box::new(severity::SeverityParser::read(&options)?)),
             "time_parser" => Kind::Each(Box::new(time::TimeParser::read(&options)?)),
             "trace_parser" => Kind::Each(Box::new(trace::TraceParser::read(&options)?)),

@@ -323,8 +323,8 @@ impl Operator {
                     }
                     Ok(())
                 }
-                (Ok(true), Kind::Recombine(recombine)) => recombine.take(entry, &mut out[0]),
-                (Ok(true), Kind::Container(container)) => container.take(entry, &mut out[0]),
+                (Ok(true), Kind::Recombine(recombine)) => recombine.take(entry, &mut out[0]).map_err(|failed| *failed),
+                (Ok(true), Kind::Container(container)) => container.take(entry, &mut out[0]).map_err(|failed| *failed),
             };
             if let Err((entry, error)) = failed {
                 faults.add(error);

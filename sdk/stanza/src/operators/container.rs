@@ -78,10 +78,10 @@ impl Container {
     }
 
     /// Takes a record, and gives on what is whole.
-    pub(crate) fn take(&mut self, mut entry: Entry, out: &mut Vec<Entry>) -> Result<(), (Entry, String)> {
+    pub(crate) fn take(&mut self, mut entry: Entry, out: &mut Vec<Entry>) -> Result<(), Box<(Entry, String)>> {
         let format = match self.act(&mut entry) {
             Ok(format) => format,
-            Err(error) => return Err((entry, error)),
+            Err(error) => return Err(Box::new((entry, error))),
         };
         if format == Format::Docker {
             out.push(entry);

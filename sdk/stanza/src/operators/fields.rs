@@ -257,7 +257,7 @@ impl Act for SanitizeUtf8 {
                     clean.push_str(chunk.valid());
                 }
                 if !chunk.invalid().is_empty()
-                    && !(chunk.valid().is_empty() && clean.ends_with(char::REPLACEMENT_CHARACTER))
+                    && (!chunk.valid().is_empty() || !clean.ends_with(char::REPLACEMENT_CHARACTER))
                 {
                     clean.push(char::REPLACEMENT_CHARACTER);
                 }

@@ -104,10 +104,10 @@ impl Recombine {
     }
 
     /// Takes a record, and gives on what is whole.
-    pub(crate) fn take(&mut self, entry: Entry, out: &mut Vec<Entry>) -> Result<(), (Entry, String)> {
+    pub(crate) fn take(&mut self, entry: Entry, out: &mut Vec<Entry>) -> Result<(), Box<(Entry, String)>> {
         let matches = match self.border.is_true(&entry) {
             Ok(matches) => matches,
-            Err(error) => return Err((entry, error)),
+            Err(error) => return Err(Box::new((entry, error))),
         };
         let source = self.source.text(&entry).filter(|source| !source.is_empty());
         let source = source.map_or_else(|| NO_SOURCE.to_owned(), std::borrow::Cow::into_owned);
