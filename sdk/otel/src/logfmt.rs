@@ -23,6 +23,11 @@ pub fn push_value(line: &mut String, text: &str) {
     if text.contains(is_special) { push_quoted(line, text) } else { line.push_str(text) }
 }
 
+/// Appends a text: a bare `null` would be read as no value.
+pub fn push_text(line: &mut String, text: &str) {
+    if text == "null" { line.push_str("\"null\"") } else { push_value(line, text) }
+}
+
 /// What may not stand in a key, nor in a value without quotes.
 fn is_special(c: char) -> bool {
     c <= ' ' || matches!(c, '=' | '"' | '\x7f' | char::REPLACEMENT_CHARACTER)

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use base_stdx::float;
 use sdk_otel::describe::hex;
-use sdk_otel::logfmt::{push_key, push_value};
+use sdk_otel::logfmt::{push_key, push_text, push_value};
 use sdk_protocols_otlp::edit::any;
 use sdk_protocols_otlp::walk::{self, Any, AnyValue, Attribute, Message};
 use sdk_protocols_otlp::wire::{put_bytes, put_message};
@@ -209,8 +209,8 @@ impl<'a> Pairs<'a> {
                 continue;
             }
             match AnyValue(value).get() {
-                Any::Text(b"null") => line.push_str("\"null\""),
-                Any::Text(text) | Any::Bytes(text) => push_value(&mut line, &String::from_utf8_lossy(text)),
+                Any::Text(text) => push_text(&mut line, &String::from_utf8_lossy(text)),
+                Any::Bytes(text) => push_value(&mut line, &String::from_utf8_lossy(text)),
                 Any::Empty => line.push_str("null"),
                 Any::Bool(value) => line.push_str(&value.to_string()),
                 Any::Int(value) => line.push_str(&value.to_string()),

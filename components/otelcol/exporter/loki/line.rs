@@ -4,7 +4,7 @@ use base_stdx::float;
 use base_stdx::json::{escape_html, unescape};
 use base_stdx::logfmt::Pairs;
 use sdk_otel::describe::hex;
-use sdk_otel::logfmt::{push_key, push_value};
+use sdk_otel::logfmt::{push_key, push_text, push_value};
 use sdk_protocols_otlp::text;
 use sdk_protocols_otlp::walk::{Any, AnyValue, Attribute, Message, array, map};
 
@@ -199,8 +199,8 @@ impl Keyvals {
                 return Err(format!("{key:?} cannot be a key of logfmt"));
             }
             match value {
-                Value::Text(text) if text == "null" => line.push_str("\"null\""),
-                Value::Text(text) | Value::Plain(text) | Value::Read(text) => push_value(&mut line, &text),
+                Value::Text(text) => push_text(&mut line, &text),
+                Value::Plain(text) | Value::Read(text) => push_value(&mut line, &text),
             }
         }
         Ok(line)
