@@ -7,6 +7,7 @@ use sdk_component::Definition;
 /// Every family.
 pub const FAMILIES: &[&[Definition]] = &[
     components_discovery::COMPONENTS,
+    components_faro::COMPONENTS,
     components_local::COMPONENTS,
     components_loki::COMPONENTS,
     components_otelcol::COMPONENTS,
