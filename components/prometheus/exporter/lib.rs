@@ -1,5 +1,6 @@
 //! prometheus.exporter.*.
 
+pub mod blackbox;
 pub mod cadvisor;
 pub mod process;
 #[path = "self.rs"]
@@ -13,6 +14,7 @@ use sdk_component::Definition;
 
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
+    Definition::of::<blackbox::Blackbox>(),
     Definition::of::<cadvisor::Cadvisor>(),
     Definition::of::<process::Process>(),
     Definition::of::<self_::SelfExporter>(),

@@ -8,7 +8,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use sdk_component::HttpHandler;
 
-const TEXT: &str = "text/plain; charset=utf-8";
+/// What words without a page are.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Answers `/metrics` with what `scrape` makes, one at a time and where it may block: on a disk, on a file system that is
 /// gone.
@@ -42,7 +43,8 @@ pub(crate) fn page_of(text: Option<String>) -> Response<Bytes> {
     }
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+/// An answer with a body.
+pub(crate) fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

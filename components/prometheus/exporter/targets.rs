@@ -14,17 +14,21 @@ pub struct ExporterExports {
 
 /// One target: the exporter's page on our own HTTP server, reached without leaving the process.
 pub(crate) fn targets(context: &Context, component: &str, job: &str) -> ExporterExports {
+    ExporterExports { targets: vec![labels(context, component, job, instance()).into_iter().collect()] }
+}
+
+/// The labels of an exporter's page.
+pub(crate) fn labels(context: &Context, component: &str, job: &str, instance: String) -> BTreeMap<String, String> {
     let labels = [
         ("__address__", context.memory_http().address().to_owned()),
         ("__meta_component_id", context.id().to_owned()),
         ("__meta_component_name", component.to_owned()),
         ("__metrics_path__", format!("/api/v0/component/{}/metrics", context.id())),
         ("__scheme__", "http".to_owned()),
-        ("instance", instance()),
+        ("instance", instance),
         ("job", job.to_owned()),
     ];
-    let labels: BTreeMap<String, String> = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    ExporterExports { targets: vec![labels.into_iter().collect()] }
+    labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// `$HOSTNAME`, or what the kernel calls the host.
