@@ -1,6 +1,7 @@
 //! prometheus.*.
 
 mod echo;
+mod enrich;
 mod look;
 #[cfg(test)]
 mod metric_names;
@@ -18,6 +19,7 @@ use sdk_signals::forward;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<echo::Echo>(),
+    Definition::of::<enrich::Enrich>(),
     Definition::of::<receive_http::ReceiveHttp>(),
     Definition::of::<relabel::Relabel>(),
     Definition::of::<remote_write::RemoteWrite>(),

@@ -1,5 +1,5 @@
-//! Rewriting the labels of samples, with what was made of each series remembered. `prometheus.relabel` and
-//! `prometheus.remote_write` stand on it.
+//! Rewriting the labels of samples, with what was made of each series remembered. `prometheus.relabel`,
+//! `prometheus.enrich` and `prometheus.remote_write` stand on it.
 //!
 //! Two memories. A page that is scraped again has the very same list of series (see `sdk_signals::Samples`), so what was
 //! made of a whole list is known by the list's address, and a sample costs nothing but the copy of its value. A series in
@@ -22,7 +22,13 @@ use tokio::time::Instant;
 /// Lists are looked through for such that nobody uses any more when their number has doubled, from this number on.
 const FEW_LISTS: usize = 16;
 
-/// What is done to the labels of a series.
+/// Makes other labels of the labels of a series; of the same ones always the same.
+pub(crate) trait Rewriting: Send + Sync {
+    /// Leaves the new labels in `builder`; false if the series is dropped.
+    fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool;
+}
+
+/// What is done to the labels of a series by rules.
 pub(crate) struct Rewrite {
     /// Set where the series has no such label, before the rules.
     pub(crate) external_labels: Labels,
@@ -31,7 +37,7 @@ pub(crate) struct Rewrite {
 }
 
 pub(crate) struct Cache {
-    rewrite: Rewrite,
+    rewrite: Box<dyn Rewriting>,
     bound: Bound,
     young: HashMap<Series, Option<Series>>,
     old: HashMap<Series, Option<Series>>,
@@ -78,7 +84,9 @@ impl Rewrite {
     pub(crate) fn is_empty(&self) -> bool {
         self.external_labels.is_empty() && self.rules.is_empty()
     }
+}
 
+impl Rewriting for Rewrite {
     /// False if the series is dropped, as one without any label is, or with a label that has no name: a rule can make
     /// them, and no storage takes them.
     fn apply(&self, labels: &Labels, builder: &mut LabelsBuilder) -> bool {
@@ -100,16 +108,16 @@ impl Cache {
     }
 
     /// Remembers so many series.
-    pub(crate) fn of_size(rewrite: Rewrite, size: usize) -> Cache {
-        Cache::new(rewrite, Bound::Size((size / 2).max(1)))
+    pub(crate) fn of_size(rewrite: impl Rewriting + 'static, size: usize) -> Cache {
+        Cache::new(Box::new(rewrite), Bound::Size((size / 2).max(1)))
     }
 
     /// Remembers a series for so long after it was seen last, and at most twice as long.
     pub(crate) fn for_time(rewrite: Rewrite, ttl: Duration) -> Cache {
-        Cache::new(rewrite, Bound::Age(ttl))
+        Cache::new(Box::new(rewrite), Bound::Age(ttl))
     }
 
-    fn new(rewrite: Rewrite, bound: Bound) -> Cache {
+    fn new(rewrite: Box<dyn Rewriting>, bound: Bound) -> Cache {
         Cache {
             rewrite,
             bound,
