@@ -115,6 +115,23 @@ pub const SCENARIOS: &[Scenario] = &[
         Rotation::CopyTruncateRace
     )),
     scenario!(long "rename-wal", "rotation by rename, with `wal`", |s| rotation::storm(s, WAL, Rotation::Rename)),
+    scenario!("rename-down", "renamed while we are stopped", |s| rotation::while_down(s, Rotation::Rename)),
+    scenario!("gzip-down", "renamed and compressed while we are stopped", |s| rotation::while_down(s, Rotation::Gzip)),
+    scenario!(long "link-down", "the name is a link that moves while we are stopped", |s| rotation::while_down(
+        s,
+        Rotation::Link
+    )),
+    scenario!("copytruncate-down", "copied and truncated while we are stopped", |s| rotation::while_down(
+        s,
+        Rotation::CopyTruncate
+    )),
+    scenario!("rename-kill", "`kill -9` while the log is renamed ten times a second", |s| rotation::killed(
+        s,
+        MEMORY,
+        Rotation::Rename
+    )),
+    scenario!(long "rename-kill-wal", "the same, with `wal`", |s| rotation::killed(s, WAL, Rotation::Rename)),
+    scenario!(long "gzip-kill", "the same, renamed and compressed", |s| rotation::killed(s, MEMORY, Rotation::Gzip)),
     scenario!("reload", "reloads without a pause, every tenth configuration broken", |s| reload::storm(s, MEMORY)),
     scenario!(long "reload-wal", "the same, with `wal`", |s| reload::storm(s, WAL)),
     scenario!(long "docker", "Docker: containers stop and start", |s| docker::restarts(s, false)),
