@@ -133,7 +133,7 @@ impl Handle {
 
     /// Learns more of the start, if it was shorter before.
     pub fn look_at_start(&mut self) -> io::Result<()> {
-        if self.start.len() < START_BYTES {
+        if self.start.len() < START_BYTES && !self.is_compressed() {
             self.start = self.read(0, START_BYTES)?;
         }
         Ok(())

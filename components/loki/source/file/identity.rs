@@ -101,11 +101,29 @@ impl Known {
 
     /// A file was delivered whole.
     pub fn add_done(&mut self, file: Identity) {
+        // An inode alone would tell of the file that has it next.
+        if file.was_empty() {
+            return;
+        }
         let newest = file.modified.max(self.now.as_ref().map_or(0, |now| now.modified));
         self.done.retain(|done| done.modified.saturating_add(LATE) >= newest);
         if self.done.len() >= MAX_DONE {
             self.done.remove(0);
         }
         self.done.push(file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_empty_file_nothing_is_kept_that_would_tell_of_the_next_with_its_inode() {
+        let mut known = Known::default();
+        known.add_done(Identity::new(Some((1, 2)), b"", SystemTime::UNIX_EPOCH));
+        assert_eq!(known, Known::default());
+        known.add_done(Identity::new(Some((1, 2)), b"text", SystemTime::UNIX_EPOCH));
+        assert_eq!(known.done.len(), 1);
     }
 }

@@ -33,8 +33,29 @@ struct Sibling {
 /// Of a folder with more files than this, the rest is not looked at.
 const MAX_SIBLINGS: usize = 100_000;
 
+/// So often it is looked again when a file has gone meanwhile.
+const MAX_LOOKS: usize = 10;
+
 /// Looks where the files are whose rest is to be read. `others` are read by themselves.
 pub fn find(path: &Path, known: &Known, position: u64, others: &HashSet<PathBuf>) -> Found {
+    for _ in 1..MAX_LOOKS {
+        // A rotation, or a compression, may be under way: what was found before it ends is not all.
+        let (found, listed) = look(path, known, position, others);
+        let id = std::fs::metadata(path).ok().map(|metadata| handle::id(&metadata));
+        let has_its_name = match (&found.current, id) {
+            (Some(current), Some(id)) => current.identity().has_id(id),
+            (None, None) => true,
+            _ => false,
+        };
+        if has_its_name && listed.iter().all(|sibling| !sibling.is_rotated || sibling.path.exists()) {
+            return found;
+        }
+    }
+    look(path, known, position, others).0
+}
+
+/// One look, and which files it saw.
+fn look(path: &Path, known: &Known, position: u64, others: &HashSet<PathBuf>) -> (Found, Vec<Sibling>) {
     let current = Handle::open(path).ok();
     let reaches = |file: &Handle, offset: u64| file.size().is_ok_and(|size| size >= offset);
     let mut found = Found { current: current.clone(), ..Found::default() };
@@ -57,7 +78,7 @@ pub fn find(path: &Path, known: &Known, position: u64, others: &HashSet<PathBuf>
         (None, None) => {}
     }
     if found.resume.is_some() && wanted.is_empty() {
-        return found;
+        return (found, Vec::new());
     }
     let siblings = siblings(path, current.as_ref(), others);
     for (file, offset) in wanted {
@@ -84,12 +105,14 @@ pub fn find(path: &Path, known: &Known, position: u64, others: &HashSet<PathBuf>
         let between = between(latest, known, &siblings, &found.older);
         found.older.extend(between.into_iter().map(|handle| (handle, 0)));
     }
-    found
+    (found, siblings)
 }
 
 /// The file under another name.
 fn renamed(file: &Identity, offset: u64, siblings: &[Sibling]) -> Option<Handle> {
-    let same = siblings.iter().filter(|sibling| file.has_id(sibling.id));
+    // Of a file that was empty only the inode is known, which may be another's by now; called as a rotated file is, it is
+    // found in its order.
+    let same = siblings.iter().filter(|sibling| file.has_id(sibling.id) && !(file.was_empty() && sibling.is_rotated));
     let mut handles = same.filter_map(|sibling| Handle::open_rotated(&sibling.path).ok());
     handles.find(|handle| file.is(handle) && handle.size().is_ok_and(|size| size >= offset))
 }

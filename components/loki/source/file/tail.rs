@@ -532,6 +532,9 @@ impl Tail {
                     return wait(stop, RETRY).await;
                 }
             };
+            if !chunk.is_empty() {
+                self.learn(reading);
+            }
             let at_end = chunk.len() < wanted;
             let mut complete = reading.cursor.form.complete(&chunk);
             if complete == 0 && !at_end && wanted < MAX_LINE_BYTES {
@@ -550,6 +553,15 @@ impl Tail {
             if at_end && !(also_unfinished && complete > 0) {
                 return Ok(());
             }
+        }
+    }
+
+    /// A file that was empty, or short, when it was opened can be known again by more, now that it is read.
+    fn learn(&self, reading: &mut Reading) {
+        let known = reading.handle.start().len();
+        let _ = reading.handle.look_at_start();
+        if reading.handle.start().len() > known && reading.cursor.file == self.file {
+            self.position.was_modified(&reading.handle);
         }
     }
 
