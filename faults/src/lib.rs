@@ -6,6 +6,7 @@
 
 mod collector;
 mod config;
+mod engine;
 mod log;
 mod scenarios;
 mod site;

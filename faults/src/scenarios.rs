@@ -136,6 +136,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(long "reload-wal", "the same, with `wal`", |s| reload::storm(s, WAL)),
     scenario!(long "docker", "Docker: containers stop and start", |s| docker::restarts(s, false)),
     scenario!(long "docker-kill", "the same, and `kill -9` while one is stopped", |s| docker::restarts(s, true)),
+    scenario!("docker-engine", "Docker: the engine restarts", docker::engine_restarts),
     scenario!("reload-leftovers", "200 reloads, and what they leave behind in the process", reload::leftovers),
     scenario!("relabel", "a label of the target changes with each reload", reload::labels),
 ];

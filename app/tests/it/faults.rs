@@ -73,5 +73,6 @@ scenarios! {
     kill_9_in_a_storm_of_renames_loses_no_line = "rename-kill",
     a_storm_of_reloads_loses_no_line_and_a_bad_one_changes_nothing = "reload",
     a_label_that_changes_repeats_no_line = "relabel",
+    a_docker_engine_that_restarts_costs_nothing = "docker-engine",
     two_hundred_reloads_leave_nothing_behind = "reload-leftovers",
 }

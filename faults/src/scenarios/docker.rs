@@ -5,14 +5,19 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::Instant;
 
 use crate::collector::said;
 use crate::config::Config;
+use crate::engine::{self, Engine};
 use crate::site::{Site, a_moment, random};
 use crate::{Outcome, Settings};
 
 /// Containers at the same time.
 const CONTAINERS: u64 = 3;
+
+/// Lines that a container of a stand-in writes at once, a hundred times a second.
+const LINES: u64 = 5;
 
 /// The numbers of a container's lines begin at a multiple of this.
 const NUMBERS: u64 = 10_000_000;
@@ -73,9 +78,7 @@ pub async fn restarts(settings: Settings, killed: bool) -> Result<Outcome, Strin
     let site = Site::new(settings, false, None).await?;
     let mark = random(u64::MAX).to_string();
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".to_owned());
-    let plain = Config::to(site.port, false).text(site.log.path());
-    let write = plain.find("loki.write").map_or("", |at| &plain[at..]);
-    let write = write.find("loki.write \"").map_or("", |at| &write[at..]);
+    let write = write(&site);
     site.configure(&format!(
         "discovery.docker \"a\" {{\n\thost = \"{host}\"\n\tfilter {{\n\t\tname = \"label\"\n\t\tvalues = [\"faults={mark}\"]\n\t}}\n}}\n\
          discovery.relabel \"a\" {{\n\ttargets = discovery.docker.a.targets\n\trule {{\n\t\tsource_labels = [\"__meta_docker_container_id\"]\n\t\ttarget_label = \"container\"\n\t}}\n}}\n\
@@ -103,4 +106,44 @@ pub async fn restarts(settings: Settings, killed: bool) -> Result<Outcome, Strin
     let outcome = site.these_arrive(&numbers.into_iter().collect::<Vec<_>>()).await;
     let outcome = outcome.noting(format!("{restarts} restarts of {CONTAINERS} containers")).nothing_lost();
     Ok(if killed { outcome } else { outcome.nothing_repeated() })
+}
+
+/// The engine restarts, which cuts every stream, while its containers go on.
+pub async fn engine_restarts(settings: Settings) -> Result<Outcome, String> {
+    let site = Site::new(settings, false, None).await?;
+    let socket = site.state().with_file_name("docker.sock");
+    let targets = (0..engine::CONTAINERS)
+        .map(|number| format!("{{\"__meta_docker_container_id\" = \"c{number}\", \"container\" = \"c{number}\"}}, "))
+        .collect::<String>();
+    site.configure(&format!(
+        "loki.source.docker \"a\" {{\n\thost = \"unix://{}\"\n\ttargets = [{targets}]\n\tforward_to = [loki.write.w0.receiver]\n}}\n{}",
+        socket.display(),
+        write(&site)
+    ))?;
+    let mut engine = Engine::new(socket);
+    engine.comes()?;
+    let _collector = site.start().await?;
+    let restarts = site.settings.kills;
+    for _ in 0..restarts {
+        for away in [false, true] {
+            let until = Instant::now() + Duration::from_millis(200 + random(1300));
+            while Instant::now() < until {
+                engine.write(LINES);
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            match away {
+                false => engine.goes().await?,
+                true => engine.comes()?,
+            }
+        }
+    }
+    let outcome = site.these_arrive(&(0..engine.written()).collect::<Vec<_>>()).await;
+    let outcome = outcome.noting(format!("{restarts} restarts of an engine with {} containers", engine::CONTAINERS));
+    Ok(outcome.nothing_lost().nothing_repeated())
+}
+
+/// The `loki.write` of a site.
+fn write(site: &Site) -> String {
+    let plain = Config::to(site.port, false).text(site.log.path());
+    plain.find("loki.write \"").map_or("", |at| &plain[at..]).to_owned()
 }
