@@ -167,7 +167,7 @@ fn siblings(path: &Path, current: Option<&Handle>, others: &HashSet<PathBuf>) ->
             siblings.push(Sibling { path, id, is_rotated, modified, created });
         }
     }
-    siblings.sort_by(|a, b| (a.modified, a.created).cmp(&(b.modified, b.created)));
+    siblings.sort_by_key(|sibling| (sibling.modified, sibling.created));
     siblings
 }
 
