@@ -32,7 +32,7 @@ use self::names::Names;
 use self::progress::Progress;
 use self::tail::{From, Settings, Status, Tail, TailMetrics};
 use self::text::TextForm;
-use super::positions::{Key, SAVE_EVERY, SAVES_PER_SYNC};
+use super::positions::Key;
 
 /// Reads log files as they grow, through rotation and truncation, and goes on after a restart where it was.
 ///
@@ -243,10 +243,11 @@ impl Component for File {
                     false => now + Duration::from_secs(365 * 86_400),
                 };
             }
+            let (save_every, saves_per_sync) = self.positions.rhythm();
             tokio::select! {
                 () = stop.stopped() => break,
-                () = tokio::time::sleep(SAVE_EVERY) => {
-                    saves = (saves + 1) % SAVES_PER_SYNC;
+                () = tokio::time::sleep(save_every) => {
+                    saves = (saves + 1) % saves_per_sync;
                     if saves == 0 {
                         self.sweep();
                     }
@@ -496,6 +497,9 @@ impl File {
     }
 
     async fn save(self: Arc<Self>, sync: Sync) {
+        if !self.positions.has_news(sync) {
+            return;
+        }
         let this = self.clone();
         let save = move || {
             let tailers = this.lock();

@@ -126,6 +126,21 @@ impl Handle {
         }
     }
 
+    /// By which the kernel can be asked about it; none if it is compressed.
+    #[cfg(target_os = "linux")]
+    pub fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        match &self.file {
+            Content::Plain(file) => Some(std::os::fd::AsFd::as_fd(&**file)),
+            Content::Compressed(_) => None,
+        }
+    }
+
+    /// By which the kernel can be asked about it: not on this system.
+    #[cfg(not(target_os = "linux"))]
+    pub fn descriptor(&self) -> Option<std::convert::Infallible> {
+        None
+    }
+
     /// Its first bytes, up to a kilobyte.
     pub fn start(&self) -> &[u8] {
         &self.start
@@ -135,6 +150,7 @@ impl Handle {
     pub fn look_at_start(&mut self) -> io::Result<()> {
         if self.start.len() < START_BYTES && !self.is_compressed() {
             self.start = self.read(0, START_BYTES)?;
+            self.start.shrink_to_fit();
         }
         Ok(())
     }

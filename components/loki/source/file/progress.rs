@@ -5,13 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base_sys::clock;
 use base_sys::fs::{self, Sync};
 use serde::Deserialize;
 
 use super::identity::Known;
-use crate::source::positions::{self, Key, Positions};
+use crate::source::positions::{self, Key, Positions, SAVE_EVERY, SAVES_PER_SYNC};
 
 /// The positions of one component.
 pub struct Progress {
@@ -51,6 +52,9 @@ struct Legacy {
 
 /// So long it is remembered which file had a name that no file has now.
 const FORGET_AFTER: u64 = 24 * 3600 * 1_000_000_000;
+
+/// So many positions are saved as often as can be.
+const OFTEN_SAVED: usize = 1000;
 
 /// No agent had so many files that theirs gets longer.
 const MAX_LEGACY_BYTES: usize = 256 << 20;
@@ -145,6 +149,18 @@ impl Progress {
         inner.live.remove(key);
         inner.saved.remove(&key.path, &key.labels);
         self.moved.store(true, Relaxed);
+    }
+
+    /// Whether there is anything to write.
+    pub fn has_news(&self, sync: Sync) -> bool {
+        self.moved.load(Relaxed) || (sync == Sync::Disk && self.unsynced.load(Relaxed))
+    }
+
+    /// How often it is worth its cost to save, and how many saves later to go to the disk itself: the file is written as a
+    /// whole, so that with thousands of logs it is long.
+    pub fn rhythm(&self) -> (Duration, u32) {
+        let slower = 1 + u32::try_from(self.lock().live.len() / OFTEN_SAVED).unwrap_or(u32::MAX - 1);
+        (SAVE_EVERY.saturating_mul(slower), (SAVES_PER_SYNC / slower).max(1))
     }
 
     /// Writes the file if something has moved (or has not reached the disk, where it should). Files that are no more are

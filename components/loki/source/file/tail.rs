@@ -3,6 +3,7 @@
 mod catch_up;
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use tokio::time::Instant;
 use super::compressed::Format;
 use super::handle::{Handle, Standing};
 use super::identity::{Identity, Known};
-use super::names::{Named, Watched};
+use super::names::{Alarm, Named, Watched};
 use super::progress::Position;
 use super::text::{MAX_LINE_BYTES, TextForm};
 use sdk_signals::window::{Progress, Window};
@@ -157,6 +158,15 @@ const INLINE_READ: usize = 64 << 10;
 /// A file that is not there is looked for this seldom, at last.
 const MAX_ABSENCE_POLL: Duration = Duration::from_secs(5);
 
+/// A file that nothing has happened to for so long waits for the kernel to tell of the next thing.
+const STILL: Duration = Duration::from_secs(2);
+
+/// If the kernel will not tell, it is asked again this much later.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// Even so, a file is looked at after a time between these: not everybody's writing is told of.
+const LOOK_ANYWAY: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
+
 /// A writer that was told of a rotation late goes on with the old file; so long it is waited for.
 const LATE_WRITERS: Duration = Duration::from_millis(250);
 
@@ -180,7 +190,7 @@ impl Tail {
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
             let mut from = match self.known.take() {
-                Some(known) => From::Offset(self.catch_up(known, &mut window, &stop).await?),
+                Some(known) => From::Offset(Box::pin(self.catch_up(known, &mut window, &stop)).await?),
                 None => self.from,
             };
             let mut last: Option<Reading> = None;
@@ -311,7 +321,7 @@ impl Tail {
 
     fn take_names(&mut self) {
         while let Ok(named) = self.names.files.try_recv() {
-            self.waiting.push_back(named);
+            self.waiting.push_back(*named);
         }
     }
 
@@ -376,6 +386,8 @@ impl Tail {
         let mut size = reading.handle.size().unwrap_or_default();
         let mut more = true;
         let mut looked_at;
+        let mut still_at = Instant::now() + STILL;
+        let mut alarm: Option<Alarm> = None;
         loop {
             looked_at = clock::now();
             let before = reading.cursor.offset;
@@ -383,24 +395,41 @@ impl Tail {
                 self.settings.mark_unchanged();
                 reading.cursor.form = TextForm::of_mark(reading.handle.start()).map_or(self.form(), |(form, _)| form);
             }
+            // In boxes is what a tailer that waits does not need: there may be ten thousand.
             if more {
-                self.read_all(reading, window, stop, false).await?;
+                Box::pin(self.read_all(reading, window, stop, false)).await?;
             }
             self.show(reading, size);
             poll = match reading.cursor.offset > before {
                 true => self.poll().0,
                 false => (poll * 2).min(self.poll().1.max(self.poll().0)),
             };
-            more = self.idle(reading, window, stop, poll).await?;
+            // The alarm was set before the last look, so nothing can have happened between the two.
+            let asleep = alarm.is_some();
+            if !asleep && Instant::now() >= still_at {
+                alarm = self.names.alarm(&reading.handle);
+                still_at = Instant::now() + ASK_AGAIN;
+            }
+            let wait = if asleep { poll.max(self.look_anyway()) } else { poll };
+            let woken = self.idle(reading, window, stop, wait, alarm.as_mut()).await?;
+            more = woken == Woken::More;
 
             // A file that stands still costs this one look.
             let standing = reading.handle.compare(&self.path, reading.cursor.offset);
+            let is_still = matches!(standing, Ok(Standing::Same(now, _)) if now == size);
+            if woken == Woken::Time && asleep && !is_still {
+                tracing::debug!(path = %self.path.display(), "the kernel did not tell of a change; the file is looked at again and again");
+                self.names.distrust();
+            }
+            if woken != Woken::Time || !is_still {
+                (alarm, still_at) = (None, Instant::now() + STILL);
+            }
             match standing {
                 Ok(Standing::Same(now, _)) if now == size => {}
                 Ok(Standing::Same(now, modified)) => {
                     (more, size) = (true, now);
                     if !reading.handle.starts_as_before().unwrap_or(true) {
-                        self.read_copy(reading, looked_at, window, stop).await?;
+                        Box::pin(self.read_copy(reading, looked_at, window, stop)).await?;
                         return Ok(self.change("truncated and written again"));
                     }
                     let _ = reading.handle.look_at_start();
@@ -414,11 +443,11 @@ impl Tail {
                     }
                 }
                 Ok(Standing::Truncated) => {
-                    self.read_copy(reading, looked_at, window, stop).await?;
+                    Box::pin(self.read_copy(reading, looked_at, window, stop)).await?;
                     return Ok(self.change("truncated"));
                 }
                 Ok(Standing::Replaced | Standing::Missing) => {
-                    self.drain(reading, window, stop).await?;
+                    Box::pin(self.drain(reading, window, stop)).await?;
                     let same_text = reading.handle.size().is_ok_and(|size| size >= reading.cursor.offset);
                     self.leave(Some(reading.clone()), window.is_empty());
                     return Ok(if same_text { Next::Anew } else { Next::Other });
@@ -622,33 +651,48 @@ impl Tail {
         }
     }
 
-    /// Waits for the next look at the file; deliveries move the position meanwhile. True when there is something to read
-    /// again.
+    /// Waits for the next look at the file; deliveries move the position meanwhile.
     async fn idle(
         &mut self,
         reading: &mut Reading,
         window: &mut Window<Place>,
         stop: &Stop,
         poll: Duration,
-    ) -> Result<bool, Stopped> {
+        mut alarm: Option<&mut Alarm>,
+    ) -> Result<Woken, Stopped> {
         let until = together(Instant::now() + poll);
         loop {
+            let rung = async {
+                match &mut alarm {
+                    Some(alarm) => alarm.rung().await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.stopped() => return Err(Stopped),
-                () = tokio::time::sleep_until(until) => return Ok(false),
+                () = rung => return Ok(Woken::Alarm),
+                () = tokio::time::sleep_until(until) => return Ok(Woken::Time),
                 Some(named) = self.names.files.recv() => {
                     let other = !named.handle.is(&reading.handle);
-                    self.waiting.push_back(named);
+                    self.waiting.push_back(*named);
                     if other {
-                        return Ok(true);
+                        return Ok(Woken::More);
                     }
                 }
                 progress = window.progress() => if self.lost(progress) {
                     self.rewind(reading, window, stop).await?;
-                    return Ok(true);
+                    return Ok(Woken::More);
                 }
             }
         }
+    }
+
+    /// When a file is looked at for which there is an alarm; many of them at different times.
+    fn look_anyway(&self) -> Duration {
+        let mut hasher = DefaultHasher::new();
+        self.path.hash(&mut hasher);
+        let [earliest, latest] = LOOK_ANYWAY;
+        earliest + (latest - earliest).mul_f64((hasher.finish() % 1000) as f64 / 1000.0)
     }
 
     /// Somebody lost what was handed on: it is read again, from the first file on that was not delivered whole.
@@ -719,6 +763,16 @@ impl Tail {
         self.metrics.file_bytes.set(size as f64);
         self.status.offset.store(reading.cursor.offset, Relaxed);
     }
+}
+
+/// Why a file is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    Time,
+    /// Something has happened to it.
+    Alarm,
+    /// There is something to read again, or another file has the name.
+    More,
 }
 
 /// What the name stands for next.

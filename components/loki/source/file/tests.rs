@@ -14,6 +14,8 @@ use serde_json::Value as Json;
 use super::*;
 
 mod restarts;
+#[cfg(target_os = "linux")]
+mod still;
 
 fn receiver(receiver: Receiver<LogBatch>) -> Scope {
     scope([("next", LogsReceiver(receiver).to_value())])
