@@ -4,40 +4,16 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// What lines are filled up with, so that they compress as text does.
-const WORDS: &[&str] = &[
-    "request ",
-    "handled ",
-    "by ",
-    "worker ",
-    "after ",
-    "retry ",
-    "of ",
-    "upstream ",
-    "cache ",
-    "miss ",
-    "for ",
-    "key ",
-    "session ",
-    "user ",
-    "timeout ",
-    "connection ",
-    "closed ",
-    "with ",
-    "status ",
-    "in ",
-    "queue ",
-    "shard ",
-    "commit ",
-    "offset ",
-    "partition ",
-    "leader ",
-    "elected ",
-    "snapshot ",
-    "written ",
-    "to ",
-    "disk ",
-    "bytes ",
+/// What lines are filled up with: a service says the same few things again and again, and that is how they compress.
+const SENTENCES: &[&str] = &[
+    "request handled by worker after retry of upstream; ",
+    "cache miss for key of session, reading from the primary; ",
+    "connection closed by peer with unread data in the queue; ",
+    "shard commit offset advanced, partition leader elected; ",
+    "snapshot written to disk and older segments removed; ",
+    "user signed in from a new device, confirmation sent; ",
+    "slow query: sequential scan on orders, consider an index; ",
+    "circuit breaker half open, probing the payment service; ",
 ];
 
 /// What a line looks like. Each carries an ascending `seq=N`.
@@ -80,8 +56,10 @@ impl Line {
                 let (method, status) = (["GET", "POST"][pick(2) as usize], [200, 200, 404, 500][pick(4) as usize]);
                 write!(
                     buffer,
-                    "{{\"level\":\"{level}\",\"method\":\"{method}\",\"path\":\"/api/v1/items/{}\",\"status\":{status},\"msg\":\"seq={sequence} request served\",\"pad\":\"",
-                    pick(100_000)
+                    "{{\"level\":\"{level}\",\"method\":\"{method}\",\"path\":\"/api/v1/items/{}\",\"status\":{status},\"msg\":\"seq={sequence} request served\",\"trace\":\"{:08x}{:08x}\",\"detail\":\"",
+                    pick(100_000),
+                    pick(1 << 32),
+                    pick(1 << 32)
                 )
             }
             Line::Access => write!(
@@ -103,7 +81,7 @@ impl Line {
         };
         let full = start + self.bytes() - end.len();
         while buffer.len() < full {
-            buffer.extend_from_slice(WORDS[pick(WORDS.len() as u64) as usize].as_bytes());
+            buffer.extend_from_slice(SENTENCES[pick(SENTENCES.len() as u64) as usize].as_bytes());
         }
         buffer.truncate(full);
         buffer.extend_from_slice(end);

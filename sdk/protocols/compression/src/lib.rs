@@ -3,9 +3,13 @@
 //! Every expansion has a bound: a few kilobytes that become gigabytes are refused when they pass it, not when memory is
 //! gone.
 
+mod snappy;
+
 use std::io::{self, Read, Write};
 
 use flate2::Compression;
+
+pub use snappy::Snappy;
 
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

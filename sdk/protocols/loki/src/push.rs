@@ -7,6 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use sdk_labels::Labels;
+use sdk_protocols_compression::Snappy;
 use sdk_signals::LogEntry;
 
 use crate::wire::{bytes_field_len, put_bytes_field, put_header, put_varint, varint_len};
@@ -20,7 +21,7 @@ pub struct Push {
     bytes: usize,
     entries: u32,
     raw: Vec<u8>,
-    compressor: snap::raw::Encoder,
+    compressor: Snappy,
 }
 
 struct StreamBuffer {
@@ -77,7 +78,7 @@ impl Push {
             bytes: 0,
             entries: 0,
             raw: Vec::new(),
-            compressor: snap::raw::Encoder::new(),
+            compressor: Snappy::new(),
         }
     }
 
@@ -137,7 +138,7 @@ impl Push {
         }
         self.by_labels.clear();
         (self.bytes, self.entries) = (0, 0);
-        let compressed = self.compressor.compress_vec(&self.raw).expect("a request is smaller than 4 GiB");
+        let compressed = self.compressor.compress(&self.raw).expect("a request is smaller than 4 GiB");
         if self.raw.capacity() > KEPT_BYTES {
             self.raw = Vec::new();
         }

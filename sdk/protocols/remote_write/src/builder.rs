@@ -1,6 +1,7 @@
 //! Writing a request of version 1.
 
 use sdk_histogram::NativeHistogram;
+use sdk_protocols_compression::Snappy;
 
 use crate::histogram;
 use base_stdx::protobuf::{push_varint, varint_len};
@@ -16,8 +17,7 @@ const HISTOGRAMS: u8 = 0x22;
 pub struct RequestBuilder {
     body: Vec<u8>,
     entries: usize,
-    encoder: snap::raw::Encoder,
-    compressed: Vec<u8>,
+    encoder: Snappy,
     /// For one histogram.
     message: Vec<u8>,
 }
@@ -28,8 +28,7 @@ impl RequestBuilder {
         RequestBuilder {
             body: Vec::new(),
             entries: 0,
-            encoder: snap::raw::Encoder::new(),
-            compressed: Vec::new(),
+            encoder: Snappy::new(),
             message: Vec::new(),
         }
     }
@@ -92,7 +91,7 @@ impl RequestBuilder {
     /// The request as a snappy block, ready to send; the builder is empty afterwards. None when the request is beyond what
     /// snappy can hold, 4 GiB, which no bound of ours lets it reach.
     pub fn finish(&mut self) -> Option<Box<[u8]>> {
-        let compressed = compress(&mut self.encoder, &self.body, &mut self.compressed);
+        let compressed = self.encoder.compress(&self.body).map(Vec::into_boxed_slice);
         self.body.clear();
         self.entries = 0;
         compressed
@@ -103,13 +102,6 @@ impl Default for RequestBuilder {
     fn default() -> RequestBuilder {
         RequestBuilder::new()
     }
-}
-
-/// `body` as a snappy block. `buffer` is what a block may take at most, and stays with the builder.
-pub(crate) fn compress(encoder: &mut snap::raw::Encoder, body: &[u8], buffer: &mut Vec<u8>) -> Option<Box<[u8]>> {
-    buffer.resize(snap::raw::max_compress_len(body.len()), 0);
-    let length = encoder.compress(body, buffer).ok()?;
-    Some(buffer[..length].into())
 }
 
 // In proto3 a zero is not written. The comparison takes -0 for 0, and so do Prometheus and Alloy, which lose the sign.

@@ -3,10 +3,10 @@
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use sdk_histogram::NativeHistogram;
+use sdk_protocols_compression::Snappy;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
-use crate::builder::compress;
 use crate::histogram;
 use base_stdx::protobuf::{push_double, push_tag, push_varint};
 
@@ -24,8 +24,7 @@ pub struct SymbolBuilder {
     series: Vec<u8>,
     entries: usize,
     body: Vec<u8>,
-    compressed: Vec<u8>,
-    encoder: snap::raw::Encoder,
+    encoder: Snappy,
     /// For one series.
     inner: Vec<u8>,
     /// For one message in it.
@@ -60,8 +59,7 @@ impl SymbolBuilder {
             series: Vec::new(),
             entries: 0,
             body: Vec::new(),
-            compressed: Vec::new(),
-            encoder: snap::raw::Encoder::new(),
+            encoder: Snappy::new(),
             inner: Vec::new(),
             message: Vec::new(),
             references: Vec::new(),
@@ -174,7 +172,7 @@ impl SymbolBuilder {
         self.symbols.clear();
         self.series.clear();
         self.entries = 0;
-        compress(&mut self.encoder, &self.body, &mut self.compressed)
+        self.encoder.compress(&self.body).map(Vec::into_boxed_slice)
     }
 }
 
