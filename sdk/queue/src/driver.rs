@@ -21,7 +21,7 @@ pub(crate) const WRITE_BUFFER_BYTES: usize = 4 << 20;
 const GATHER: Duration = Duration::from_millis(50);
 /// A record that has waited this long in memory alone is written down: its endpoint is slow or down, and its source may
 /// have no other copy.
-const MAX_UNSAVED: Duration = Duration::from_secs(5);
+const MAX_UNSAVED: Duration = Duration::from_secs(2);
 /// Enough for a write of its own.
 const GATHERED_BYTES: usize = 1 << 20;
 /// A failed disk is tried again this often.
