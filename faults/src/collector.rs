@@ -18,6 +18,8 @@ pub struct Collector {
     http: u16,
     patience: Duration,
     told: PathBuf,
+    /// Where in that file its own log begins.
+    begins: u64,
 }
 
 /// What a process holds.
@@ -51,6 +53,8 @@ impl Collector {
             .arg(format!("--storage.path={}", folder.join("data").display()))
             .arg("--server.http.listen-addr=127.0.0.1:0")
             .arg("--disable-reporting")
+            // Durable queues of spans are that young in Alloy.
+            .arg("--stability.level=public-preview")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -58,9 +62,9 @@ impl Collector {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("cannot start {}: {error}", settings.binary.display()))?;
-        let mut collector = Collector { child, http: 0, patience: settings.patience, told };
+        let mut collector = Collector { child, http: 0, patience: settings.patience, told, begins: before };
         let start = Instant::now();
-        while !collector.is_ready(before).await {
+        while !collector.is_ready().await {
             if let Ok(Some(status)) = collector.child.try_wait() {
                 return Err(format!("it ended at its start with {status}:\n{}", collector.last_words()));
             }
@@ -72,18 +76,30 @@ impl Collector {
         Ok(collector)
     }
 
-    async fn is_ready(&mut self, before: u64) -> bool {
+    async fn is_ready(&mut self) -> bool {
         if self.http == 0 {
             let log = std::fs::read(&self.told).unwrap_or_default();
-            let log = String::from_utf8_lossy(log.get(before as usize..).unwrap_or_default()).into_owned();
-            let Some(line) = log.lines().find(|line| line.contains("now listening for http traffic")) else {
-                return false;
-            };
-            let port = line.rsplit("127.0.0.1:").next().unwrap_or_default();
-            let port: String = port.chars().take_while(char::is_ascii_digit).collect();
-            self.http = port.parse().unwrap_or_default();
+            let log = String::from_utf8_lossy(log.get(self.begins as usize..).unwrap_or_default()).into_owned();
+            let line = log.lines().find(|line| line.contains("now listening for http traffic"));
+            let Some(port) = line.and_then(port_in) else { return false };
+            self.http = port;
         }
         self.request("GET /-/ready").await.is_some_and(|answer| answer.contains(" 200 "))
+    }
+
+    /// The port on which a component of it listens, as it has said.
+    pub async fn port_of(&self, id: &str) -> Result<u16, String> {
+        let start = Instant::now();
+        while start.elapsed() < self.patience {
+            let log = std::fs::read(&self.told).map_err(said)?;
+            let log = String::from_utf8_lossy(log.get(self.begins as usize..).unwrap_or_default()).into_owned();
+            let said = log.lines().find(|line| line.contains("msg=listening") && line.contains(id));
+            if let Some(port) = said.and_then(port_in) {
+                return Ok(port);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Err(format!("{id} does not say where it listens:\n{}", self.last_words()))
     }
 
     /// kill -9.
@@ -158,6 +174,12 @@ impl Collector {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
+}
+
+/// The port of the address of this machine that stands in a line.
+fn port_in(line: &str) -> Option<u16> {
+    let digits = line.rsplit("127.0.0.1:").next()?.chars().take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().ok()
 }
 
 /// An error as its text.

@@ -1,6 +1,9 @@
-//! The configuration under test: a file is tailed into Loki, in the few lines that most users write.
+//! The configurations under test: a file is tailed into Loki, in the few lines that most users write; what is pushed is passed
+//! on.
 
 use std::path::Path;
+
+use crate::pushes::Kind;
 
 /// What differs between scenarios.
 #[derive(Clone, Debug, Default)]
@@ -44,5 +47,42 @@ impl Config {
             log.display(),
             receivers.join(", "),
         )
+    }
+}
+
+/// How spans are kept until the backend has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// In memory, as by default.
+    Memory,
+    /// The same, and a batch processor in front.
+    Batches,
+    /// In a durable queue.
+    Storage,
+}
+
+/// What is pushed is passed on to this port.
+pub fn relay(kind: Kind, keeping: Keeping, port: u16) -> String {
+    match kind {
+        Kind::Spans => {
+            let next =
+                if keeping == Keeping::Batches { "otelcol.processor.batch.a" } else { "otelcol.exporter.otlphttp.a" };
+            let storage =
+                if keeping == Keeping::Storage { "\t\tstorage = otelcol.storage.file.a.handler\n" } else { "" };
+            format!(
+                "otelcol.receiver.otlp \"a\" {{\n\thttp {{\n\t\tendpoint = \"127.0.0.1:0\"\n\t}}\n\toutput {{\n\t\ttraces = [{next}.input]\n\t}}\n}}\n\
+                 otelcol.processor.batch \"a\" {{\n\toutput {{\n\t\ttraces = [otelcol.exporter.otlphttp.a.input]\n\t}}\n}}\n\
+                 otelcol.storage.file \"a\" {{ }}\n\
+                 otelcol.exporter.otlphttp \"a\" {{\n\tclient {{\n\t\tendpoint = \"http://127.0.0.1:{port}\"\n\t\tcompression = \"none\"\n\t}}\n\
+                 \tretry_on_failure {{\n\t\tinitial_interval = \"50ms\"\n\t\tmax_interval = \"500ms\"\n\t\tmax_elapsed_time = \"0s\"\n\t}}\n\
+                 \tsending_queue {{\n{storage}\t}}\n}}\n"
+            )
+        }
+        Kind::Samples => format!(
+            "prometheus.receive_http \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
+             \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n\
+             prometheus.remote_write \"a\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/api/v1/write\"\n\
+             \t\tqueue_config {{\n\t\t\tmin_backoff = \"30ms\"\n\t\t\tmax_backoff = \"500ms\"\n\t\t\tbatch_send_deadline = \"100ms\"\n\t\t}}\n\t}}\n}}\n"
+        ),
     }
 }

@@ -7,7 +7,9 @@
 mod collector;
 mod config;
 mod engine;
+mod load;
 mod log;
+mod pushes;
 mod scenarios;
 mod site;
 
@@ -94,7 +96,7 @@ impl Outcome {
 
     /// Adds to the note.
     fn noting(mut self, note: impl AsRef<str>) -> Outcome {
-        if !self.note.is_empty() {
+        if !self.note.is_empty() && !note.as_ref().is_empty() {
             self.note.push_str("; ");
         }
         self.note.push_str(note.as_ref());

@@ -3,9 +3,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::load::Load;
 
 /// A log file that is written to.
 pub struct Log {
@@ -36,17 +38,8 @@ pub enum Rotation {
     Link,
 }
 
-/// Writes lines at a rate until it is dropped or stopped.
-pub struct Load {
-    stop: Arc<AtomicBool>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
 /// How long a careless program takes from the copy to the truncation.
 const BETWEEN: Duration = Duration::from_millis(20);
-
-/// How often a load writes.
-const TICK: Duration = Duration::from_millis(10);
 
 // === impl Log ===
 
@@ -128,23 +121,8 @@ impl Log {
 
     /// Writes so many lines a second, from a thread of its own.
     pub fn load(self: &Arc<Log>, rate: u64) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (log, stopped) = (self.clone(), stop.clone());
-        let thread = std::thread::spawn(move || {
-            let start = Instant::now();
-            let mut done = 0;
-            while !stopped.load(Relaxed) {
-                let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
-                // A machine that was busy elsewhere does not make the writer catch up all at once.
-                let lines = (due - done).min(rate / 10 + 1);
-                done = due;
-                if lines > 0 && log.write(lines).is_err() {
-                    return;
-                }
-                std::thread::sleep(TICK);
-            }
-        });
-        Load { stop, thread: Some(thread) }
+        let log = self.clone();
+        Load::start(rate, move |lines| log.write(lines).is_ok())
     }
 
     fn write_to(&self, file: &mut File, lines: u64) -> io::Result<()> {
@@ -186,27 +164,4 @@ fn linked(path: &Path, round: u64) -> io::Result<File> {
 fn compress(path: &Path) -> io::Result<()> {
     let status = std::process::Command::new("gzip").arg("--fast").arg(path).status()?;
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("gzip: {status}"))) }
-}
-
-// === impl Load ===
-
-impl Load {
-    /// Ends after the line that is being written.
-    pub fn stop(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
-        self.stop.store(true, Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // It never panics; and if it did, what it wrote is still counted.
-            let _ = thread.join();
-        }
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.end();
-    }
 }

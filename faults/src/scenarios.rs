@@ -15,12 +15,20 @@ use std::time::Duration;
 use sdk_testing::sink::Answer;
 
 use self::endpoints::{Dead, Where};
-use crate::Scenario;
+use crate::config::Keeping;
 use crate::log::Rotation;
+use crate::pushes::{Kind, Pushes};
+use crate::site::Site;
+use crate::{Scenario, Settings};
 
 /// Whether `loki.write` has `wal { enabled = true }`.
 const WAL: bool = true;
 const MEMORY: bool = false;
+
+/// How an exporter of spans keeps them.
+const QUEUE: Keeping = Keeping::Memory;
+const BATCHES: Keeping = Keeping::Batches;
+const STORAGE: Keeping = Keeping::Storage;
 
 /// Lines a second, where there is no reason for more: a debug build beside other work must keep up.
 const RATE: u64 = 2000;
@@ -38,30 +46,31 @@ macro_rules! scenario {
 
 /// Every scenario.
 pub const SCENARIOS: &[Scenario] = &[
-    scenario!("kill", "`kill -9` at random moments under load", |s| kill::under_load(s, MEMORY)),
-    scenario!("kill-wal", "the same, with `wal`", |s| kill::under_load(s, WAL)),
-    scenario!("kill-outage", "`kill -9` while the sink comes and goes", |s| kill::in_outages(s, MEMORY)),
-    scenario!("kill-outage-wal", "the same, with `wal`", |s| kill::in_outages(s, WAL)),
-    scenario!("stop", "SIGTERM under load, sink up", |s| stop::stops(s, MEMORY, Answer::Well)),
-    scenario!("stop-slow", "SIGTERM, sink slow", |s| stop::stops(s, MEMORY, SLOW)),
-    scenario!("stop-down", "SIGTERM, sink down", |s| stop::stops(s, MEMORY, Answer::Status(503))),
-    scenario!(long "stop-silent", "SIGTERM, sink takes connections and never answers", |s| stop::stops(
-        s,
-        MEMORY,
+    scenario!("kill", "`kill -9` at random moments under load", |s| kill::under_load(lines(s, MEMORY))),
+    scenario!("kill-wal", "the same, with `wal`", |s| kill::under_load(lines(s, WAL))),
+    scenario!("kill-outage", "`kill -9` while the sink comes and goes", |s| kill::in_outages(lines(s, MEMORY))),
+    scenario!("kill-outage-wal", "the same, with `wal`", |s| kill::in_outages(lines(s, WAL))),
+    scenario!("stop", "SIGTERM under load, sink up", |s| stop::stops(lines(s, MEMORY), Answer::Well)),
+    scenario!("stop-slow", "SIGTERM, sink slow", |s| stop::stops(lines(s, MEMORY), SLOW)),
+    scenario!("stop-down", "SIGTERM, sink down", |s| stop::stops(lines(s, MEMORY), Answer::Status(503))),
+    scenario!(long "stop-silent", "SIGTERM, sink takes connections and never answers", |s| stop::stops(lines(s, MEMORY),
         Answer::Silent
     )),
-    scenario!(long "stop-wal", "SIGTERM, sink up, with `wal`", |s| stop::stops(s, WAL, Answer::Well)),
-    scenario!("stop-down-wal", "SIGTERM, sink down, with `wal`", |s| stop::stops(s, WAL, Answer::Status(503))),
-    scenario!("outage", "sink down, then back", |s| backend::outage(s, MEMORY)),
-    scenario!(long "outage-wal", "the same, with `wal`", |s| backend::outage(s, WAL)),
-    scenario!("429", "sink answers 429 now and then", |s| backend::moods(s, MEMORY, Answer::Status(429))),
-    scenario!("429-later", "429 with `Retry-After: 1`", |s| backend::moods(s, MEMORY, Answer::Later(429, 1))),
-    scenario!("500", "sink answers 500 now and then", |s| backend::moods(s, MEMORY, Answer::Status(500))),
-    scenario!("400-entries", "400 for single entries", |s| backend::moods(s, MEMORY, Answer::RefusesEach(5003))),
-    scenario!("400", "400 for whole requests", |s| backend::moods(s, MEMORY, Answer::RefusesAll)),
-    scenario!("hangs-up", "sink closes connections without an answer", |s| backend::moods(s, MEMORY, Answer::HangsUp)),
-    scenario!(long "silent", "sink never answers, now and then", |s| backend::moods(s, MEMORY, Answer::Silent)),
-    scenario!(long "moods-wal", "500 now and then, with `wal`", |s| backend::moods(s, WAL, Answer::Status(500))),
+    scenario!(long "stop-wal", "SIGTERM, sink up, with `wal`", |s| stop::stops(lines(s, WAL), Answer::Well)),
+    scenario!("stop-down-wal", "SIGTERM, sink down, with `wal`", |s| stop::stops(lines(s, WAL), Answer::Status(503))),
+    scenario!("outage", "sink down, then back", |s| backend::outage(lines(s, MEMORY))),
+    scenario!(long "outage-wal", "the same, with `wal`", |s| backend::outage(lines(s, WAL))),
+    scenario!("429", "sink answers 429 now and then", |s| backend::moods(lines(s, MEMORY), Answer::Status(429))),
+    scenario!("429-later", "429 with `Retry-After: 1`", |s| backend::moods(lines(s, MEMORY), Answer::Later(429, 1))),
+    scenario!("500", "sink answers 500 now and then", |s| backend::moods(lines(s, MEMORY), Answer::Status(500))),
+    scenario!("400-entries", "400 for single entries", |s| backend::moods(lines(s, MEMORY), Answer::RefusesEach(5003))),
+    scenario!("400", "400 for whole requests", |s| backend::moods(lines(s, MEMORY), Answer::RefusesAll)),
+    scenario!("hangs-up", "sink closes connections without an answer", |s| backend::moods(
+        lines(s, MEMORY),
+        Answer::HangsUp
+    )),
+    scenario!(long "silent", "sink never answers, now and then", |s| backend::moods(lines(s, MEMORY), Answer::Silent)),
+    scenario!(long "moods-wal", "500 now and then, with `wal`", |s| backend::moods(lines(s, WAL), Answer::Status(500))),
     scenario!("dead-endpoint", "two endpoints, one refuses connections", |s| endpoints::one_dead(
         s,
         MEMORY,
@@ -139,4 +148,66 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("docker-engine", "Docker: the engine restarts", docker::engine_restarts),
     scenario!("reload-leftovers", "200 reloads, and what they leave behind in the process", reload::leftovers),
     scenario!("relabel", "a label of the target changes with each reload", reload::labels),
+    scenario!("spans-kill", "spans in a durable queue: `kill -9` under load", |s| kill::under_load(spans(s, STORAGE))),
+    scenario!("spans-kill-outage", "the same, while the backend comes and goes", |s| kill::in_outages(spans(
+        s, STORAGE
+    ))),
+    scenario!("spans-stop", "spans: SIGTERM under load, backend up", |s| stop::stops(spans(s, QUEUE), Answer::Well)),
+    scenario!("spans-stop-down", "spans: SIGTERM, backend down", |s| stop::stops(spans(s, QUEUE), Answer::Status(503))),
+    scenario!("spans-stop-down-batch", "the same, behind a batch processor", |s| stop::stops(
+        spans(s, BATCHES),
+        Answer::Status(503)
+    )),
+    scenario!(long "spans-stop-silent", "spans: SIGTERM, backend takes connections and never answers", |s| stop::stops(
+        spans(s, QUEUE),
+        Answer::Silent
+    )),
+    scenario!("spans-outage", "spans: backend down, then back", |s| backend::outage(spans(s, QUEUE))),
+    scenario!("spans-outage-batch", "the same, behind a batch processor", |s| backend::outage(spans(s, BATCHES))),
+    scenario!(long "spans-429", "spans: 429 with `Retry-After: 1`", |s| backend::moods(
+        spans(s, QUEUE),
+        Answer::Later(429, 1)
+    )),
+    scenario!("spans-503", "spans: backend answers 503 now and then", |s| backend::moods(
+        spans(s, QUEUE),
+        Answer::Status(503)
+    )),
+    scenario!("spans-400", "spans: 400 for whole requests", |s| backend::moods(spans(s, QUEUE), Answer::RefusesAll)),
+    scenario!("spans-hangs-up", "spans: backend closes connections without an answer", |s| backend::moods(
+        spans(s, QUEUE),
+        Answer::HangsUp
+    )),
+    scenario!(long "samples-kill", "samples: `kill -9` under load", |s| kill::under_load(samples(s))),
+    scenario!("samples-stop", "samples: SIGTERM under load, backend up", |s| stop::stops(samples(s), Answer::Well)),
+    scenario!("samples-stop-down", "samples: SIGTERM, backend down", |s| stop::stops(samples(s), Answer::Status(503))),
+    scenario!(long "samples-stop-silent", "samples: SIGTERM, backend takes connections and never answers", |s| stop::stops(
+        samples(s),
+        Answer::Silent
+    )),
+    scenario!("samples-outage", "samples: backend down, then back", |s| backend::outage(samples(s))),
+    scenario!(long "samples-429", "samples: 429 with `Retry-After: 1`", |s| backend::moods(
+        samples(s),
+        Answer::Later(429, 1)
+    )),
+    scenario!("samples-500", "samples: backend answers 500 now and then", |s| backend::moods(
+        samples(s),
+        Answer::Status(500)
+    )),
+    scenario!("samples-400", "samples: 400 for whole requests", |s| backend::moods(samples(s), Answer::RefusesAll)),
+    scenario!("samples-hangs-up", "samples: backend closes connections without an answer", |s| backend::moods(
+        samples(s),
+        Answer::HangsUp
+    )),
 ];
+
+async fn lines(settings: Settings, wal: bool) -> Result<Site, String> {
+    Site::new(settings, wal, None).await
+}
+
+async fn spans(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Spans, keeping).await
+}
+
+async fn samples(settings: Settings) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Samples, QUEUE).await
+}

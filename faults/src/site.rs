@@ -1,4 +1,4 @@
-//! A log, a sink, and a folder for a collector between them.
+//! What is written, a sink, and a folder for a collector between them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,12 +8,14 @@ use sdk_testing::sink::{self, Protocol, Tally, Verdict};
 use tempfile::TempDir;
 
 use crate::collector::{Collector, said};
-use crate::config::Config;
+use crate::config::{self, Config, Keeping};
+use crate::load::Load;
 use crate::log::{Log, Rotation};
+use crate::pushes::{Kind, Pushes};
 use crate::{Outcome, Settings};
 
-/// Everything a scenario works with.
-pub struct Site {
+/// Everything a scenario works with. `W` is what is written.
+pub struct Site<W = Log> {
     folder: TempDir,
     /// How hard to try.
     pub settings: Settings,
@@ -22,7 +24,22 @@ pub struct Site {
     /// Where the sink listens.
     pub port: u16,
     /// What is written.
-    pub log: Arc<Log>,
+    pub log: Arc<W>,
+}
+
+/// What numbers items, which must arrive.
+pub trait Source: Send + Sync + Sized + 'static {
+    /// So many items a second from now on.
+    fn load(self: &Arc<Self>, rate: u64) -> Load;
+
+    /// The numbers that must arrive.
+    fn numbers(&self) -> Vec<u64>;
+
+    /// What it has to say.
+    fn note(&self) -> String;
+
+    /// A collector has started.
+    async fn started(&self, collector: &Collector) -> Result<(), String>;
 }
 
 /// Without a new line for so long, no more will come.
@@ -31,12 +48,50 @@ const STILL: Duration = Duration::from_secs(15);
 /// After everything has arrived: what comes now is a repeat.
 const AFTERMATH: Duration = Duration::from_millis(700);
 
+impl Source for Log {
+    fn load(self: &Arc<Log>, rate: u64) -> Load {
+        Log::load(self, rate)
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        (0..self.written()).collect()
+    }
+
+    fn note(&self) -> String {
+        String::new()
+    }
+
+    async fn started(&self, _: &Collector) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Source for Pushes {
+    fn load(self: &Arc<Pushes>, rate: u64) -> Load {
+        Pushes::load(self, rate)
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        self.taken()
+    }
+
+    fn note(&self) -> String {
+        match self.refused() {
+            0 => String::new(),
+            refused => format!("{refused} were not taken, and the client was told so"),
+        }
+    }
+
+    async fn started(&self, collector: &Collector) -> Result<(), String> {
+        self.aim(collector.port_of(self.receiver()).await?);
+        Ok(())
+    }
+}
+
 impl Site {
     /// With an empty log and a sink that is well, configured with one endpoint.
     pub async fn new(settings: Settings, wal: bool, rotation: Option<Rotation>) -> Result<Site, String> {
-        let mut folder = tempfile::tempdir().map_err(said)?;
-        // To look at afterwards.
-        folder.disable_cleanup(std::env::var_os("FAULTS_KEEP").is_some());
+        let folder = folder()?;
         let (port, tally) = sink::http(Protocol::Loki).await.map_err(said)?;
         let logs = folder.path().join("logs");
         std::fs::create_dir(&logs).map_err(said)?;
@@ -46,6 +101,31 @@ impl Site {
         Ok(site)
     }
 
+    /// Writes so many lines.
+    pub fn write(&self, lines: u64) -> Result<(), String> {
+        self.log.write(lines).map_err(said)
+    }
+
+    /// The same for the lines with these numbers, which somebody else has written.
+    pub async fn these_arrive(&self, numbers: &[u64]) -> Outcome {
+        self.arrive(|| numbers.to_vec(), STILL.max(self.settings.patience)).await;
+        outcome(self.tally.verdict(numbers.iter().copied()), numbers.len() as u64)
+    }
+}
+
+impl Site<Pushes> {
+    /// With a client that pushes, and a sink that is well.
+    pub async fn pushed(settings: Settings, kind: Kind, keeping: Keeping) -> Result<Site<Pushes>, String> {
+        let folder = folder()?;
+        let log = Pushes::new(kind);
+        let (port, tally) = sink::http(log.protocol()).await.map_err(said)?;
+        let site = Site { folder, settings, tally, port, log };
+        site.configure(&config::relay(kind, keeping, port))?;
+        Ok(site)
+    }
+}
+
+impl<W: Source> Site<W> {
     /// The collector's state directory.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -58,12 +138,9 @@ impl Site {
 
     /// A collector on this configuration and state.
     pub async fn start(&self) -> Result<Collector, String> {
-        Collector::start(self.folder.path(), &self.settings).await
-    }
-
-    /// Writes so many lines.
-    pub fn write(&self, lines: u64) -> Result<(), String> {
-        self.log.write(lines).map_err(said)
+        let collector = Collector::start(self.folder.path(), &self.settings).await?;
+        self.log.started(&collector).await?;
+        Ok(collector)
     }
 
     /// kill -9.
@@ -80,21 +157,14 @@ impl Site {
 
     /// The same; `still` is how long without a new line is taken for the end.
     pub async fn all_arrive_or_still(&self, still: Duration) -> Outcome {
-        let written = self.log.written();
-        self.arrive(|| 0..written, still).await;
+        self.arrive(|| self.log.numbers(), still).await;
         self.judge()
     }
 
-    /// The same for the lines with these numbers, which somebody else has written.
-    pub async fn these_arrive(&self, numbers: &[u64]) -> Outcome {
-        self.arrive(|| numbers.iter().copied(), STILL.max(self.settings.patience)).await;
-        outcome(self.tally.verdict(numbers.iter().copied()), numbers.len() as u64)
-    }
-
-    async fn arrive<N: Iterator<Item = u64>>(&self, numbers: impl Fn() -> N, still: Duration) {
+    async fn arrive(&self, numbers: impl Fn() -> Vec<u64>, still: Duration) {
         let mut last = (u64::MAX, Instant::now());
         loop {
-            let lost = self.tally.verdict(numbers()).lost;
+            let lost = self.tally.verdict(numbers().into_iter()).lost;
             if lost == 0 || (lost == last.0 && last.1.elapsed() > still) {
                 break;
             }
@@ -108,9 +178,20 @@ impl Site {
 
     /// What has become of the lines by now.
     pub fn judge(&self) -> Outcome {
-        let written = self.log.written();
-        outcome(self.tally.verdict(0..written), written)
+        outcome(self.verdict(), self.log.numbers().len() as u64).noting(self.log.note())
     }
+
+    /// What the sink says of them.
+    pub fn verdict(&self) -> Verdict {
+        self.tally.verdict(self.log.numbers().into_iter())
+    }
+}
+
+fn folder() -> Result<TempDir, String> {
+    let mut folder = tempfile::tempdir().map_err(said)?;
+    // To look at afterwards.
+    folder.disable_cleanup(std::env::var_os("FAULTS_KEEP").is_some());
+    Ok(folder)
 }
 
 fn outcome(verdict: Verdict, written: u64) -> Outcome {

@@ -3,12 +3,12 @@
 use sdk_testing::sink::Answer;
 
 use super::RATE;
-use crate::site::Site;
-use crate::{Outcome, Settings};
+use crate::Outcome;
+use crate::site::{Site, Source};
 
 /// Down for the whole time, with a SIGTERM in the middle, then back.
-pub async fn outage(settings: Settings, wal: bool) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn outage<W: Source>(site: impl Future<Output = Result<Site<W>, String>>) -> Result<Outcome, String> {
+    let site = site.await?;
     site.tally.mood.answer(503);
     let load = site.log.load(RATE);
     let collector = site.start().await?;
@@ -23,8 +23,11 @@ pub async fn outage(settings: Settings, wal: bool) -> Result<Outcome, String> {
 }
 
 /// Well and unwell by turns.
-pub async fn moods(settings: Settings, wal: bool, mood: Answer) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn moods<W: Source>(
+    site: impl Future<Output = Result<Site<W>, String>>,
+    mood: Answer,
+) -> Result<Outcome, String> {
+    let site = site.await?;
     let load = site.log.load(RATE);
     let _collector = site.start().await?;
     let turn = site.settings.time / 6;
@@ -37,7 +40,7 @@ pub async fn moods(settings: Settings, wal: bool, mood: Answer) -> Result<Outcom
     load.stop();
     site.tally.mood.set(well);
     let outcome = site.all_arrive().await.nothing_lost().nothing_repeated();
-    let refused = site.tally.verdict(0..site.log.written()).refused;
+    let refused = site.verdict().refused;
     Ok(match mood {
         Answer::RefusesEach(_) | Answer::RefusesAll => {
             let refuses = refused > 0;

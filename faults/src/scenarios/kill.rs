@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::RATE;
-use crate::site::{Site, a_moment};
-use crate::{Outcome, Settings};
+use crate::Outcome;
+use crate::site::{Site, Source, a_moment};
 
 /// A line that had arrived so long before the kill is not sent again. Positions are saved five times a second; a machine
 /// that is busy elsewhere needs longer to get there.
 const LONG_DELIVERED: Duration = Duration::from_secs(10);
 
-pub async fn under_load(settings: Settings, wal: bool) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn under_load<W: Source>(site: impl Future<Output = Result<Site<W>, String>>) -> Result<Outcome, String> {
+    let site = site.await?;
     let load = site.log.load(RATE);
     for round in 0..site.settings.kills {
         let collector = site.start().await?;
@@ -24,8 +24,8 @@ pub async fn under_load(settings: Settings, wal: bool) -> Result<Outcome, String
 }
 
 /// Also while the sink is down, and when it has just come back.
-pub async fn in_outages(settings: Settings, wal: bool) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn in_outages<W: Source>(site: impl Future<Output = Result<Site<W>, String>>) -> Result<Outcome, String> {
+    let site = site.await?;
     let load = site.log.load(RATE);
     for round in 0..site.settings.kills {
         site.tally.mood.answer(if round % 3 == 2 { 0 } else { 503 });
@@ -39,10 +39,10 @@ pub async fn in_outages(settings: Settings, wal: bool) -> Result<Outcome, String
     finish(&site).await
 }
 
-async fn finish(site: &Site) -> Result<Outcome, String> {
+async fn finish<W: Source>(site: &Site<W>) -> Result<Outcome, String> {
     let _collector = site.start().await?;
     let outcome = site.all_arrive().await.nothing_lost();
-    let age = site.tally.verdict(0..site.log.written()).oldest_repeat;
+    let age = site.verdict().oldest_repeat;
     let kills = site.settings.kills;
     let each = outcome.repeated / u64::from(kills).max(1);
     let note = match outcome.repeated {

@@ -5,11 +5,14 @@ use std::time::Duration;
 use sdk_testing::sink::Answer;
 
 use super::RATE;
-use crate::site::{Site, a_moment};
-use crate::{Outcome, Settings};
+use crate::Outcome;
+use crate::site::{Site, Source, a_moment};
 
-pub async fn stops(settings: Settings, wal: bool, mood: Answer) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn stops<W: Source>(
+    site: impl Future<Output = Result<Site<W>, String>>,
+    mood: Answer,
+) -> Result<Outcome, String> {
+    let site = site.await?;
     let load = site.log.load(RATE);
     let mut longest = Duration::ZERO;
     site.tally.mood.set(mood);

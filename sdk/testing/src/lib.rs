@@ -7,6 +7,7 @@ pub mod mutate;
 pub mod oracle;
 pub mod otlp;
 pub mod pipeline;
+pub mod push;
 pub mod schema;
 pub mod sink;
 pub mod wire;

@@ -1,4 +1,4 @@
-//! Backends that count: Loki's push, Prometheus remote write, OTLP over gRPC.
+//! Backends that count: Loki's push, Prometheus remote write, OTLP over HTTP and gRPC.
 //!
 //! They know every item that arrived, so that lost and repeated are what a checker says, not what a collector's own
 //! counters claim. A [`Mood`] makes them fail as real backends do.
@@ -28,7 +28,7 @@ pub struct Tally {
     pub wire_bytes: AtomicU64,
     /// Requests.
     pub requests: AtomicU64,
-    /// The lines with a number, `seq=N`.
+    /// The items with a number: lines and names of spans with `seq=N`, samples whose value it is.
     pub ledger: Mutex<Ledger>,
     /// The lines as they came, when [`Tally::keep_lines`] was asked for.
     pub lines: Mutex<Option<Vec<Vec<u8>>>>,
@@ -43,6 +43,8 @@ pub enum Protocol {
     Loki,
     /// POST, snappy protobuf.
     RemoteWrite,
+    /// POST, protobuf of spans, not compressed.
+    Otlp,
 }
 
 // === impl Tally ===
@@ -105,7 +107,10 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                     async move {
                         let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
                         tally.requests.fetch_add(1, Relaxed);
-                        let message = snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default();
+                        let message = match protocol {
+                            Protocol::Otlp => body.to_vec(),
+                            _ => snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default(),
+                        };
                         let mood = tally.mood.now();
                         match mood {
                             Answer::Well | Answer::Slow(_) => {}
@@ -121,8 +126,10 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                                 }
                             }
                             Answer::RefusesAll => {
-                                let numbers = lines(&message).filter_map(|(_, line)| sequence(line));
-                                numbers.for_each(|number| lock(&tally.ledger).refused(number));
+                                let mut ledger = lock(&tally.ledger);
+                                each_number(protocol, &message, |_, number| {
+                                    number.into_iter().for_each(|number| ledger.refused(number));
+                                });
                                 return Ok(answer(400));
                             }
                             Answer::HangsUp => return Err(std::io::Error::other("the backend hangs up")),
@@ -133,7 +140,7 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                         if let Answer::Slow(time) = mood {
                             tokio::time::sleep(time).await;
                         }
-                        Ok::<_, std::io::Error>(answer(204))
+                        Ok::<_, std::io::Error>(answer(if matches!(protocol, Protocol::Otlp) { 200 } else { 204 }))
                     }
                 });
                 let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -170,22 +177,37 @@ fn refuse_each(step: u64, message: &[u8], tally: &Tally) -> Option<http::Respons
 }
 
 fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
+    if let (Protocol::Loki, Some(kept)) = (protocol, &mut *lock(&tally.lines)) {
+        kept.extend(lines(message).map(|(_, line)| line.to_vec()));
+    }
+    let mut ledger = lock(&tally.ledger);
+    each_number(protocol, message, |stream, number| {
+        tally.items.fetch_add(1, Relaxed);
+        ledger.arrived(stream, number);
+    });
+}
+
+/// What orders an item, and its number if it has one.
+fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], Option<u64>)) {
     match protocol {
-        Protocol::Loki => {
-            let mut ledger = lock(&tally.ledger);
-            let mut kept = lock(&tally.lines);
-            for (stream, line) in lines(message) {
-                tally.items.fetch_add(1, Relaxed);
-                ledger.arrived(stream, sequence(line));
-                if let Some(kept) = &mut *kept {
-                    kept.push(line.to_vec());
+        Protocol::Loki => lines(message).for_each(|(stream, line)| each(stream, sequence(line))),
+        // WriteRequest.timeseries = 1; TimeSeries.labels = 1, samples = 2; Sample.value = 1
+        Protocol::RemoteWrite => {
+            for series in fields(message, 1) {
+                let labels: Vec<u8> = fields(series, 1).flatten().copied().collect();
+                for sample in fields(series, 2) {
+                    let value = sample.get(1..9).and_then(|value| value.try_into().ok()).map(f64::from_le_bytes);
+                    each(&labels, value.map(|value| value as u64));
                 }
             }
         }
-        // WriteRequest.timeseries = 1, TimeSeries.samples = 2
-        Protocol::RemoteWrite => {
-            let samples: u64 = fields(message, 1).map(|series| fields(series, 2).count() as u64).sum();
-            tally.items.fetch_add(samples, Relaxed);
+        // resource_spans = 1, scope_spans = 2, spans = 2, name = 5; spans have no order
+        Protocol::Otlp => {
+            for scope in fields(message, 1).flat_map(|resource| fields(resource, 2)) {
+                for span in fields(scope, 2) {
+                    each(span, fields(span, 5).next().and_then(sequence));
+                }
+            }
         }
     }
 }

@@ -25,12 +25,7 @@ pub struct RequestBuilder {
 impl RequestBuilder {
     /// An empty request.
     pub fn new() -> RequestBuilder {
-        RequestBuilder {
-            body: Vec::new(),
-            entries: 0,
-            encoder: Snappy::new(),
-            message: Vec::new(),
-        }
+        RequestBuilder { body: Vec::new(), entries: 0, encoder: Snappy::new(), message: Vec::new() }
     }
 
     /// Samples, exemplars and histograms so far.

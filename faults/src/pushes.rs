@@ -1,0 +1,134 @@
+//! A client that pushes numbered items into the collector, and keeps which of them were taken.
+//!
+//! It sends nothing twice: what it had no good answer for is nobody's, and what was taken must arrive.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sdk_testing::push;
+use sdk_testing::sink::Protocol;
+
+use crate::load::Load;
+
+/// What is pushed, and what became of it.
+pub struct Pushes {
+    kind: Kind,
+    /// The collector's port; 0 while there is none.
+    port: AtomicU64,
+    next: AtomicU64,
+    taken: Mutex<Vec<u64>>,
+    refused: AtomicU64,
+}
+
+/// What the items are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Spans, by OTLP over HTTP.
+    Spans,
+    /// Samples of one series, by remote write.
+    Samples,
+}
+
+/// Items in one request.
+const ITEMS: u64 = 20;
+
+/// Nobody waits longer for an answer; one that comes later was none.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+// === impl Pushes ===
+
+impl Pushes {
+    /// Nothing has been pushed yet.
+    pub fn new(kind: Kind) -> Arc<Pushes> {
+        Arc::new(Pushes {
+            kind,
+            port: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+            taken: Mutex::default(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    /// What the sink of these items speaks.
+    pub fn protocol(&self) -> Protocol {
+        match self.kind {
+            Kind::Spans => Protocol::Otlp,
+            Kind::Samples => Protocol::RemoteWrite,
+        }
+    }
+
+    /// The component of the configuration that takes them.
+    pub fn receiver(&self) -> &'static str {
+        match self.kind {
+            Kind::Spans => "otelcol.receiver.otlp.a",
+            Kind::Samples => "prometheus.receive_http.a",
+        }
+    }
+
+    /// Where it listens from now on.
+    pub fn aim(&self, port: u16) {
+        self.port.store(port.into(), Relaxed);
+    }
+
+    /// The numbers that were taken.
+    pub fn taken(&self) -> Vec<u64> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Items that were refused in so many words, to be sent later by a client with more patience.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
+    }
+
+    /// Pushes so many items a second.
+    pub fn load(self: &Arc<Pushes>, rate: u64) -> Load {
+        let pushes = self.clone();
+        let mut due = 0;
+        Load::start(rate, move |items| {
+            due += items;
+            while due >= ITEMS {
+                due -= ITEMS;
+                pushes.push();
+            }
+            true
+        })
+    }
+
+    fn push(&self) {
+        let port = self.port.load(Relaxed) as u16;
+        let first = self.next.fetch_add(ITEMS, Relaxed);
+        let numbers = first..first + ITEMS;
+        // A connection that breaks is no answer.
+        match self.send(port, numbers.clone()) {
+            Ok(200..=299) => self.taken.lock().unwrap_or_else(PoisonError::into_inner).extend(numbers),
+            Ok(_) => drop(self.refused.fetch_add(ITEMS, Relaxed)),
+            Err(_) => {}
+        }
+    }
+
+    fn send(&self, port: u16, numbers: Range<u64>) -> io::Result<u16> {
+        let (path, headers, body) = match self.kind {
+            Kind::Spans => ("/v1/traces", "Content-Type: application/x-protobuf\r\n", push::spans(numbers)),
+            Kind::Samples => (
+                "/api/v1/metrics/write",
+                "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n",
+                push::samples(numbers),
+            ),
+        };
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), &body].concat())?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        let status = answer.get(9..12).and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+        status.ok_or_else(|| io::Error::other("this is no answer"))
+    }
+}
