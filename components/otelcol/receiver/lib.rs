@@ -4,6 +4,16 @@ pub mod filelog;
 pub mod loki;
 pub mod otlp;
 pub mod prometheus;
+pub mod zipkin;
+
+mod cors;
+mod counters;
+mod grpc_server;
+pub mod http_server;
+mod intake;
+mod listener;
+#[cfg(test)]
+mod testing;
 
 use sdk_component::Definition;
 
@@ -13,4 +23,5 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<loki::Loki>(),
     Definition::of::<otlp::Otlp>(),
     Definition::of::<prometheus::Prometheus>(),
+    Definition::of::<zipkin::Zipkin>(),
 ];

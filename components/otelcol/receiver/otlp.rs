@@ -4,22 +4,23 @@
 //! has taken it, and refused with the protocol's retryable code when the pipeline refuses.
 
 mod arguments;
-mod cors;
-mod counters;
 mod grpc;
 mod http;
-mod intake;
-mod listener;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::output::Outputs;
+use sdk_signals::OtlpSignal;
 use tokio::sync::watch;
 
-pub use arguments::{Arguments, Cors, EnforcementPolicy, GrpcServer, HttpServer, Keepalive, ServerParameters};
-use counters::Counters;
-use listener::Server;
+use crate::counters::Counters;
+use crate::listener::{self, Server};
+pub use arguments::{Arguments, EnforcementPolicy, GrpcServer, HttpServer, Keepalive, ServerParameters};
+
+/// The places of the two among the counters.
+const GRPC: usize = 0;
+const HTTP: usize = 1;
 
 /// The component.
 pub struct Otlp {
@@ -48,7 +49,12 @@ impl Component for Otlp {
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
         let outputs = Outputs::new(context, &arguments.output);
-        let counters = Counters::new(context.metrics(), &format!("otlp/{}", context.id()));
+        let counters = Counters::new(
+            context.metrics(),
+            &format!("otlp/{}", context.id()),
+            &[OtlpSignal::Traces, OtlpSignal::Metrics, OtlpSignal::Logs],
+            &["grpc", "http"],
+        );
         let servers = Servers {
             grpc: grpc::server(&arguments, &outputs, &counters)?.map(Arc::new),
             http: http::server(&arguments, &outputs, &counters)?.map(Arc::new),

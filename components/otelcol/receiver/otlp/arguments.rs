@@ -7,7 +7,8 @@ use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::not_yet;
 use sdk_otel::output::Output;
 use sdk_otel::tls::TlsServer;
-use sdk_protocols_compression::Coding;
+
+use crate::http_server::{HttpSettings, check_endpoint, check_size};
 
 /// Takes OTLP over gRPC and HTTP and hands it on. A server runs when its block is there, even an empty one.
 #[derive(Clone, Debug, Block)]
@@ -111,39 +112,9 @@ pub struct HttpServer {
     /// `host:port` to listen on.
     #[attr(default = "0.0.0.0:4318".to_owned())]
     pub endpoint: String,
-    /// TLS.
-    #[block]
-    pub tls: Option<TlsServer>,
-    /// Lets browsers send.
-    #[block(optional)]
-    pub cors: Cors,
-    /// Who may send.
-    #[attr]
-    pub auth: Option<AuthHandler>,
-    /// The largest body, as sent and as decompressed; 0 is 20MiB.
-    #[attr(default = ByteSize(0))]
-    pub max_request_body_size: ByteSize,
-    /// Lets later components see the headers of requests.
-    #[attr(optional)]
-    pub include_metadata: bool,
-    /// Codings of bodies that are understood; "" is none at all.
-    #[attr(default = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "lz4"].map(str::to_owned).to_vec())]
-    pub compression_algorithms: Vec<String>,
-    /// Whether a connection takes more than one request.
-    #[attr]
-    pub keep_alives_enabled: Option<bool>,
-    /// Closes a connection that had no request for so long; 0 is never.
-    #[attr(default = GoDuration::from_secs(60))]
-    pub idle_timeout: GoDuration,
-    /// How long a request may take to arrive; 0 is forever.
-    #[attr(default = GoDuration::ZERO)]
-    pub read_timeout: GoDuration,
-    /// How long a request may wait for the pipeline before it is refused; 0 is forever.
-    #[attr(default = GoDuration::from_secs(30))]
-    pub write_timeout: GoDuration,
-    /// How long the head of a request may take to arrive; 0 is forever.
-    #[attr(default = GoDuration::from_secs(60))]
-    pub read_header_timeout: GoDuration,
+    /// How it listens.
+    #[squash]
+    pub settings: HttpSettings,
     /// The path for traces.
     #[attr(default = "/v1/traces".to_owned())]
     pub traces_url_path: String,
@@ -153,23 +124,6 @@ pub struct HttpServer {
     /// The path for logs.
     #[attr(default = "/v1/logs".to_owned())]
     pub logs_url_path: String,
-}
-
-/// Lets pages of other origins send.
-#[derive(Clone, Debug, Default, PartialEq, Block)]
-pub struct Cors {
-    /// Origins that may; each may hold one `*`. None switches CORS off.
-    #[attr(optional)]
-    pub allowed_origins: Vec<String>,
-    /// Headers that they may send; `*` is any. Without a list: `X-Requested-With`.
-    #[attr(optional)]
-    pub allowed_headers: Vec<String>,
-    /// Headers of answers that they may see.
-    #[attr(optional)]
-    pub exposed_headers: Vec<String>,
-    /// For how many seconds a browser may remember; 0 leaves it to the browser.
-    #[attr(optional)]
-    pub max_age: i64,
 }
 
 // === validation ===
@@ -191,24 +145,6 @@ impl Validate for GrpcServer {
 
 impl Validate for HttpServer {
     fn validate(&self) -> Result<(), Invalid> {
-        check_endpoint(&self.endpoint)?;
-        check_size("max_request_body_size", self.max_request_body_size)?;
-        if let Some(unknown) = self.compression_algorithms.iter().find(|name| Coding::of_http(name).is_none()) {
-            let message = format!("unsupported compression algorithm {unknown:?}");
-            return Err(Invalid::field("compression_algorithms", message));
-        }
-        Ok(())
+        check_endpoint(&self.endpoint)
     }
-}
-
-fn check_endpoint(endpoint: &str) -> Result<(), Invalid> {
-    let port = endpoint.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(_)) => Ok(()),
-        _ => Err(Invalid::field("endpoint", format!("invalid endpoint {endpoint:?}: write it as host:port"))),
-    }
-}
-
-fn check_size(field: &'static str, size: ByteSize) -> Result<(), Invalid> {
-    if size.0 < 0 { Err(Invalid::field(field, "must not be negative")) } else { Ok(()) }
 }

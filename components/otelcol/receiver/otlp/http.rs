@@ -1,31 +1,25 @@
 //! The HTTP server: protobuf and JSON on three paths.
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use sdk_component::Problem;
 use sdk_otel::output::Outputs;
-use sdk_protocols_compression::{Coding, ExpandError};
 use sdk_protocols_grpc::{Body, Code, Status};
 use sdk_protocols_otlp::json::from_json;
 use sdk_protocols_otlp::response::{SUCCESS_JSON, SUCCESS_PROTO};
-use sdk_signals::OtlpSignal;
+use sdk_signals::{Origin, OtlpSignal};
 
+use super::HTTP;
 use super::arguments::{Arguments, HttpServer};
-use super::cors::CorsPolicy;
-use super::counters::Counters;
-use super::intake::{Fault, Intake};
-use super::listener::{Protocol, Server, Service, limit};
-
-/// `max_request_body_size` when it is 0.
-const BODY_LIMIT: usize = 20 << 20;
+use crate::counters::Counters;
+use crate::http_server::{Answers, Front, answer};
+use crate::intake::Fault;
+use crate::listener::Server;
 
 /// The server that the arguments ask for, if they do and anybody listens to it.
 pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counters) -> Result<Option<Server>, Problem> {
@@ -38,38 +32,8 @@ pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counte
     if paths.is_empty() {
         return Ok(None);
     }
-    let auth = http.auth.as_ref().map(|auth| auth.server()).transpose().map_err(|error| Problem::at("http", error))?;
-    let tls = http.tls.as_ref().map(|tls| tls.config(&[b"h2", b"http/1.1"])).transpose();
-    let mut builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limit(http.read_header_timeout))
-        .keep_alive(http.keep_alives_enabled.unwrap_or(true));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(24 << 20);
-    Ok(Some(Server {
-        name: "HTTP",
-        endpoint: http.endpoint.clone(),
-        tls: tls.map_err(|error| Problem::environment(format!("failed to load TLS config: {error}")))?,
-        protocol: Protocol::Http {
-            builder,
-            idle: limit(http.idle_timeout),
-            service: Arc::new(Http {
-                intake: Intake { outputs: outputs.clone(), auth, include_metadata: http.include_metadata },
-                paths,
-                body_limit: http.max_request_body_size.to_usize().filter(|size| *size > 0).unwrap_or(BODY_LIMIT),
-                codings: http.compression_algorithms.clone(),
-                cors: CorsPolicy::new(&http.cors),
-                read_timeout: limit(http.read_timeout),
-                write_timeout: limit(http.write_timeout),
-                counters: counters.clone(),
-            }),
-        },
-    }))
+    let otlp = Otlp { paths, counters: counters.clone() };
+    http.settings.server("http", &http.endpoint, outputs, otlp).map(Some)
 }
 
 fn path_of(http: &HttpServer, signal: OtlpSignal) -> String {
@@ -81,14 +45,8 @@ fn path_of(http: &HttpServer, signal: OtlpSignal) -> String {
     if path.starts_with('/') { path.clone() } else { format!("/{path}") }
 }
 
-struct Http {
-    intake: Intake,
+struct Otlp {
     paths: Vec<(String, OtlpSignal)>,
-    body_limit: usize,
-    codings: Vec<String>,
-    cors: Option<CorsPolicy>,
-    read_timeout: Option<Duration>,
-    write_timeout: Option<Duration>,
     counters: Counters,
 }
 
@@ -99,28 +57,10 @@ enum Encoding {
     Json,
 }
 
-// === impl Http ===
+// === impl Otlp ===
 
-impl Service for Http {
-    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
-        let Some(cors) = &self.cors else { return self.route(request, peer).await };
-        if let Some(answer) = cors.preflight(&request) {
-            return answer;
-        }
-        let origin = request.headers().get(http::header::ORIGIN).cloned();
-        let mut response = self.route(request, peer).await;
-        cors.decorate(origin.as_ref(), response.headers_mut());
-        response
-    }
-}
-
-impl Http {
-    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Response<Body> {
-        let (head, body) = request.into_parts();
-        let origin = match self.intake.origin(&head.headers, peer) {
-            Ok(origin) => origin,
-            Err(status) => return unauthorized(&status),
-        };
+impl Answers for Otlp {
+    async fn answer(&self, front: &Front, head: Parts, body: Incoming, origin: Arc<Origin>) -> Response<Body> {
         let path = head.uri.path();
         let Some((_, signal)) = self.paths.iter().find(|(known, _)| known == path) else {
             return plain(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "404 page not found\n");
@@ -138,7 +78,7 @@ impl Http {
                 "415 unsupported media type, supported: [application/json, application/x-protobuf]",
             );
         };
-        let body = match self.body(&head.headers, body).await {
+        let body = match front.body(&head.headers, body).await {
             Ok(body) => body,
             Err(why) => return failure(encoding, StatusCode::BAD_REQUEST, &Status::new(Code::InvalidArgument, why)),
         };
@@ -152,14 +92,7 @@ impl Http {
                 }
             },
         };
-        let taking = self.intake.take(*signal, payload, origin, self.counters.http());
-        let taken = match self.write_timeout {
-            None => taking.await,
-            Some(longest) => tokio::time::timeout(longest, taking).await.unwrap_or_else(|_| {
-                Err(Fault::Refused(Status::new(Code::Unavailable, "the pipeline did not take the request in time")))
-            }),
-        };
-        match taken {
+        match front.take(*signal, payload, origin, self.counters.of(HTTP)).await {
             Ok(()) => success(encoding),
             Err(Fault::Malformed(why)) => {
                 failure(encoding, StatusCode::BAD_REQUEST, &Status::new(Code::InvalidArgument, why))
@@ -170,58 +103,6 @@ impl Http {
             }
         }
     }
-
-    /// The body, expanded; both forms are bounded.
-    async fn body(&self, headers: &HeaderMap, body: Incoming) -> Result<Bytes, String> {
-        let name = headers.get(CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str).unwrap_or("?");
-        let coding = Coding::of_http(name)
-            .filter(|_| name == "identity" || self.codings.iter().any(|allowed| allowed == name))
-            .ok_or_else(|| format!("unsupported Content-Encoding: {name}"))?;
-        let collecting = collect(headers, body, self.body_limit);
-        let body = match self.read_timeout {
-            None => collecting.await?,
-            Some(longest) => tokio::time::timeout(longest, collecting)
-                .await
-                .map_err(|_| "the body did not arrive in time".to_owned())??,
-        };
-        if coding == Coding::Identity {
-            return Ok(body);
-        }
-        match coding.expand(&body, self.body_limit) {
-            Ok(expanded) => Ok(expanded.into()),
-            Err(ExpandError::TooLarge { .. }) => Err("http: request body too large".to_owned()),
-            Err(ExpandError::Damaged(error)) => Err(format!("cannot decompress: {error}")),
-        }
-    }
-}
-
-/// Reads a body of at most `limit` bytes; copies only what comes in several frames, once.
-async fn collect(headers: &HeaderMap, mut body: Incoming, limit: usize) -> Result<Bytes, String> {
-    let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let too_large = || "http: request body too large".to_owned();
-    if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let mut first: Option<Bytes> = None;
-    let mut rest = Vec::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| format!("cannot read the body: {error}"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        match &first {
-            None => first = Some(data),
-            Some(first) => {
-                if rest.is_empty() {
-                    rest.reserve(announced.unwrap_or(first.len() * 4));
-                    rest.extend_from_slice(first);
-                }
-                rest.extend_from_slice(&data);
-            }
-        }
-        if rest.len().max(first.as_ref().map_or(0, Bytes::len)) > limit {
-            return Err(too_large());
-        }
-    }
-    Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })
 }
 
 fn encoding(headers: &HeaderMap) -> Option<Encoding> {
@@ -254,19 +135,6 @@ fn failure(encoding: Encoding, http: StatusCode, status: &Status) -> Response<Bo
     response
 }
 
-fn unauthorized(status: &Status) -> Response<Body> {
-    let mut response = answer(StatusCode::UNAUTHORIZED, "text/plain; charset=utf-8", status.message.clone().into());
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic"));
-    response
-}
-
 fn plain(status: StatusCode, kind: &'static str, text: &'static str) -> Response<Body> {
     answer(status, kind, Bytes::from_static(text.as_bytes()))
-}
-
-fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
 }

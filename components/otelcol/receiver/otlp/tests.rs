@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full};
+use http::{HeaderMap, Request};
+use http_body_util::Full;
 use language_eval::{Scope, ToValue as _};
 use sdk_component::HealthState;
 use sdk_otel::auth::{AuthHandler, ServerAuth};
@@ -21,6 +21,7 @@ use sdk_testing::oracle::{Group, cases};
 use serde_json::Value as Json;
 
 use super::Otlp;
+use crate::testing::{Answer, ask};
 
 const OUTPUT: &str = "output {\n traces = [next]\n metrics = [next]\n logs = [next]\n}\n";
 
@@ -86,29 +87,6 @@ impl Connect for To {
     fn connect(&self) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send + '_>> {
         Box::pin(async { Ok(Box::new(tokio::net::TcpStream::connect(&self.0).await?) as Box<dyn Stream>) })
     }
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Answer {
-    fn kind(&self) -> &str {
-        self.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap())
-    }
-}
-
-async fn ask(address: &str, mut request: Request<Full<Bytes>>) -> Answer {
-    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let io = hyper_util::rt::TokioIo::new(stream);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-    base_sys::task::spawn("client", connection);
-    request.headers_mut().insert("host", address.parse().unwrap());
-    let (head, body) = sender.send_request(request).await.unwrap().into_parts();
-    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    Answer { status: head.status, headers: head.headers, body }
 }
 
 fn spans(count: usize) -> Bytes {

@@ -22,7 +22,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use super::grpc::{Connected, Grpc};
+use crate::grpc_server::{Connected, Grpc};
 
 /// Connections of one server; further ones wait in the kernel.
 const MAX_CONNECTIONS: usize = 10_000;
@@ -32,15 +32,15 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const BIND_RETRY: Duration = Duration::from_secs(5);
 
 /// A server as its arguments describe it.
-pub(super) struct Server {
-    pub(super) name: &'static str,
-    pub(super) endpoint: String,
-    pub(super) tls: Option<Reloading<rustls::ServerConfig>>,
-    pub(super) protocol: Protocol,
+pub(crate) struct Server {
+    pub(crate) name: &'static str,
+    pub(crate) endpoint: String,
+    pub(crate) tls: Option<Reloading<rustls::ServerConfig>>,
+    pub(crate) protocol: Protocol,
 }
 
 /// What is spoken on a server's port.
-pub(super) enum Protocol {
+pub(crate) enum Protocol {
     Grpc {
         config: sdk_protocols_grpc::server::Config,
         service: Arc<Grpc>,
@@ -54,12 +54,12 @@ pub(super) enum Protocol {
 }
 
 /// Answers requests.
-pub(super) trait Service: Send + Sync + 'static {
+pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// A service whose type is forgotten.
-pub(super) trait ErasedService: Send + Sync {
+pub(crate) trait ErasedService: Send + Sync {
     fn answer(self: Arc<Self>, request: Request<Incoming>, peer: IpAddr) -> BoxFuture<'static, Response<Body>>;
 }
 
@@ -70,12 +70,12 @@ impl<S: Service> ErasedService for S {
 }
 
 /// A duration of the configuration as a limit; 0 is none.
-pub(super) fn limit(duration: GoDuration) -> Option<Duration> {
+pub(crate) fn limit(duration: GoDuration) -> Option<Duration> {
     duration.to_std().filter(|duration| !duration.is_zero())
 }
 
 /// Runs one of the servers of the current set until the component stops; a changed one is closed and started anew.
-pub(super) async fn run<T>(
+pub(crate) async fn run<T>(
     context: &Context,
     mut servers: watch::Receiver<Arc<T>>,
     pick: impl Fn(&T) -> Option<Arc<Server>>,
@@ -314,10 +314,10 @@ impl Drop for Working {
 
 /// What the servers of one component say of themselves, as one health.
 #[derive(Clone)]
-pub(super) struct Healths(Arc<(Context, Mutex<Vec<(&'static str, Report)>>)>);
+pub(crate) struct Healths(Arc<(Context, Mutex<Vec<(&'static str, Report)>>)>);
 
 /// One server's part.
-pub(super) struct Health {
+pub(crate) struct Health {
     all: Healths,
     name: &'static str,
 }
@@ -332,11 +332,11 @@ enum Report {
 // === impl Healths ===
 
 impl Healths {
-    pub(super) fn new(context: &Context) -> Healths {
+    pub(crate) fn new(context: &Context) -> Healths {
         Healths(Arc::new((context.clone(), Mutex::new(Vec::new()))))
     }
 
-    pub(super) fn of(&self, name: &'static str) -> Health {
+    pub(crate) fn of(&self, name: &'static str) -> Health {
         self.0.1.lock().unwrap_or_else(PoisonError::into_inner).push((name, Report::Pending));
         Health { all: self.clone(), name }
     }

@@ -1,4 +1,4 @@
-//! What both servers do with a payload: check it, count it, hand it on, and say what became of it.
+//! What every server does with a payload: check it, count it, hand it on, and say what became of it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use sdk_protocols_otlp::check;
 use sdk_protocols_otlp::status::{Code, Status};
 use sdk_signals::{Origin, OtlpBatch, OtlpSignal};
 
-use super::counters::Transport;
+use crate::counters::Transport;
 
 /// How a server takes requests.
-pub(super) struct Intake {
-    pub(super) outputs: Outputs,
-    pub(super) auth: Option<Arc<dyn ServerAuth>>,
-    pub(super) include_metadata: bool,
+pub(crate) struct Intake {
+    pub(crate) outputs: Outputs,
+    pub(crate) auth: Option<Arc<dyn ServerAuth>>,
+    pub(crate) include_metadata: bool,
 }
 
 /// Why a payload is not handed on.
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// The client sent something that is not OTLP.
     Malformed(String),
     /// The pipeline refused it.
@@ -32,12 +32,12 @@ pub(super) enum Fault {
 
 impl Intake {
     /// Whether the headers of a request say anything to us.
-    pub(super) fn needs_headers(&self) -> bool {
+    pub(crate) fn needs_headers(&self) -> bool {
         self.auth.is_some() || self.include_metadata
     }
 
     /// Whether the sender may send, and what is known of it.
-    pub(super) fn origin(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Origin>, Status> {
+    pub(crate) fn origin(&self, headers: &HeaderMap, peer: IpAddr) -> Result<Arc<Origin>, Status> {
         let auth = match &self.auth {
             None => Vec::new(),
             Some(auth) => auth.authenticate(headers).map_err(|why| Status::new(Code::Unauthenticated, why))?,
@@ -47,7 +47,7 @@ impl Intake {
     }
 
     /// Hands a payload on; an empty one is a success without troubling the pipeline.
-    pub(super) async fn take(
+    pub(crate) async fn take(
         &self,
         signal: OtlpSignal,
         payload: Bytes,

@@ -8,12 +8,12 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use sdk_protocols_grpc::Body;
 
-use super::arguments::Cors;
+use crate::http_server::Cors;
 
 /// Allowed whatever the configuration says.
 const ALWAYS_ALLOWED: [&str; 4] = ["accept", "accept-language", "content-type", "content-language"];
 
-pub(super) struct CorsPolicy {
+pub(crate) struct CorsPolicy {
     origins: Vec<String>,
     headers: Vec<String>,
     exposed: Option<HeaderValue>,
@@ -24,7 +24,7 @@ pub(super) struct CorsPolicy {
 
 impl CorsPolicy {
     /// The policy, if there is one.
-    pub(super) fn new(cors: &Cors) -> Option<CorsPolicy> {
+    pub(crate) fn new(cors: &Cors) -> Option<CorsPolicy> {
         if cors.allowed_origins.is_empty() {
             return None;
         }
@@ -45,7 +45,7 @@ impl CorsPolicy {
     }
 
     /// The answer to a browser that asks before it sends.
-    pub(super) fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+    pub(crate) fn preflight<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
         let headers = request.headers();
         let method = headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
         if request.method() != Method::OPTIONS {
@@ -79,7 +79,7 @@ impl CorsPolicy {
     }
 
     /// What the answer to a real request says of it.
-    pub(super) fn decorate(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
+    pub(crate) fn decorate(&self, origin: Option<&HeaderValue>, answer: &mut HeaderMap) {
         answer.append(VARY, HeaderValue::from_static("Origin"));
         let Some(origin) = origin.filter(|origin| self.allows(origin)) else { return };
         answer.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
