@@ -3,7 +3,7 @@
 mod grpc;
 mod http;
 
-pub use self::grpc::{Balancer, GrpcClient, KeepaliveClient};
+pub use self::grpc::{Balancer, GrpcClient, GrpcSettings, KeepaliveClient};
 pub use self::http::{CompressionParams, Cookies, HttpClient, HttpReply, HttpSender};
 
 use language_eval::Word;

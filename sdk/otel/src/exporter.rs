@@ -4,6 +4,7 @@ mod counters;
 mod lane;
 mod record;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -61,6 +62,8 @@ pub struct Exporter(Arc<Shared>);
 
 pub(crate) struct Shared {
     context: Context,
+    /// Where its queues lie when no storage is named.
+    directory: PathBuf,
     counters: Counters,
     settings: RwLock<Arc<Settings>>,
     /// One for each signal and place where its queue lies: what an update gave up sends what it has.
@@ -88,6 +91,9 @@ pub(crate) enum Stage {
 /// How often it is tried to open what an earlier run left.
 const TAKE_OVER_EVERY: Duration = Duration::from_secs(10);
 
+/// How often it is looked whether that has been opened.
+const LEFT_EVERY: Duration = Duration::from_millis(50);
+
 /// The part of the grace period that is for sending; the rest is for writing down what is left.
 const DRAIN_SHARE: f64 = 0.7;
 
@@ -111,9 +117,24 @@ impl Exporter {
     /// An exporter of a component; `kind` is the type in the label of its metrics (`otlp/<component id>`).
     #[must_use]
     pub fn new(context: &Context, kind: &str, settings: Settings) -> Exporter {
-        let counters = Counters::new(context.metrics(), &format!("{kind}/{}", context.id()));
+        let name = format!("{kind}/{}", context.id());
+        let counters = Counters::new(context.metrics(), &name, &name);
+        Exporter::with(context, context.data_path().to_owned(), counters, settings)
+    }
+
+    /// One of several exporters of a component. Its queue lies in a directory of its own, which `settings` must not
+    /// give to a storage, and has its own metrics; what is sent is counted with that of the others.
+    #[must_use]
+    pub fn part(context: &Context, kind: &str, part: &str, directory: PathBuf, settings: Settings) -> Exporter {
+        let name = format!("{kind}/{}", context.id());
+        let counters = Counters::new(context.metrics(), &name, &format!("{name}/{part}"));
+        Exporter::with(context, directory, counters, settings)
+    }
+
+    fn with(context: &Context, directory: PathBuf, counters: Counters, settings: Settings) -> Exporter {
         Exporter(Arc::new(Shared {
             context: context.clone(),
+            directory,
             counters,
             settings: RwLock::new(Arc::new(settings)),
             lanes: RwLock::new(Arc::new([])),
@@ -146,6 +167,22 @@ impl Exporter {
                 let _ = self.0.lane(signal).await;
             }
             tokio::time::sleep(TAKE_OVER_EVERY).await;
+        }
+    }
+
+    /// Resolves when all that was taken, now or by an earlier run, was sent or given up.
+    pub async fn emptied(&self) {
+        loop {
+            let lanes = self.0.lanes();
+            for lane in &*lanes {
+                lane.drained().await;
+            }
+            let left = OtlpSignal::ALL.iter().filter(|signal| Place::of(&self.0, **signal).directory.is_dir()).count();
+            if left <= lanes.len() {
+                return;
+            }
+            // `run` opens what an earlier one left, as soon as it can.
+            tokio::time::sleep(LEFT_EVERY).await;
         }
     }
 

@@ -25,6 +25,15 @@ pub struct GrpcClient {
     /// `host:port`.
     #[attr]
     pub endpoint: String,
+    /// How.
+    #[squash]
+    pub settings: GrpcSettings,
+}
+
+/// How to send over gRPC, wherever that is.
+#[derive(Clone, Debug, PartialEq, Block)]
+#[block(default, validate)]
+pub struct GrpcSettings {
     /// How messages are compressed.
     #[attr(default = Compression::Gzip)]
     pub compression: Compression,
@@ -85,14 +94,31 @@ pub struct KeepaliveClient {
 
 impl Validate for GrpcClient {
     fn validate(&self) -> Result<(), Invalid> {
+        if self.endpoint.starts_with("unix:") {
+            return Err(not_yet("endpoint").with_hint("unix sockets are not supported yet; use host:port"));
+        }
+        self.settings.target(&self.endpoint).map(|_| ()).map_err(|message| Invalid::field("endpoint", message))
+    }
+}
+
+impl GrpcClient {
+    /// A channel to the endpoint; nothing is connected yet.
+    ///
+    /// # Errors
+    /// A file of the `tls` block cannot be used.
+    pub fn channel(&self, user_agent: &str) -> Result<Channel, Problem> {
+        self.settings.channel(&self.endpoint, user_agent)
+    }
+}
+
+// === impl GrpcSettings ===
+
+impl Validate for GrpcSettings {
+    fn validate(&self) -> Result<(), Invalid> {
         if self.compression.of_grpc().is_none() {
             let message = format!("unsupported compression type \"{}\"", self.compression);
             return Err(Invalid::field("compression", message).with_hint("one of gzip, snappy, zstd, none"));
         }
-        if self.endpoint.starts_with("unix:") {
-            return Err(not_yet("endpoint").with_hint("unix sockets are not supported yet; use host:port"));
-        }
-        self.target().map(|_| ()).map_err(|message| Invalid::field("endpoint", message))?;
         headers(&self.headers).map(|_| ()).map_err(|message| Invalid::field("headers", message))
     }
 }
@@ -107,13 +133,13 @@ struct Target {
 /// grpc-go gives no port to a name without one; this is OTLP's.
 const DEFAULT_PORT: u16 = 4317;
 
-impl GrpcClient {
-    /// A channel to the endpoint; nothing is connected yet.
+impl GrpcSettings {
+    /// A channel to an endpoint; nothing is connected yet.
     ///
     /// # Errors
-    /// A file of the `tls` block cannot be used.
-    pub fn channel(&self, user_agent: &str) -> Result<Channel, Problem> {
-        let target = self.target().map_err(|message| Problem::at("client", message))?;
+    /// It is none, or a file of the `tls` block cannot be used.
+    pub fn channel(&self, endpoint: &str, user_agent: &str) -> Result<Channel, Problem> {
+        let target = self.target(endpoint).map_err(|message| Problem::at("client", message))?;
         let tls = if target.tls {
             Some(
                 self.tls
@@ -153,10 +179,10 @@ impl GrpcClient {
     }
 
     /// `https` forces TLS, `http` does not switch it off (spec §1).
-    fn target(&self) -> Result<Target, String> {
-        let lower = self.endpoint.to_ascii_lowercase();
+    fn target(&self, endpoint: &str) -> Result<Target, String> {
+        let lower = endpoint.to_ascii_lowercase();
         let forced = lower.starts_with("https://");
-        let mut rest = &self.endpoint[..];
+        let mut rest = endpoint;
         if forced || lower.starts_with("http://") {
             rest = rest.split_once("://").map_or(rest, |(_, rest)| rest);
         } else if let Some((_, name)) =
@@ -168,13 +194,12 @@ impl GrpcClient {
         if rest.is_empty() {
             return Err("requires a non-empty \"endpoint\"".to_owned());
         }
-        let uri: Uri = format!("http://{rest}")
-            .parse()
-            .map_err(|error| format!("invalid endpoint {:?}: {error}", self.endpoint))?;
+        let uri: Uri =
+            format!("http://{rest}").parse().map_err(|error| format!("invalid endpoint {endpoint:?}: {error}"))?;
         let host = uri
             .host()
             .filter(|host| !host.is_empty())
-            .ok_or_else(|| format!("invalid endpoint {:?}: no host", self.endpoint))?;
+            .ok_or_else(|| format!("invalid endpoint {endpoint:?}: no host"))?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Ok(Target { host, port: uri.port_u16().unwrap_or(DEFAULT_PORT), tls: forced || !self.tls.insecure })
     }
@@ -223,20 +248,8 @@ mod tests {
     use super::*;
 
     fn target(endpoint: &str, insecure: bool) -> Result<(String, u16, bool), String> {
-        let client = GrpcClient {
-            endpoint: endpoint.to_owned(),
-            compression: Compression::Gzip,
-            tls: TlsClient { insecure, ..TlsClient::default() },
-            keepalive: None,
-            read_buffer_size: ByteSize(0),
-            write_buffer_size: ByteSize(0),
-            wait_for_ready: false,
-            headers: BTreeMap::new(),
-            balancer_name: Balancer::RoundRobin,
-            authority: String::new(),
-            auth: None,
-        };
-        client.target().map(|target| (target.host, target.port, target.tls))
+        let settings = GrpcSettings { tls: TlsClient { insecure, ..TlsClient::default() }, ..GrpcSettings::default() };
+        settings.target(endpoint).map(|target| (target.host, target.port, target.tls))
     }
 
     #[test]

@@ -9,13 +9,14 @@ pub(crate) struct Counters {
     enqueue_failed: [Counter; 3],
     queue_size: GaugeVec,
     queue_capacity: GaugeVec,
-    exporter: String,
+    queue: String,
 }
 
 // === impl Counters ===
 
 impl Counters {
-    pub(crate) fn new(metrics: &Scope, exporter: &str) -> Counters {
+    /// For an exporter of this name, whose queue has a name of its own where there are several.
+    pub(crate) fn new(metrics: &Scope, exporter: &str, queue: &str) -> Counters {
         let family = |what: &str, help: &str| {
             let mut counters = OtlpSignal::ALL.map(|signal| {
                 let name = format!("otelcol_exporter_{what}_{}_total", signal.items());
@@ -38,7 +39,7 @@ impl Counters {
                 "Fixed capacity of the sending queue.",
                 &["exporter", "data_type"],
             ),
-            exporter: exporter.to_owned(),
+            queue: queue.to_owned(),
         }
     }
 
@@ -55,7 +56,7 @@ impl Counters {
     }
 
     pub(crate) fn queue(&self, signal: OtlpSignal, size: u64, capacity: u64) {
-        self.queue_size.with(&[&self.exporter, signal.name()]).set_u64(size);
-        self.queue_capacity.with(&[&self.exporter, signal.name()]).set_u64(capacity);
+        self.queue_size.with(&[&self.queue, signal.name()]).set_u64(size);
+        self.queue_capacity.with(&[&self.queue, signal.name()]).set_u64(capacity);
     }
 }

@@ -49,7 +49,7 @@ impl Place {
         let storage = shared.settings().queue.storage.clone();
         let directory = match &storage {
             Some(storage) => storage.place(shared.context.id(), signal.name()),
-            None => shared.context.data_path().join(signal.name()),
+            None => shared.directory.join(signal.name()),
         };
         Place { directory, storage }
     }
