@@ -1,6 +1,8 @@
 //! otelcol.exporter.*.
 
 pub mod debug;
+pub mod file;
+pub mod loadbalancing;
 pub mod loki;
 pub mod otlp;
 pub mod otlphttp;
@@ -16,6 +18,8 @@ use sdk_component::Definition;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<debug::Debug>(),
+    Definition::of::<file::File>(),
+    Definition::of::<loadbalancing::LoadBalancing>(),
     Definition::of::<loki::Loki>(),
     Definition::of::<otlp::Otlp>(),
     Definition::of::<otlphttp::OtlpHttp>(),

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use language_eval::{Block, Exports, Invalid, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::auth::ClientAuth;
-use sdk_otel::client::GrpcClient;
+use sdk_otel::client::{GrpcClient, GrpcSettings};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::exporter::{Exporter, SendError, Sending, Settings, Transport};
 use sdk_otel::queue::SendingQueue;
@@ -53,7 +53,7 @@ pub struct Otlp {
 }
 
 /// Requests over one connection.
-struct Grpc {
+pub(crate) struct Grpc {
     channel: Channel,
     timeout: Option<Duration>,
     auth: Option<Arc<dyn ClientAuth>>,
@@ -96,16 +96,23 @@ impl Component for Otlp {
 }
 
 fn settings(arguments: Arguments) -> Result<Settings, Problem> {
-    let auth = arguments.client.auth.as_ref().map(|auth| auth.client()).transpose();
-    let transport = Grpc {
-        channel: arguments.client.channel(crate::USER_AGENT)?,
-        timeout: arguments.timeout.to_std().filter(|timeout| !timeout.is_zero()),
-        auth: auth.map_err(|error| Problem::at("client", error))?,
-    };
+    let transport = Grpc::new(&arguments.client.settings, &arguments.client.endpoint, arguments.timeout)?;
     Ok(Settings { transport: Box::new(transport), queue: arguments.sending_queue, retry: arguments.retry_on_failure })
 }
 
 // === impl Grpc ===
+
+impl Grpc {
+    /// To this endpoint, over a connection of its own.
+    pub(crate) fn new(client: &GrpcSettings, endpoint: &str, timeout: GoDuration) -> Result<Grpc, Problem> {
+        let auth = client.auth.as_ref().map(|auth| auth.client()).transpose();
+        Ok(Grpc {
+            channel: client.channel(endpoint, crate::USER_AGENT)?,
+            timeout: timeout.to_std().filter(|timeout| !timeout.is_zero()),
+            auth: auth.map_err(|error| Problem::at("client", error))?,
+        })
+    }
+}
 
 impl Transport for Grpc {
     fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a> {

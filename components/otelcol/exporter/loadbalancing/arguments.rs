@@ -1,0 +1,278 @@
+//! What the block holds.
+
+use std::sync::Arc;
+
+use base_stdx::duration::GoDuration;
+use language_eval::{Block, Invalid, Validate, Word};
+use sdk_component::Problem;
+use sdk_otel::client::GrpcSettings;
+use sdk_otel::debug_metrics::DebugMetrics;
+use sdk_otel::exporter::Settings;
+use sdk_otel::not_yet;
+use sdk_otel::queue::{SendingQueue, Sizer};
+use sdk_otel::retry::RetryOnFailure;
+use sdk_signals::OtlpSignal;
+
+use super::backends::Routed;
+use crate::otlp::Grpc;
+
+/// Sends what belongs together to one of several backends, always the same one.
+#[derive(Clone, Debug, Block)]
+#[block(validate)]
+pub struct Arguments {
+    /// How backends are spoken to.
+    #[block(required)]
+    pub protocol: Protocol,
+    /// Where they are.
+    #[block(required)]
+    pub resolver: Resolver,
+    /// What belongs together.
+    #[attr(default = RoutingKey::TraceId)]
+    pub routing_key: RoutingKey,
+    /// How long handing a batch to the queues of the backends may take; 0 is forever.
+    #[attr(default = GoDuration::ZERO)]
+    pub timeout: GoDuration,
+    /// What happens to batches that the backends' queues refuse. Without this block they are refused to the sender.
+    #[block(default = no_retry())]
+    pub retry_on_failure: RetryOnFailure,
+    /// A queue in front of the backends' queues is not supported yet: see `queue` of the protocol.
+    #[block(default = no_queue())]
+    pub sending_queue: SendingQueue,
+    /// Metrics of the component itself.
+    #[block(optional)]
+    pub debug_metrics: DebugMetrics,
+}
+
+/// How backends are spoken to.
+#[derive(Clone, Debug, PartialEq, Block)]
+pub struct Protocol {
+    /// OTLP over gRPC.
+    #[block(required)]
+    pub otlp: Otlp,
+}
+
+/// How one backend is sent to.
+#[derive(Clone, Debug, PartialEq, Block)]
+#[block(validate)]
+pub struct Otlp {
+    /// How long one try may take; 0 is forever.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub timeout: GoDuration,
+    /// What waits in front of each backend.
+    #[block(optional)]
+    pub queue: SendingQueue,
+    /// What happens to requests that fail.
+    #[block(optional)]
+    pub retry: RetryOnFailure,
+    /// The connection.
+    #[block(required)]
+    pub client: GrpcSettings,
+}
+
+/// Where the backends are: one of these.
+#[derive(Clone, Debug, PartialEq, Block)]
+#[block(validate)]
+pub struct Resolver {
+    /// A list.
+    #[block]
+    pub r#static: Option<Static>,
+    /// The addresses of a name.
+    #[block]
+    pub dns: Option<Dns>,
+    /// The endpoints of a service. Not supported yet.
+    #[block]
+    pub kubernetes: Option<Kubernetes>,
+    /// The instances of a service in AWS Cloud Map. Not supported yet.
+    #[block]
+    pub aws_cloud_map: Option<AwsCloudMap>,
+}
+
+/// A list of backends.
+#[derive(Clone, Debug, PartialEq, Block)]
+pub struct Static {
+    /// Each `host:port`; the port is 4317 if there is none.
+    #[attr]
+    pub hostnames: Vec<String>,
+}
+
+/// The addresses of a name.
+#[derive(Clone, Debug, PartialEq, Block)]
+pub struct Dns {
+    /// The name.
+    #[attr]
+    pub hostname: String,
+    /// The port of all of them.
+    #[attr(default = "4317".to_owned())]
+    pub port: String,
+    /// How often the name is asked for; 0 is 5s.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub interval: GoDuration,
+    /// How long that may take; 0 is 1s.
+    #[attr(default = GoDuration::from_secs(1))]
+    pub timeout: GoDuration,
+}
+
+/// The endpoints of a service of Kubernetes.
+#[derive(Clone, Debug, PartialEq, Block)]
+pub struct Kubernetes {
+    /// `name` or `name.namespace`.
+    #[attr]
+    pub service: String,
+    /// Their ports.
+    #[attr(default = vec![4317])]
+    pub ports: Vec<i64>,
+    /// How long the first answer may take.
+    #[attr(default = GoDuration::from_secs(60))]
+    pub timeout: GoDuration,
+    /// Names instead of addresses.
+    #[attr(optional)]
+    pub return_hostnames: bool,
+}
+
+/// The instances of a service in AWS Cloud Map.
+#[derive(Clone, Debug, PartialEq, Block)]
+pub struct AwsCloudMap {
+    /// Its namespace.
+    #[attr]
+    pub namespace: String,
+    /// Its name.
+    #[attr]
+    pub service_name: String,
+    /// Which of them.
+    #[attr(default = "HEALTHY".to_owned())]
+    pub health_status: String,
+    /// How often they are asked for.
+    #[attr(default = GoDuration::from_secs(30))]
+    pub interval: GoDuration,
+    /// How long that may take.
+    #[attr(default = GoDuration::from_secs(5))]
+    pub timeout: GoDuration,
+    /// The port of all of them.
+    #[attr]
+    pub port: Option<u16>,
+    /// The account of the namespace.
+    #[attr(optional)]
+    pub owner_account: String,
+}
+
+/// What belongs together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Word)]
+pub enum RoutingKey {
+    /// Spans and logs of one trace.
+    #[word(name = "traceID")]
+    TraceId,
+    /// What one service sends.
+    #[word(name = "service")]
+    Service,
+    /// Metrics of one resource.
+    #[word(name = "resource")]
+    Resource,
+    /// Metrics of one name.
+    #[word(name = "metric")]
+    Metric,
+    /// The points of one stream.
+    #[word(name = "streamID")]
+    StreamId,
+}
+
+// === defaults and validation ===
+
+/// Without the block nothing is tried again.
+fn no_retry() -> RetryOnFailure {
+    RetryOnFailure {
+        enabled: false,
+        initial_interval: GoDuration::ZERO,
+        randomization_factor: 0.0,
+        multiplier: 0.0,
+        max_interval: GoDuration::ZERO,
+        max_elapsed_time: GoDuration::ZERO,
+    }
+}
+
+/// Without the block there is no queue.
+fn no_queue() -> SendingQueue {
+    SendingQueue {
+        enabled: false,
+        num_consumers: 0,
+        queue_size: 0,
+        block_on_overflow: false,
+        sizer: Sizer::Requests,
+        wait_for_result: false,
+        batch: None,
+        storage: None,
+    }
+}
+
+impl Validate for Arguments {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.sending_queue.enabled {
+            let hint = "each backend has a queue of its own: set it in the block queue of protocol.otlp";
+            return Err(not_yet("sending_queue").with_hint(hint));
+        }
+        if self.timeout.0 < 0 {
+            return Err(Invalid::field("timeout", "must not be negative"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Otlp {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.queue.storage.is_some() {
+            return Err(not_yet("queue")
+                .with_hint("storage is not supported here yet: a stop writes the queues down without it"));
+        }
+        Ok(())
+    }
+}
+
+impl Validate for Resolver {
+    fn validate(&self) -> Result<(), Invalid> {
+        if self.aws_cloud_map.is_some() {
+            return Err(not_yet("aws_cloud_map"));
+        }
+        if self.kubernetes.is_some() {
+            return Err(not_yet("kubernetes").with_hint("a headless service has a name that dns can ask for"));
+        }
+        match (&self.r#static, &self.dns) {
+            (Some(_), Some(_)) => Err(Invalid::field("dns", "only one resolver should be specified")),
+            (None, None) => Err(Invalid::block("no resolvers specified for the exporter")),
+            (Some(list), None) if list.hostnames.is_empty() => {
+                Err(Invalid::field("static", "no endpoints specified for the static resolver"))
+            }
+            (None, Some(dns)) if dns.hostname.is_empty() => {
+                Err(Invalid::field("dns", "no hostname specified to resolve the backends"))
+            }
+            (None, Some(dns)) if !dns.port.is_empty() && dns.port.parse::<u16>().is_err() => {
+                Err(Invalid::field("dns", format!("invalid port {:?}", dns.port)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+// === impl Otlp ===
+
+impl Otlp {
+    /// The connection to an endpoint.
+    pub(super) fn grpc(&self, endpoint: &str) -> Result<Arc<Grpc>, Problem> {
+        Grpc::new(&self.client, endpoint, self.timeout).map(Arc::new)
+    }
+
+    /// How its exporter sends.
+    pub(super) fn settings(&self, transport: Routed) -> Settings {
+        Settings { transport: Box::new(transport), queue: self.queue.clone(), retry: self.retry.clone() }
+    }
+}
+
+// === impl RoutingKey ===
+
+impl RoutingKey {
+    /// Whether it makes sense for a signal. Metrics are experimental.
+    pub(super) fn routes(self, signal: OtlpSignal, experimental: bool) -> bool {
+        match signal {
+            OtlpSignal::Metrics => experimental && self != RoutingKey::TraceId,
+            OtlpSignal::Traces | OtlpSignal::Logs => matches!(self, RoutingKey::TraceId | RoutingKey::Service),
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Against servers of this machine that answer as told.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use language_eval::{FromValue as _, Scope};
+use sdk_protocols_grpc::server::{Config, Headers, Service};
+use sdk_protocols_grpc::{Code, Status};
+use sdk_protocols_otlp::model::{Data, LogRecord, Message as _, Metric, ResourceGroup, ScopeGroup, Span};
+use sdk_signals::{Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Outcome, Refused};
+use sdk_testing::component::Alone;
+
+use super::LoadBalancing;
+use super::arguments::RoutingKey;
+use super::ring::Ring;
+use super::routing::parts;
+
+/// A backend that keeps what it takes.
+#[derive(Default)]
+struct Server {
+    away: AtomicBool,
+    got: Mutex<Vec<Bytes>>,
+}
+
+impl Server {
+    async fn start() -> (Arc<Server>, String) {
+        let server = Arc::new(Server::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let shared = server.clone();
+        base_sys::task::spawn("server", async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let serving =
+                    sdk_protocols_grpc::server::serve(tcp, shared.clone(), Config::default(), std::future::pending());
+                base_sys::task::spawn("connection", serving);
+            }
+        });
+        (server, address)
+    }
+
+    /// The first bytes of the trace ids of what it took.
+    fn traces(&self) -> BTreeSet<u8> {
+        let got = self.got.lock().unwrap();
+        let data = got.iter().map(Data::<Span>::decode);
+        data.flat_map(|data| data.items().map(|(_, _, span)| span.trace_id[0]).collect::<Vec<_>>()).collect()
+    }
+}
+
+impl Service for Server {
+    type Admission = ();
+
+    fn admit(&self, _: &str, _: &Headers) -> Result<(), Status> {
+        Ok(())
+    }
+
+    async fn call(self: Arc<Self>, (): (), message: Bytes) -> Result<Bytes, Status> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Status::new(Code::Unavailable, "away"));
+        }
+        self.got.lock().unwrap().push(message);
+        Ok(Bytes::new())
+    }
+}
+
+/// A span of each of these traces.
+fn spans(traces: std::ops::Range<u8>) -> OtlpBatch {
+    let items: Vec<Span> = traces.map(|first| Span { trace_id: vec![first; 16].into(), ..Span::default() }).collect();
+    let count = items.len() as u32;
+    let scopes = vec![ScopeGroup { items, ..ScopeGroup::default() }];
+    let data = Data { resources: vec![ResourceGroup { scopes, ..ResourceGroup::default() }], ..Data::default() };
+    OtlpBatch { signal: OtlpSignal::Traces, payload: vec![data.encode().into()], items: count, origin: None }
+}
+
+fn config(endpoints: &[&str]) -> String {
+    format!(
+        "protocol {{\n otlp {{\n retry {{\n initial_interval = \"20ms\"\n max_interval = \"20ms\"\n }}\n client {{\n compression = \"none\"\n tls {{\n insecure = true\n }}\n }}\n }}\n}}\nresolver {{\n static {{\n hostnames = {endpoints:?}\n }}\n}}\n"
+    )
+}
+
+fn input(alone: &Alone<LoadBalancing>) -> OtelConsumer {
+    OtelConsumer::from_value(&alone.export("input").expect("an input")).expect("a consumer")
+}
+
+async fn send(alone: &Alone<LoadBalancing>, batch: OtlpBatch) -> Result<Delivery, Refused> {
+    input(alone).0.consume(batch).await
+}
+
+async fn eventually(what: impl Fn() -> bool) {
+    for _ in 0..3000 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not within 30 s");
+}
+
+#[tokio::test]
+async fn a_trace_goes_to_one_backend_and_all_of_them_are_used() {
+    let ((a, at_a), (b, at_b)) = (Server::start().await, Server::start().await);
+    let alone = Alone::<LoadBalancing>::start(&config(&[&at_a, &at_b]), &Scope::new()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(send(&alone, spans(0..100)).await.unwrap().await, Outcome::Delivered);
+    }
+    let (to_a, to_b) = (a.traces(), b.traces());
+    assert!(to_a.is_disjoint(&to_b), "{to_a:?} {to_b:?}");
+    assert_eq!(to_a.len() + to_b.len(), 100);
+    assert!(!to_a.is_empty() && !to_b.is_empty());
+    let kind = "load_balancing/otelcol.exporter.loadbalancing.test";
+    assert_eq!(alone.metric("otelcol_exporter_sent_spans_total", &[("exporter", kind)]), Some(300.0));
+    assert_eq!(alone.metric("otelcol_loadbalancer_num_backends", &[("resolver", "static")]), Some(2.0));
+    let outcome = [("endpoint", &at_a[..]), ("success", "true")];
+    assert_eq!(alone.metric("otelcol_loadbalancer_backend_outcome_total", &outcome), Some(3.0));
+}
+
+#[tokio::test]
+async fn what_waits_for_a_backend_that_goes_is_sent_to_the_others() {
+    let ((a, at_a), (b, at_b)) = (Server::start().await, Server::start().await);
+    b.away.store(true, Ordering::SeqCst);
+    let alone = Alone::<LoadBalancing>::start(&config(&[&at_a, &at_b]), &Scope::new()).unwrap();
+    let delivery = send(&alone, spans(0..100)).await.unwrap();
+    eventually(|| !a.traces().is_empty()).await;
+    alone.update(&config(&[&at_a]), &Scope::new()).unwrap();
+    let delivered = tokio::time::timeout(Duration::from_secs(30), delivery).await;
+    assert_eq!(delivered, Ok(Outcome::Delivered));
+    assert_eq!(a.traces().len(), 100);
+    // It comes back.
+    b.away.store(false, Ordering::SeqCst);
+    alone.update(&config(&[&at_a, &at_b]), &Scope::new()).unwrap();
+    eventually(|| alone.metric("otelcol_loadbalancer_num_backends", &[("resolver", "static")]) == Some(2.0)).await;
+    assert_eq!(send(&alone, spans(100..200)).await.unwrap().await, Outcome::Delivered);
+    assert!(!b.traces().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_stop_left_for_a_backend_is_sent_to_the_others_of_the_next_run() {
+    let data = tempfile::tempdir().unwrap();
+    let ((a, at_a), (b, at_b)) = (Server::start().await, Server::start().await);
+    a.away.store(true, Ordering::SeqCst);
+    let run = |endpoint: &str| {
+        let mut alone = Alone::<LoadBalancing>::build_in(&config(&[endpoint]), &Scope::new(), data.path()).unwrap();
+        alone.run();
+        alone
+    };
+    let mut alone = run(&at_a);
+    let delivery = send(&alone, spans(0..50)).await.unwrap();
+    alone.stop().await.unwrap();
+    assert_eq!(delivery.await, Outcome::Delivered);
+    let _alone = run(&at_b);
+    eventually(|| b.traces().len() == 50).await;
+}
+
+#[tokio::test]
+async fn a_signal_that_the_key_does_not_route_is_refused() {
+    let (_, address) = Server::start().await;
+    let alone = Alone::<LoadBalancing>::start(&config(&[&address]), &Scope::new()).unwrap();
+    let metrics = OtlpBatch { signal: OtlpSignal::Metrics, ..spans(0..1) };
+    let refused = send(&alone, metrics).await.unwrap_err();
+    assert!(!refused.retryable, "{}", refused.reason);
+}
+
+#[test]
+fn what_does_not_work_is_refused_by_name() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _guard = runtime.enter();
+    for (config, word) in [
+        ("resolver {\n}", "no resolvers"),
+        ("resolver {\n static {\n hostnames = []\n }\n}", "no endpoints"),
+        ("resolver {\n static {\n hostnames = [\"a\"]\n }\n dns {\n hostname = \"a\"\n }\n}", "only one resolver"),
+        ("resolver {\n kubernetes {\n service = \"a\"\n }\n}", "kubernetes"),
+        ("resolver {\n aws_cloud_map {\n namespace = \"a\"\n service_name = \"b\"\n }\n}", "aws_cloud_map"),
+        ("routing_key = \"x\"\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "x"),
+        ("sending_queue {\n}\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "sending_queue"),
+    ] {
+        let config = format!("protocol {{\n otlp {{\n client {{\n }}\n }}\n}}\n{config}");
+        let error = Alone::<LoadBalancing>::build(&config, &Scope::new()).err().unwrap_or_default();
+        assert!(error.contains(word), "{config}: {error}");
+    }
+}
+
+#[test]
+fn a_batch_is_cut_by_what_belongs_together() {
+    let ring = Ring::of(&["a:1".to_owned(), "b:1".to_owned(), "c:1".to_owned()]);
+    let total = |parts: &[(String, OtlpBatch)]| parts.iter().map(|(_, part)| part.items).sum::<u32>();
+    let cut = parts(RoutingKey::TraceId, &ring, &spans(0..200)).unwrap();
+    assert_eq!((cut.len(), total(&cut)), (3, 200));
+    // One service is one part, also where spans of several resources are.
+    assert_eq!(parts(RoutingKey::Service, &ring, &spans(0..200)).unwrap().len(), 1);
+    let group = |name: &str| {
+        let metric = Metric { name: name.into(), ..Metric::default() };
+        ScopeGroup { items: vec![metric], ..ScopeGroup::default() }
+    };
+    let data = Data {
+        resources: vec![ResourceGroup { scopes: ["x", "y", "x"].map(group).to_vec(), ..ResourceGroup::default() }],
+        ..Data::default()
+    };
+    let batch = OtlpBatch { signal: OtlpSignal::Metrics, payload: vec![data.encode().into()], items: 0, origin: None };
+    for (endpoint, part) in parts(RoutingKey::Metric, &ring, &batch).unwrap() {
+        for (_, _, metric) in Data::<Metric>::decode(&part.into_bytes()).items() {
+            assert_eq!(ring.endpoint(metric.name.as_bytes()), Some(&endpoint[..]));
+        }
+    }
+    let record = LogRecord { trace_id: vec![1; 16].into(), ..LogRecord::default() };
+    let scopes = vec![ScopeGroup { items: vec![record], ..ScopeGroup::default() }];
+    let data = Data { resources: vec![ResourceGroup { scopes, ..ResourceGroup::default() }], ..Data::default() };
+    let batch = OtlpBatch { signal: OtlpSignal::Logs, payload: vec![data.encode().into()], items: 1, origin: None };
+    let cut = parts(RoutingKey::TraceId, &ring, &batch).unwrap();
+    assert_eq!(cut[0].0, ring.endpoint("01".repeat(16).as_bytes()).unwrap());
+}
