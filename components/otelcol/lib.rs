@@ -1,6 +1,7 @@
 //! otelcol.auth.* and the rest of otelcol.*.
 
 pub mod auth;
+mod extension;
 pub mod storage;
 
 use sdk_component::Definition;

@@ -9,11 +9,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use language_eval::{Block, Invalid, SecretString, Validate};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Context, Problem};
 use sdk_net::secret_file::{Credential, SecretFile};
 use sdk_otel::auth::{AuthExports, AuthHandler, ClientAuth, ServerAuth};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_signals::{BoxFuture, Origin};
+
+use crate::extension::{Extending, Extension};
 
 use htpasswd::Htpasswd;
 
@@ -68,9 +70,7 @@ pub struct HtpasswdBlock {
 }
 
 /// The component.
-pub struct Basic {
-    context: Context,
-}
+pub type Basic = Extending<Arguments>;
 
 struct Client {
     username: Credential,
@@ -95,8 +95,11 @@ impl Validate for Arguments {
     }
 }
 
-impl Arguments {
-    fn exports(&self, context: &Context) -> AuthExports {
+impl Extension for Arguments {
+    const NAME: &'static str = "otelcol.auth.basic";
+    type Exports = AuthExports;
+
+    fn exports(&self, context: &Context) -> Result<AuthExports, Problem> {
         let client = match &self.client_auth {
             Some(given) => Client::new(given),
             None if !self.username.is_empty() => Some(Client {
@@ -113,30 +116,7 @@ impl Arguments {
         let server = (file.is_some() || !lines.trim().is_empty())
             .then(|| Arc::new(Htpasswd::new(&lines, file.map(SecretFile::new))) as Arc<dyn ServerAuth>);
         let client = client.map(|client| Arc::new(client) as Arc<dyn ClientAuth>);
-        AuthExports { handler: AuthHandler::new(context.id(), client, server) }
-    }
-}
-
-// === impl Basic ===
-
-impl Component for Basic {
-    const NAME: &'static str = "otelcol.auth.basic";
-    type Arguments = Arguments;
-    type Exports = AuthExports;
-
-    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        context.publish(&arguments.exports(context));
-        Ok(Basic { context: context.clone() })
-    }
-
-    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        Ok(Update::exporting(&arguments.exports(&self.context), || ()))
-    }
-
-    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
-        stop.stopped().await;
-        Ok(())
+        Ok(AuthExports { handler: AuthHandler::new(context.id(), client, server) })
     }
 }
 

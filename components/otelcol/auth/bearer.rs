@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use language_eval::{Block, Invalid, SecretString, Validate};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Context, Problem};
 use sdk_otel::auth::{AuthExports, AuthHandler, ClientAuth, ServerAuth};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_signals::{BoxFuture, Origin};
 use subtle::ConstantTimeEq as _;
+
+use crate::extension::{Extending, Extension};
 
 /// A token.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -30,9 +32,7 @@ pub struct Arguments {
 }
 
 /// The component.
-pub struct Bearer {
-    context: Context,
-}
+pub type Bearer = Extending<Arguments>;
 
 /// Both sides.
 struct Tokens {
@@ -56,44 +56,23 @@ impl Arguments {
     fn header_name(&self) -> Option<HeaderName> {
         self.header.parse().ok()
     }
+}
 
-    fn exports(&self, context: &Context) -> Option<AuthExports> {
+impl Extension for Arguments {
+    const NAME: &'static str = "otelcol.auth.bearer";
+    type Exports = AuthExports;
+
+    fn exports(&self, context: &Context) -> Result<AuthExports, Problem> {
+        // Validated.
+        let header = self.header_name().ok_or_else(|| Problem::at("header", "it cannot be the name of a header"))?;
         let token = self.token.expose();
         let tokens = token.lines().filter_map(|line| line.split_whitespace().next());
         let values = tokens.map(|token| match self.scheme.as_str() {
             "" => token.to_owned(),
             scheme => format!("{scheme} {token}"),
         });
-        let tokens = Arc::new(Tokens { header: self.header_name()?, values: values.collect() });
-        Some(AuthExports { handler: AuthHandler::new(context.id(), Some(tokens.clone()), Some(tokens)) })
-    }
-}
-
-// === impl Bearer ===
-
-impl Component for Bearer {
-    const NAME: &'static str = "otelcol.auth.bearer";
-    type Arguments = Arguments;
-    type Exports = AuthExports;
-
-    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        if let Some(exports) = arguments.exports(context) {
-            context.publish(&exports);
-        }
-        Ok(Bearer { context: context.clone() })
-    }
-
-    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        match arguments.exports(&self.context) {
-            Some(exports) => Ok(Update::exporting(&exports, || ())),
-            None => Ok(Update::then(|| ())),
-        }
-    }
-
-    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
-        stop.stopped().await;
-        Ok(())
+        let tokens = Arc::new(Tokens { header, values: values.collect() });
+        Ok(AuthExports { handler: AuthHandler::new(context.id(), Some(tokens.clone()), Some(tokens)) })
     }
 }
 

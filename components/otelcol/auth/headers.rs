@@ -5,10 +5,12 @@ use std::sync::Arc;
 use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use language_eval::{Block, Invalid, OptionalSecret, Validate, Word};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Context, Problem};
 use sdk_otel::auth::{AuthExports, AuthHandler, ClientAuth};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_signals::{BoxFuture, Origin};
+
+use crate::extension::{Extending, Extension};
 
 /// Headers for each request of an exporter.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -60,9 +62,7 @@ pub enum Action {
 }
 
 /// The component.
-pub struct Headers {
-    context: Context,
-}
+pub type Headers = Extending<Arguments>;
 
 /// What is done to the headers of a request, in this order.
 struct Client(Vec<Change>);
@@ -121,35 +121,15 @@ fn value_of(text: &str) -> Result<HeaderValue, &'static str> {
     Ok(value)
 }
 
-impl Arguments {
-    fn exports(&self, context: &Context) -> AuthExports {
+impl Extension for Arguments {
+    const NAME: &'static str = "otelcol.auth.headers";
+    type Exports = AuthExports;
+
+    fn exports(&self, context: &Context) -> Result<AuthExports, Problem> {
         // Validated: every header can be one.
         let headers = self.header.iter().filter_map(|header| header.change().ok()).collect();
         let client: Arc<dyn ClientAuth> = Arc::new(Client(headers));
-        AuthExports { handler: AuthHandler::new(context.id(), Some(client), None) }
-    }
-}
-
-// === impl Headers ===
-
-impl Component for Headers {
-    const NAME: &'static str = "otelcol.auth.headers";
-    type Arguments = Arguments;
-    type Exports = AuthExports;
-
-    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        context.publish(&arguments.exports(context));
-        Ok(Headers { context: context.clone() })
-    }
-
-    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        Ok(Update::exporting(&arguments.exports(&self.context), || ()))
-    }
-
-    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
-        stop.stopped().await;
-        Ok(())
+        Ok(AuthExports { handler: AuthHandler::new(context.id(), Some(client), None) })
     }
 }
 

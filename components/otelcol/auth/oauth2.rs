@@ -8,7 +8,7 @@ use base_stdx::duration::GoDuration;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
 use language_eval::{Block, Invalid, Number, SecretString, Validate, Value, Word};
-use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_component::{Context, Problem};
 use sdk_net::oauth2::{Algorithm, Answered, Assertion, Grant, TokenRequest, TokenServer, TokenSource};
 use sdk_net::secret_file::Credential;
 use sdk_net::{Response, SendError};
@@ -18,6 +18,8 @@ use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::tls::TlsClient;
 use sdk_signals::{BoxFuture, Origin};
 use url::Url;
+
+use crate::extension::{Extending, Extension};
 
 /// Fetches a token for the requests of exporters, and again before it expires. One request for a token is under way at a
 /// time; while there is none, what exporters have waits in their queues and is tried again. When a server answers that it
@@ -96,9 +98,7 @@ pub enum GrantType {
 }
 
 /// The component.
-pub struct OAuth2 {
-    context: Context,
-}
+pub type OAuth2 = Extending<Arguments>;
 
 struct Client {
     context: Context,
@@ -177,14 +177,6 @@ impl Arguments {
             expiry_buffer: self.expiry_buffer.to_std().unwrap_or_default(),
         })
     }
-
-    fn exports(&self, context: &Context) -> Result<AuthExports, Problem> {
-        let url = self.url().map_err(|message| Problem::at("token_url", message))?;
-        let sender = HttpSender::plain(self.tls.clone(), self.timeout, sdk_net::USER_AGENT, url.scheme() == "https")?;
-        let tokens = TokenSource::new(self.request()?, Box::new(Way { sender, url }));
-        let client = Client { context: context.clone(), tokens, failing: AtomicBool::new(false) };
-        Ok(AuthExports { handler: AuthHandler::new(context.id(), Some(Arc::new(client)), None) })
-    }
 }
 
 /// What a claim says, as JSON.
@@ -205,26 +197,16 @@ fn json(value: &Value) -> Option<serde_json::Value> {
     })
 }
 
-// === impl OAuth2 ===
-
-impl Component for OAuth2 {
+impl Extension for Arguments {
     const NAME: &'static str = "otelcol.auth.oauth2";
-    type Arguments = Arguments;
     type Exports = AuthExports;
 
-    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        context.publish(&arguments.exports(context)?);
-        Ok(OAuth2 { context: context.clone() })
-    }
-
-    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        Ok(Update::exporting(&arguments.exports(&self.context)?, || ()))
-    }
-
-    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
-        stop.stopped().await;
-        Ok(())
+    fn exports(&self, context: &Context) -> Result<AuthExports, Problem> {
+        let url = self.url().map_err(|message| Problem::at("token_url", message))?;
+        let sender = HttpSender::plain(self.tls.clone(), self.timeout, sdk_net::USER_AGENT, url.scheme() == "https")?;
+        let tokens = TokenSource::new(self.request()?, Box::new(Way { sender, url }));
+        let client = Client { context: context.clone(), tokens, failing: AtomicBool::new(false) };
+        Ok(AuthExports { handler: AuthHandler::new(context.id(), Some(Arc::new(client)), None) })
     }
 }
 

@@ -1,13 +1,14 @@
 //! `otelcol.storage.file`: a directory for queues that survive a restart.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use base_stdx::duration::GoDuration;
 use language_eval::{Block, Invalid, Validate};
-use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
+use sdk_component::{Context, Problem, Stability};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::storage::{StorageExports, StorageHandler};
+
+use crate::extension::{Extending, Extension};
 
 /// A directory for queues that survive a restart, a crash and a power cut.
 ///
@@ -73,9 +74,7 @@ pub struct Compaction {
 }
 
 /// The component.
-pub struct File {
-    context: Context,
-}
+pub type File = Extending<Arguments>;
 
 // === impl Arguments ===
 
@@ -93,6 +92,21 @@ impl Arguments {
     fn permissions(&self) -> Option<u32> {
         u32::from_str_radix(&self.directory_permissions, 8).ok().filter(|mode| *mode <= 0o7777)
     }
+}
+
+fn create(directory: &Path, mode: u32) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder.recursive(true).create(directory)
+}
+
+impl Extension for Arguments {
+    const NAME: &'static str = "otelcol.storage.file";
+    const STABILITY: Stability = Stability::PublicPreview;
+    type Exports = StorageExports;
 
     /// The directory, made if it has to be.
     fn exports(&self, context: &Context) -> Result<StorageExports, Problem> {
@@ -112,39 +126,6 @@ impl Arguments {
             Err(error) => return Err(failed("use", error)),
         }
         Ok(StorageExports { handler: StorageHandler::new(context.id(), &directory) })
-    }
-}
-
-fn create(directory: &Path, mode: u32) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
-    builder.recursive(true).create(directory)
-}
-
-// === impl File ===
-
-impl Component for File {
-    const NAME: &'static str = "otelcol.storage.file";
-    const STABILITY: Stability = Stability::PublicPreview;
-    type Arguments = Arguments;
-    type Exports = StorageExports;
-
-    fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        context.publish(&arguments.exports(context)?);
-        Ok(File { context: context.clone() })
-    }
-
-    fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        Ok(Update::exporting(&arguments.exports(&self.context)?, || ()))
-    }
-
-    async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
-        stop.stopped().await;
-        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! prometheus.exporter.*.
 
 pub mod blackbox;
+mod build_info;
 pub mod cadvisor;
 pub mod process;
 #[path = "self.rs"]

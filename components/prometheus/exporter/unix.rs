@@ -47,6 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base_metrics::{Kind, Losses, Page};
 use sdk_component::{Component, Context, HttpHandler, Problem, Stop, Stopped, Update};
 
+use crate::build_info;
 use crate::serve::serve;
 use crate::targets::{ExporterExports, targets};
 pub use arguments::Arguments;
@@ -114,24 +115,7 @@ impl Exporter {
         self.page.clear();
         let mut page = self.page.writer();
         self.node.collect(&mut page);
-        page.family(
-            "node_exporter_build_info",
-            "A metric with a constant '1' value labeled by version, revision, branch, goversion from which \
-             node_exporter was built, and the goos and goarch for the build.",
-            Kind::Gauge,
-        )
-        .sample(
-            &[
-                ("branch", ""),
-                ("goarch", goarch()),
-                ("goos", "linux"),
-                ("goversion", ""),
-                ("revision", ""),
-                ("tags", ""),
-                ("version", concat!("ferroalloy-", env!("CARGO_PKG_VERSION"))),
-            ],
-            1.0,
-        );
+        build_info::write(&mut page, "node_exporter_build_info", "node_exporter");
         if self.itself {
             base_metrics::process::write(&mut page);
             page.family(
@@ -145,17 +129,6 @@ impl Exporter {
         let mut text = String::new();
         self.page.encode(&mut text, &self.losses);
         text
-    }
-}
-
-/// The architecture as Go calls it.
-pub(crate) fn goarch() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        "x86" => "386",
-        "powerpc64" => "ppc64le",
-        other => other,
     }
 }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base_sys::fs;
+
 use super::compressed::{Format, Unpacked};
 use super::identity::{Id, Identity};
 
@@ -157,22 +159,10 @@ impl Handle {
 
     /// Up to `wanted` bytes from `offset` on; fewer only at the end of the file.
     pub fn read(&self, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
-        let file = match &self.file {
-            Content::Plain(file) => file,
-            Content::Compressed(unpacked) => return unpacked.read(offset, wanted),
-        };
-        let mut buffer = vec![0; wanted];
-        let mut filled = 0;
-        while filled < wanted {
-            match read_at(file, &mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        match &self.file {
+            Content::Plain(file) => fs::read_at(file, offset, wanted),
+            Content::Compressed(unpacked) => unpacked.read(offset, wanted),
         }
-        buffer.truncate(filled);
-        Ok(buffer)
     }
 
     /// Compares the open file, read up to `offset`, with what the path names now.
@@ -201,16 +191,6 @@ impl Handle {
     pub fn is_continued_by(&self, other: &Handle) -> bool {
         !self.start.is_empty() && other.start.starts_with(&self.start)
     }
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
 /// When it was made, written to, or got its name.

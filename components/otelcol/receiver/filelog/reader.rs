@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use base_sys::fs::read_at;
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use sdk_protocols_otlp::model::{AnyValue, Map};
@@ -273,32 +274,6 @@ pub(super) fn start(file: &File, setup: &Setup) -> io::Result<Vec<u8>> {
 fn is_compressed(file: &File, compression: Compression) -> bool {
     const MAGIC: [u8; 2] = [0x1f, 0x8b];
     compression != Compression::None && read_at(file, 0, 2).is_ok_and(|start| start == MAGIC)
-}
-
-/// Up to `wanted` bytes; fewer only at the end of the file.
-fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; wanted];
-    let mut filled = 0;
-    while filled < wanted {
-        match read_some(file, &mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    buffer.truncate(filled);
-    Ok(buffer)
-}
-
-#[cfg(unix)]
-fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_some(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
 /// Which attributes tell of the file.

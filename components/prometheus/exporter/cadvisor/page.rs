@@ -8,6 +8,7 @@ use base_metrics::{FamilyWriter, Kind as Type};
 use super::kinds::Kinds;
 use super::machine::Machine;
 use super::measured::{Spec, Stats};
+use crate::build_info;
 
 /// One container on the page.
 pub(super) struct Shown {
@@ -38,24 +39,7 @@ pub(super) fn write(
 }
 
 fn build(page: &mut FamilyWriter<'_>, machine: &Machine) {
-    page.family(
-        "cadvisor_build_info",
-        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which cadvisor was built, \
-         and the goos and goarch for the build.",
-        Type::Gauge,
-    )
-    .sample(
-        &[
-            ("branch", ""),
-            ("goarch", crate::unix::goarch()),
-            ("goos", "linux"),
-            ("goversion", ""),
-            ("revision", ""),
-            ("tags", ""),
-            ("version", concat!("ferroalloy-", env!("CARGO_PKG_VERSION"))),
-        ],
-        1.0,
-    );
+    build_info::write(page, "cadvisor_build_info", "cadvisor");
     page.family(
         "cadvisor_version_info",
         "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & \

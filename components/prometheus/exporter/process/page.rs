@@ -6,6 +6,7 @@ use base_metrics::{FamilyWriter, Kind};
 
 use super::groups::{Group, Threads};
 use super::proc::Counts;
+use crate::build_info;
 
 /// What went wrong since the exporter began.
 #[derive(Default)]
@@ -41,24 +42,7 @@ pub(super) fn write(page: &mut FamilyWriter<'_>, groups: &Groups, threads: bool,
     for (name, help, value) in counters {
         page.counter(&format!("namedprocess_{name}"), help, value as f64);
     }
-    page.family(
-        "process_exporter_build_info",
-        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which \
-         process_exporter was built, and the goos and goarch for the build.",
-        Kind::Gauge,
-    )
-    .sample(
-        &[
-            ("branch", ""),
-            ("goarch", crate::unix::goarch()),
-            ("goos", "linux"),
-            ("goversion", ""),
-            ("revision", ""),
-            ("tags", ""),
-            ("version", concat!("ferroalloy-", env!("CARGO_PKG_VERSION"))),
-        ],
-        1.0,
-    );
+    build_info::write(page, "process_exporter_build_info", "process_exporter");
 }
 
 fn of_groups(page: &mut FamilyWriter<'_>, groups: &Groups, smaps: bool) {
