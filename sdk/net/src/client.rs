@@ -320,23 +320,28 @@ impl Response {
 /// What a `Retry-After` header asks for; see [`Response::retry_after`].
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = http_date(value)?;
-    Some(Duration::from_secs(at.saturating_sub(base_sys::clock::now_ms().max(0) as u64 / 1000)))
+    let seconds = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        value.parse().unwrap_or(LONGEST_RETRY_AFTER)
+    } else {
+        http_date(value)?.saturating_sub(base_sys::clock::now_ms().max(0) as u64 / 1000)
+    };
+    Some(Duration::from_secs(seconds.min(LONGEST_RETRY_AFTER)))
 }
+
+/// Seconds. A server that asks for more is asked again after a day: it may have meant milliseconds, or be gone by then.
+const LONGEST_RETRY_AFTER: u64 = 24 * 60 * 60;
 
 /// Seconds since 1970 of an HTTP date in its usual form, `Sun, 06 Nov 1994 08:49:37 GMT`.
 fn http_date(text: &str) -> Option<u64> {
     let mut words = text.split([' ', ':']).skip(1);
-    let day: u64 = words.next()?.parse().ok()?;
+    let day: u64 = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = words.next()?;
     let month = months.iter().position(|name| *name == month)? as u64;
     let year: u64 = words.next()?.parse().ok().filter(|year| (1970..10_000).contains(year))?;
-    let mut clock = || words.next()?.parse::<u64>().ok();
-    let (hour, minute, second) = (clock()?, clock()?, clock()?);
+    let mut clock = |most: u64| words.next()?.parse::<u64>().ok().filter(|number| *number <= most);
+    // 60 is a leap second.
+    let (hour, minute, second) = (clock(23)?, clock(59)?, clock(60)?);
     // Days from 1970, by the rule of leap years; March starts the year so that the leap day is its last.
     let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
     let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;

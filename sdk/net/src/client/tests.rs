@@ -278,15 +278,29 @@ fn retry_after_is_seconds_or_a_date() {
         ("120", Some(120)),
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(0)),
         ("Sun, 06 Nov 1994 08:50:07 GMT", Some(30)),
-        ("Thu, 29 Feb 1996 00:00:00 GMT", Some(825_552_000 - 784_111_777)),
+        ("Mon, 07 Nov 1994 00:00:00 GMT", Some(54_623)),
         ("Sun, 06 Nov 1983 08:49:37 GMT", Some(0)),
+        // Nothing waits for longer than a day.
+        ("Thu, 29 Feb 1996 00:00:00 GMT", Some(86_400)),
+        ("90000", Some(86_400)),
+        ("99999999999999999999999", Some(86_400)),
         ("soon", None),
+        ("", None),
         ("-3", None),
+        ("+3", None),
+        ("Sun, 18446744073709551615 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 00 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 18446744073709551615:49:37 GMT", None),
     ] {
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())]);
         let response = Response { status: StatusCode::TOO_MANY_REQUESTS, headers, body: Bytes::new() };
         assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{value}");
     }
+    drop(now);
+    let now = base_sys::clock::hold((825_552_000 - 100) * 1_000_000_000);
+    let leap_day = "Thu, 29 Feb 1996 00:00:00 GMT".parse().unwrap();
+    let headers = HeaderMap::from_iter([(header::RETRY_AFTER, leap_day)]);
+    assert_eq!(retry_after(&headers), Some(Duration::from_secs(100)));
     drop(now);
 }
 
