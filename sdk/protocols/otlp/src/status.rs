@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use crate::walk::Message;
-use crate::wire::{put_bytes, put_message, put_tag, put_varint};
+use crate::wire::{Fields, put_bytes, put_message, put_tag, put_varint};
 
 /// The type of the detail that holds a delay.
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
@@ -172,8 +172,7 @@ impl Status {
         let retry_delay = status
             .messages(3)
             .filter(|detail| detail.bytes(1) == RETRY_INFO.as_bytes())
-            .map(|detail| duration(&Message::whole(detail.bytes(2)).message(1)))
-            .next();
+            .find_map(|detail| retry_delay(detail.bytes(2)));
         let code = if bytes.is_empty() { Code::Unknown } else { Code::of(status.number(1)) };
         Status { code, message: status.text(2).into_owned(), retry_delay }
     }
@@ -201,6 +200,20 @@ fn put_duration(out: &mut Vec<u8>, delay: Duration) {
             put_varint(out, value);
         }
     }
+}
+
+/// The delay of a `RetryInfo`, 0 if it has none; `None` when the bytes are no `RetryInfo`.
+fn retry_delay(info: &[u8]) -> Option<Duration> {
+    let whole = |bytes| {
+        let mut fields = Fields::of(bytes);
+        while fields.try_next().ok()?.is_some() {}
+        Some(Message::whole(bytes))
+    };
+    let info = whole(info)?;
+    if info.last(1).is_some_and(|field| field.wire() != 2) {
+        return None;
+    }
+    Some(duration(&whole(info.bytes(1))?))
 }
 
 /// Servers may send nonsense; a negative delay is none, and nothing waits longer than a day.
@@ -251,6 +264,25 @@ mod tests {
             put_bytes(any, 2, &info);
         });
         assert_eq!(Status::from_proto(&status).retry_delay, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_retry_info_that_is_none_is_not_there() {
+        for (info, delay) in [
+            (&b""[..], Some(Duration::ZERO)),
+            (b"\x0a\x02\x08\x07", Some(Duration::from_secs(7))),
+            (b"\x0a\x02\x08", None),
+            (b"\x0a\x02\x08\x87", None),
+            (b"\x08\x07", None),
+            (b"garbage", None),
+        ] {
+            let mut status = Vec::new();
+            put_message(&mut status, 3, |any| {
+                put_bytes(any, 1, RETRY_INFO.as_bytes());
+                put_bytes(any, 2, info);
+            });
+            assert_eq!(Status::from_proto(&status).retry_delay, delay, "{info:?}");
+        }
     }
 
     #[test]
