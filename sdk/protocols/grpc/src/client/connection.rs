@@ -34,6 +34,8 @@ const LONGEST_FRAME: usize = 256 << 10;
 const READ: usize = 16 << 10;
 /// Bytes of frames that wait for the server to read: one that only asks and never reads is not answered for ever.
 const UNWRITTEN_CONTROL: usize = 1 << 20;
+/// Until the server has said how it wants to be spoken to. Calls wait for it.
+const GREETING: Duration = Duration::from_secs(10);
 const ENABLE_PUSH: u16 = 2;
 
 /// A unary call.
@@ -56,6 +58,8 @@ pub(super) struct Connection {
     waiting: mpsc::Receiver<Call>,
     /// No new calls: the server leaves, or nobody has any.
     leaving: bool,
+    /// A call was given up without a sign of life from the server.
+    silent: bool,
     calls: Vec<Open>,
     decoder: Decoder,
     input: BytesMut,
@@ -65,6 +69,8 @@ pub(super) struct Connection {
     out_bytes: usize,
     next_id: u32,
     greeted: bool,
+    /// The server has until then to greet.
+    greeting: Option<Pin<Box<Sleep>>>,
     most_calls: usize,
     longest_frame: usize,
     send_window: i64,
@@ -78,6 +84,7 @@ pub(super) struct Connection {
 /// A call on its way.
 struct Open {
     id: u32,
+    since: Instant,
     body: VecDeque<Bytes>,
     send_window: i64,
     headers: Option<Headers>,
@@ -117,6 +124,7 @@ impl Connection {
             io,
             waiting,
             leaving: false,
+            silent: false,
             calls: Vec::new(),
             decoder: Decoder::new(),
             input: BytesMut::new(),
@@ -125,6 +133,7 @@ impl Connection {
             out_bytes: 0,
             next_id: 1,
             greeted: false,
+            greeting: Some(Box::pin(tokio::time::sleep(GREETING))),
             most_calls: usize::MAX,
             longest_frame: frame::DEFAULT_FRAME,
             send_window: frame::DEFAULT_WINDOW,
@@ -162,6 +171,9 @@ impl Connection {
             self.check_time(cx)?;
             self.drop_cancelled(cx);
             self.take_calls(cx);
+            if self.silent && self.calls.is_empty() {
+                return Poll::Ready(Err("the server gave no sign of life".to_owned()));
+            }
             let written = self.poll_write(cx)?;
             if self.leaving && self.calls.is_empty() && written.is_ready() {
                 return Pin::new(&mut self.io).poll_shutdown(cx).map(|_| Ok(()));
@@ -184,6 +196,11 @@ impl Connection {
     }
 
     fn check_time(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
+        if let Some(greeting) = &mut self.greeting
+            && greeting.as_mut().poll(cx).is_ready()
+        {
+            return Err("the server did not greet in time".to_owned());
+        }
         let mut asks = false;
         if let Some(ping) = &mut self.ping {
             while ping.timer.as_mut().poll(cx).is_ready() {
@@ -220,6 +237,12 @@ impl Connection {
             if self.calls[at].reply.poll_closed(cx).is_ready() {
                 let call = self.calls.remove(at);
                 self.reset(call.id, Reason::Cancel);
+                // Given up without a byte from the server in all that time: it may be gone without a word, and TCP may take
+                // a quarter of an hour to notice. What follows goes over another connection.
+                if self.last_read <= call.since {
+                    self.silent = true;
+                    self.leave();
+                }
             } else {
                 at += 1;
             }
@@ -243,6 +266,7 @@ impl Connection {
                     self.push(head.into());
                     let mut open = Open {
                         id: self.next_id,
+                        since: Instant::now(),
                         body: call.body,
                         send_window: self.initial_send_window,
                         headers: None,
@@ -369,6 +393,7 @@ impl Connection {
                 return Err("the server does not speak HTTP/2; is this its gRPC port?".to_owned());
             }
             self.greeted = true;
+            self.greeting = None;
             if head.length > frame::DEFAULT_FRAME {
                 return Err("the server sent a frame that is too large".to_owned());
             }

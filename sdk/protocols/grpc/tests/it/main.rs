@@ -156,3 +156,52 @@ async fn an_endpoint_that_cannot_be_reached_is_unavailable() {
     let refused = Channel::new(config, Arc::new(Nowhere)).unary("/a.B/C", vec![], HeaderMap::new()).await.unwrap_err();
     assert_eq!((refused.code, &refused.message[..]), (Code::Unavailable, "cannot connect: connection refused"));
 }
+
+/// The first connection says this, and is never heard of again.
+struct DeadAtFirst {
+    pipe: Pipe,
+    says: &'static [u8],
+    dead: std::sync::Mutex<Option<tokio::io::DuplexStream>>,
+}
+
+impl Connect for DeadAtFirst {
+    fn connect(&self) -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Stream>>> + Send + '_>> {
+        Box::pin(async {
+            if self.dead.lock().unwrap().is_some() {
+                return self.pipe.connect().await;
+            }
+            let (ours, mut theirs) = tokio::io::duplex(1 << 16);
+            tokio::io::AsyncWriteExt::write_all(&mut theirs, self.says).await?;
+            *self.dead.lock().unwrap() = Some(theirs);
+            Ok(Box::new(ours) as Box<dyn Stream>)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_dead_without_a_word_is_left() {
+    // Whether it has greeted or not; the second takes 10 s to notice.
+    for (says, lost) in [(&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], 1), (&[], 2)] {
+        let pipe = Pipe { answer: reverse, limit: 1 << 20, connections: AtomicUsize::new(0), age: None };
+        let config = ChannelConfig {
+            authority: "http://test:4317".parse().unwrap(),
+            headers: HeaderMap::new(),
+            coding: Coding::Identity,
+            level: None,
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(20),
+            ping_when_idle: false,
+        };
+        let channel = Channel::new(config, Arc::new(DeadAtFirst { pipe, says, dead: Default::default() }));
+        let call = || {
+            let call = channel.unary("/a.B/C", vec![Bytes::from_static(b"abc")], HeaderMap::new());
+            tokio::time::timeout(Duration::from_secs(6), call)
+        };
+        for _ in 0..lost {
+            assert!(!matches!(call().await, Ok(Ok(_))));
+            // Its task hears of it.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(call().await.unwrap().unwrap().message, "cba");
+    }
+}
