@@ -106,6 +106,12 @@ pub(crate) trait Answers: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
+/// Why there is no body, and the status that says so.
+pub(crate) struct BadBody {
+    pub(crate) status: StatusCode,
+    pub(crate) why: String,
+}
+
 /// The two together.
 struct Http<A> {
     front: Front,
@@ -184,6 +190,21 @@ impl HttpSettings {
     }
 }
 
+// === impl BadBody ===
+
+impl BadBody {
+    /// As sent, or as expanded.
+    fn too_large() -> BadBody {
+        BadBody { status: StatusCode::PAYLOAD_TOO_LARGE, why: "http: request body too large".to_owned() }
+    }
+}
+
+impl From<String> for BadBody {
+    fn from(why: String) -> BadBody {
+        BadBody { status: StatusCode::BAD_REQUEST, why }
+    }
+}
+
 // === impl Http ===
 
 impl<A: Answers> Service for Http<A> {
@@ -213,7 +234,7 @@ impl<A: Answers> Http<A> {
 
 impl Front {
     /// The body, expanded; both forms are bounded.
-    pub(crate) async fn body(&self, headers: &HeaderMap, body: Incoming) -> Result<Bytes, String> {
+    pub(crate) async fn body(&self, headers: &HeaderMap, body: Incoming) -> Result<Bytes, BadBody> {
         let name = headers.get(CONTENT_ENCODING).map_or(Ok(""), HeaderValue::to_str).unwrap_or("?");
         let coding = Coding::of_http(name)
             .filter(|_| name == "identity" || self.codings.iter().any(|allowed| allowed == name))
@@ -230,8 +251,8 @@ impl Front {
         }
         match coding.expand(&body, self.body_limit) {
             Ok(expanded) => Ok(expanded.into()),
-            Err(ExpandError::TooLarge { .. }) => Err("http: request body too large".to_owned()),
-            Err(ExpandError::Damaged(error)) => Err(format!("cannot decompress: {error}")),
+            Err(ExpandError::TooLarge { .. }) => Err(BadBody::too_large()),
+            Err(ExpandError::Damaged(error)) => Err(format!("cannot decompress: {error}").into()),
         }
     }
 
@@ -254,11 +275,10 @@ impl Front {
 }
 
 /// Reads a body of at most `limit` bytes; copies only what comes in several frames, once.
-async fn collect(headers: &HeaderMap, mut body: Incoming, limit: usize) -> Result<Bytes, String> {
+async fn collect(headers: &HeaderMap, mut body: Incoming, limit: usize) -> Result<Bytes, BadBody> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let too_large = || "http: request body too large".to_owned();
     if announced.is_some_and(|length| length > limit) {
-        return Err(too_large());
+        return Err(BadBody::too_large());
     }
     let mut first: Option<Bytes> = None;
     let mut rest = Vec::new();
@@ -276,7 +296,7 @@ async fn collect(headers: &HeaderMap, mut body: Incoming, limit: usize) -> Resul
             }
         }
         if rest.len().max(first.as_ref().map_or(0, Bytes::len)) > limit {
-            return Err(too_large());
+            return Err(BadBody::too_large());
         }
     }
     Ok(if rest.is_empty() { first.unwrap_or_default() } else { rest.into() })

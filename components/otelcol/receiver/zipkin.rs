@@ -152,7 +152,7 @@ impl Answers for Spans {
         let form = Form::of(head.uri.path(), &head.headers);
         let payload = match front.body(&head.headers, body).await {
             Ok(body) => form.read(&body, self.parse_string_tags),
-            Err(why) => Err(why),
+            Err(bad) => Err(bad.why),
         };
         let payload = match payload {
             Ok(payload) => payload,

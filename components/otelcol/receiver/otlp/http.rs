@@ -17,7 +17,7 @@ use sdk_signals::{Origin, OtlpSignal};
 use super::HTTP;
 use super::arguments::{Arguments, HttpServer};
 use crate::counters::Counters;
-use crate::http_server::{Answers, Front, answer};
+use crate::http_server::{Answers, BadBody, Front, answer};
 use crate::intake::Fault;
 use crate::listener::Server;
 
@@ -80,7 +80,9 @@ impl Answers for Otlp {
         };
         let body = match front.body(&head.headers, body).await {
             Ok(body) => body,
-            Err(why) => return failure(encoding, StatusCode::BAD_REQUEST, &Status::new(Code::InvalidArgument, why)),
+            Err(BadBody { status, why }) => {
+                return failure(encoding, status, &Status::new(Code::InvalidArgument, why));
+            }
         };
         let payload = match encoding {
             Encoding::Proto => body,
