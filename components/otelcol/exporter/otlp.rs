@@ -95,7 +95,7 @@ impl Component for Otlp {
     }
 }
 
-fn settings(arguments: Arguments) -> Result<Settings, Problem> {
+pub(crate) fn settings(arguments: Arguments) -> Result<Settings, Problem> {
     let transport = Grpc::new(&arguments.client.settings, &arguments.client.endpoint, arguments.timeout)?;
     Ok(Settings { transport: Box::new(transport), queue: arguments.sending_queue, retry: arguments.retry_on_failure })
 }

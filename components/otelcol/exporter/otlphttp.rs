@@ -145,7 +145,7 @@ impl Component for OtlpHttp {
     }
 }
 
-fn settings(arguments: Arguments) -> Result<Settings, Problem> {
+pub(crate) fn settings(arguments: Arguments) -> Result<Settings, Problem> {
     let url = |signal| arguments.url(signal).map_err(|message| Problem::at("client", message));
     let urls = [url(OtlpSignal::Traces)?, url(OtlpSignal::Metrics)?, url(OtlpSignal::Logs)?];
     let secure = urls.iter().flatten().any(|url| url.scheme() == "https") || !arguments.client.proxy_url.is_empty();

@@ -10,4 +10,5 @@ pub mod pipeline;
 pub mod push;
 pub mod schema;
 pub mod sink;
+pub mod table;
 pub mod wire;

@@ -1,5 +1,7 @@
 //! Over real sockets of this machine, as clients do.
 
+mod answers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,12 +164,12 @@ async fn codings_may_be_left_out() {
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_as_sent_and_as_expanded() {
     let bench = Bench::start("http", "max_request_body_size = \"1KiB\"").await;
-    assert_eq!(bench.post("/v1/traces", "application/x-protobuf", spans(1000)).await.status, 400);
+    assert_eq!(bench.post("/v1/traces", "application/x-protobuf", spans(1000)).await.status, 413);
     let body = Coding::Gzip.compress(&spans(10_000), None);
     assert!(body.len() < 1024);
     let request =
         Request::post("/v1/traces").header("content-type", "application/x-protobuf").header("content-encoding", "gzip");
-    assert_eq!(ask(&bench.address, request.body(Full::new(body.into())).unwrap()).await.status, 400);
+    assert_eq!(ask(&bench.address, request.body(Full::new(body.into())).unwrap()).await.status, 413);
     assert!(bench.next.batches().is_empty());
 }
 
