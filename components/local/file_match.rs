@@ -1,10 +1,9 @@
 //! `local.file_match`: targets for the files that match patterns.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base_stdx::GoDuration;
-use base_sys::clock;
 use base_sys::glob::Glob;
 use language_eval::{Arguments, Exports, Invalid, Target, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
@@ -71,12 +70,17 @@ impl Component for FileMatch {
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let mut changes = self.arguments.subscribe();
+        let mut published: Option<(FileMatchArguments, Vec<Target>)> = None;
         loop {
             let arguments = changes.borrow_and_update().clone();
             let period = arguments.sync_period.to_std().unwrap_or_default();
+            let before = published.take().filter(|(of, _)| *of == arguments).map(|(_, targets)| targets);
+            let search = {
+                let arguments = arguments.clone();
+                move || find(&arguments, before)
+            };
             // A large tree takes its time on the disk.
-            let found = base_sys::task::blocking("local.file_match", move || find(&arguments)).await;
-            if let Some(found) = found.returned() {
+            if let Some(found) = base_sys::task::blocking("local.file_match", search).await.returned() {
                 for problem in &found.problems {
                     tracing::error!(problem, "cannot search for files");
                 }
@@ -84,7 +88,10 @@ impl Component for FileMatch {
                     Some(problem) => self.context.unhealthy(problem.clone()),
                     None => self.context.healthy("searched for files"),
                 }
-                self.context.publish(&FileMatchExports { targets: found.targets });
+                if found.is_new {
+                    self.context.publish(&FileMatchExports { targets: found.targets.clone() });
+                }
+                published = Some((arguments, found.targets));
             }
             tokio::select! {
                 () = stop.stopped() => return Ok(()),
@@ -97,52 +104,57 @@ impl Component for FileMatch {
 
 struct Found {
     targets: Vec<Target>,
+    /// They are not those of the search before.
+    is_new: bool,
     problems: Vec<String>,
 }
 
-fn find(arguments: &FileMatchArguments) -> Found {
-    let mut found = Found { targets: Vec::new(), problems: Vec::new() };
+/// Searches for files. `before` is what the last search for the same found: mostly it is the same again, and with ten
+/// thousand files it would cost more to make their targets anew than to find them.
+fn find(arguments: &FileMatchArguments, before: Option<Vec<Target>>) -> Found {
+    let mut problems = Vec::new();
+    let mut paths = Vec::new();
     for target in &arguments.path_targets {
-        if let Err(problem) = find_one(target, arguments.ignore_older_than, &mut found.targets) {
-            found.problems.push(problem);
+        match find_one(target, arguments.ignore_older_than) {
+            Ok(found) => paths.push((target, found)),
+            Err(problem) => problems.push(problem),
         }
     }
-    found
+    let all = || paths.iter().flat_map(|(target, paths)| paths.iter().map(move |path| (*target, path.as_str())));
+    if let Some(targets) = before
+        && problems.is_empty()
+        && targets.iter().map(|target| target.get("__path__").unwrap_or_default()).eq(all().map(|(_, path)| path))
+    {
+        return Found { targets, is_new: false, problems };
+    }
+    Found { targets: all().map(|(target, path)| target.with("__path__", path)).collect(), is_new: true, problems }
 }
 
-fn find_one(target: &Target, ignore_older_than: GoDuration, targets: &mut Vec<Target>) -> Result<(), String> {
+fn find_one(target: &Target, ignore_older_than: GoDuration) -> Result<Vec<String>, String> {
     let pattern = |label: &str| Glob::new(target.get(label).unwrap_or_default()).map_err(|error| error.to_string());
     let exclude = match target.get("__path_exclude__") {
         None | Some("") => None,
         Some(_) => Some(pattern("__path_exclude__")?),
     };
-    for path in pattern("__path__")?.find() {
-        if exclude.as_ref().is_some_and(|exclude| exclude.matches(&path)) || !is_wanted(&path, ignore_older_than) {
-            continue;
-        }
-        let Ok(absolute) = std::path::absolute(&path) else { continue };
-        let Some(absolute) = absolute.to_str() else { continue };
-        let others = target.iter().filter(|(name, _)| *name != "__path__");
-        targets.push(others.chain([("__path__", absolute)]).collect());
-    }
-    Ok(())
+    let absolute = |path: PathBuf| {
+        let path = if is_absolute(&path) { path } else { std::path::absolute(&path).ok()? };
+        path.into_os_string().into_string().ok()
+    };
+    let files = pattern("__path__")?.files(ignore_older_than.as_nanos()).into_iter();
+    let wanted = files.filter(|path| exclude.as_ref().is_none_or(|exclude| !exclude.matches(path)));
+    Ok(wanted.filter_map(absolute).collect())
 }
 
-/// Whether it is a file, and young enough.
-fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
-    // What vanishes meanwhile is not there.
-    let Ok(metadata) = std::fs::metadata(path) else { return false };
-    if metadata.is_dir() {
-        return false;
-    }
-    let oldest = clock::now_ns().saturating_sub(ignore_older_than.as_nanos());
-    ignore_older_than == GoDuration::ZERO || metadata.modified().is_ok_and(|at| clock::to_ns(at) >= oldest)
+/// Whether nothing is left to do to make a path absolute.
+fn is_absolute(path: &Path) -> bool {
+    path.is_absolute() && !path.as_os_str().as_encoded_bytes().windows(2).any(|two| two == b"/.")
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use base_sys::clock;
     use language_eval::{Scope, Value};
     use sdk_testing::component::Alone;
 

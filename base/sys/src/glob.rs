@@ -4,9 +4,11 @@
 //! as a whole name any number of directories, `\` takes the next character as it is. Links to directories are followed
 //! where the pattern names them, and not below `**`, where they could lead in circles.
 
-use std::collections::BTreeSet;
+use std::fs::FileType;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::clock;
 
 /// A pattern, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,13 @@ enum Token {
     AnyChar,
     AnyText,
     Class { negated: bool, ranges: Vec<(char, char)> },
+}
+
+/// Something that matches.
+struct Entry {
+    path: PathBuf,
+    /// What it is itself, as far as that was told on the way.
+    kind: Option<FileType>,
 }
 
 /// What is wrong with a pattern.
@@ -77,12 +86,36 @@ impl Glob {
 
     /// Every file, directory or link that matches, by name. A directory that cannot be read counts as empty.
     pub fn find(&self) -> Vec<PathBuf> {
-        let mut found = BTreeSet::new();
+        self.entries().into_iter().map(|entry| entry.path).collect()
+    }
+
+    /// Every file that matches, by name: what is no directory, and no link to one or to nothing; last written to at most so
+    /// many nanoseconds ago, where 0 is any time. What the folder tells is believed, so that none is looked at for itself.
+    pub fn files(&self, max_age: i64) -> Vec<PathBuf> {
+        let oldest = clock::now_ns().saturating_sub(max_age);
+        let is_wanted = |entry: &Entry| match entry.kind {
+            Some(kind) if max_age == 0 && !kind.is_symlink() => !kind.is_dir(),
+            _ => std::fs::metadata(&entry.path).is_ok_and(|metadata| {
+                let is_young = || metadata.modified().is_ok_and(|at| clock::to_ns(at) >= oldest);
+                !metadata.is_dir() && (max_age == 0 || is_young())
+            }),
+        };
+        self.entries().into_iter().filter(is_wanted).map(|entry| entry.path).collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let mut found = Vec::new();
         for one in &self.alternatives {
             let start = if one.absolute { PathBuf::from("/") } else { PathBuf::new() };
-            walk(&start, &one.segments, &mut found);
+            walk(&start, None, &one.segments, &mut found);
         }
-        found.into_iter().collect()
+        // One way through the braces finds names in their order, unless it goes down and comes up again.
+        let is_straight = |one: &Alternative| !one.segments.contains(&Segment::AnyDirectories);
+        if !matches!(&*self.alternatives, [one] if is_straight(one)) {
+            found.sort_by(|one, other| one.path.cmp(&other.path));
+            found.dedup_by(|one, other| one.path == other.path);
+        }
+        found
     }
 }
 
@@ -219,28 +252,29 @@ fn segments_match(segments: &[Segment], names: &[&str]) -> bool {
 
 /// Linear in practice: on a mismatch only the last `*` is tried again.
 fn name_matches(tokens: &[Token], name: &str) -> bool {
-    let name: Vec<char> = name.chars().collect();
-    let (mut token, mut at) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while at < name.len() {
+    let (mut token, mut rest) = (0, name.chars());
+    let mut star = None;
+    loop {
+        let before = rest.clone();
+        let Some(next) = rest.next() else { break };
         let fits = match tokens.get(token) {
             Some(Token::AnyText) => {
-                star = Some((token, at));
-                token += 1;
+                star = Some((token, before.clone()));
+                (token, rest) = (token + 1, before);
                 continue;
             }
             Some(Token::AnyChar) => true,
-            Some(Token::Char(wanted)) => *wanted == name[at],
+            Some(Token::Char(wanted)) => *wanted == next,
             Some(Token::Class { negated, ranges }) => {
-                ranges.iter().any(|(from, to)| (from..=to).contains(&&name[at])) != *negated
+                ranges.iter().any(|(from, to)| (from..=to).contains(&&next)) != *negated
             }
             None => false,
         };
         if fits {
-            (token, at) = (token + 1, at + 1);
-        } else if let Some((star_token, star_at)) = star {
-            star = Some((star_token, star_at + 1));
-            (token, at) = (star_token + 1, star_at + 1);
+            token += 1;
+        } else if let Some((star_token, from)) = &mut star {
+            from.next();
+            (token, rest) = (*star_token + 1, from.clone());
         } else {
             return false;
         }
@@ -248,10 +282,10 @@ fn name_matches(tokens: &[Token], name: &str) -> bool {
     tokens[token..].iter().all(|token| *token == Token::AnyText)
 }
 
-fn walk(at: &Path, segments: &[Segment], found: &mut BTreeSet<PathBuf>) {
+fn walk(at: &Path, kind: Option<FileType>, segments: &[Segment], found: &mut Vec<Entry>) {
     let Some((segment, rest)) = segments.split_first() else {
         if !at.as_os_str().is_empty() {
-            found.insert(at.to_owned());
+            found.push(Entry { path: at.to_owned(), kind });
         }
         return;
     };
@@ -259,24 +293,30 @@ fn walk(at: &Path, segments: &[Segment], found: &mut BTreeSet<PathBuf>) {
         Segment::Name(tokens) => {
             if let Some(literal) = literal(tokens) {
                 let path = at.join(literal);
-                if std::fs::symlink_metadata(&path).is_ok() {
-                    walk(&path, rest, found);
+                if let Ok(metadata) = std::fs::symlink_metadata(&path) {
+                    walk(&path, Some(metadata.file_type()), rest, found);
                 }
                 return;
             }
-            for (name, _) in entries(at) {
-                if name_matches(tokens, &name) {
-                    walk(&at.join(name), rest, found);
+            for (name, kind) in entries(at) {
+                if !name_matches(tokens, &name) {
+                    continue;
+                }
+                let path = at.join(name);
+                if rest.is_empty() {
+                    found.push(Entry { path, kind });
+                } else {
+                    walk(&path, kind, rest, found);
                 }
             }
         }
         Segment::AnyDirectories => {
-            walk(at, rest, found);
-            for (name, is_directory) in entries(at) {
-                if is_directory {
-                    walk(&at.join(name), segments, found);
+            walk(at, kind, rest, found);
+            for (name, kind) in entries(at) {
+                if kind.is_some_and(|kind| kind.is_dir()) {
+                    walk(&at.join(name), kind, segments, found);
                 } else if rest.is_empty() {
-                    found.insert(at.join(name));
+                    found.push(Entry { path: at.join(name), kind });
                 }
             }
         }
@@ -287,18 +327,19 @@ fn literal(tokens: &[Token]) -> Option<String> {
     tokens.iter().map(|token| if let Token::Char(char) = token { Some(*char) } else { None }).collect()
 }
 
-/// Names in a directory and whether they are directories themselves (links are not).
-fn entries(directory: &Path) -> Vec<(String, bool)> {
+/// Names in a directory, sorted, and what they are themselves (a link is a link).
+fn entries(directory: &Path) -> Vec<(String, Option<FileType>)> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-    let read = || -> io::Result<Vec<(String, bool)>> {
+    let read = || -> io::Result<Vec<(String, Option<FileType>)>> {
         let entry = |entry: io::Result<std::fs::DirEntry>| {
             let entry = entry.ok()?;
-            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            Some((entry.file_name().into_string().ok()?, is_directory))
+            Some((entry.file_name().into_string().ok()?, entry.file_type().ok()))
         };
         Ok(std::fs::read_dir(directory)?.filter_map(entry).collect())
     };
-    read().unwrap_or_default()
+    let mut entries = read().unwrap_or_default();
+    entries.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+    entries
 }
 
 #[cfg(test)]
@@ -368,5 +409,31 @@ mod tests {
         assert_eq!(find("{a,b}.*"), ["a.log", "b.txt"]);
         assert_eq!(find("sub/*/c.log"), ["sub/deep/c.log"]);
         assert_eq!(find("missing/**"), [""; 0]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn directories_and_links_to_nothing_are_no_files() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("z.log"), "").unwrap();
+        std::fs::create_dir(at("dir.log")).unwrap();
+        for (to, link) in [("z.log", "file.log"), ("dir.log", "folder.log"), ("nothing", "dangling.log")] {
+            symlink(to, at(link)).unwrap();
+        }
+        let day = 86_400_000_000_000;
+        let old = std::fs::File::create(at("old.log")).unwrap();
+        old.set_modified(clock::from_ns(clock::now_ns() - 2 * day)).unwrap();
+        let files = |pattern: &str, max_age: i64| -> Vec<String> {
+            let found = Glob::new(&format!("{}/{pattern}", dir.path().display())).unwrap().files(max_age);
+            found.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+        };
+        for pattern in ["*.log", "{*,*.log,z.log}", "**"] {
+            assert_eq!(files(pattern, 0), ["file.log", "old.log", "z.log"], "{pattern}");
+            assert_eq!(files(pattern, day), ["file.log", "z.log"], "{pattern}");
+        }
+        assert_eq!(files("z.log", 0), ["z.log"]);
+        assert_eq!(files("dir.log", 0), [""; 0]);
     }
 }

@@ -69,7 +69,7 @@ pub struct Object(Arc<std::collections::BTreeMap<Arc<str>, Value>>);
 
 /// Labels of a discovery target, sorted by name.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct Target(Arc<std::collections::BTreeMap<Arc<str>, Arc<str>>>);
+pub struct Target(Arc<[(Arc<str>, Arc<str>)]>);
 
 /// A function of the standard library.
 #[derive(Clone)]
@@ -383,7 +383,18 @@ impl<K: Into<Arc<str>>> FromIterator<(K, Value)> for Object {
 impl Target {
     /// A label's value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(|value| &**value)
+        let at = self.0.binary_search_by(|(one, _)| (**one).cmp(name)).ok()?;
+        Some(&self.0[at].1)
+    }
+
+    /// The same with this label set. What it has in common with the one before is there once.
+    pub fn with(&self, name: &str, value: &str) -> Target {
+        let mut labels = self.0.to_vec();
+        match labels.binary_search_by(|(one, _)| (**one).cmp(name)) {
+            Ok(at) => labels[at].1 = value.into(),
+            Err(at) => labels.insert(at, (name.into(), value.into())),
+        }
+        Target(labels.into())
     }
 
     /// All labels, by name.
@@ -404,7 +415,15 @@ impl Target {
 
 impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Target {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(labels: I) -> Target {
-        Target(Arc::new(labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
+        let mut sorted: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        for (name, value) in labels {
+            let (name, value) = (name.into(), value.into());
+            match sorted.binary_search_by(|(one, _)| one.cmp(&name)) {
+                Ok(at) => sorted[at].1 = value,
+                Err(at) => sorted.insert(at, (name, value)),
+            }
+        }
+        Target(sorted.into())
     }
 }
 

@@ -143,6 +143,8 @@ impl Context {
     ) -> tokio::task::JoinHandle<Option<T>> {
         use tracing::Instrument;
         let stop = stop.token.clone();
+        // In a box, as each layer around a future that it takes by value makes room for it twice.
+        let task: BoxFuture<'static, T> = Box::pin(task);
         self.0.tasks.spawn(stop.run_until_cancelled_owned(task).instrument(self.0.span.clone()))
     }
 
