@@ -1,14 +1,16 @@
 //! otelcol.receiver.*.
 
 pub mod filelog;
+pub mod jaeger;
 pub mod loki;
 pub mod otlp;
 pub mod prometheus;
 pub mod zipkin;
 
+mod attributes;
 mod cors;
 mod counters;
-mod grpc_server;
+pub mod grpc_server;
 pub mod http_server;
 mod intake;
 mod listener;
@@ -20,6 +22,7 @@ use sdk_component::Definition;
 /// Every component of this family.
 pub const COMPONENTS: &[Definition] = &[
     Definition::of::<filelog::Filelog>(),
+    Definition::of::<jaeger::Jaeger>(),
     Definition::of::<loki::Loki>(),
     Definition::of::<otlp::Otlp>(),
     Definition::of::<prometheus::Prometheus>(),

@@ -17,7 +17,7 @@ use sdk_component::{BoxFuture, Context, Stop};
 use sdk_otel::tls::Reloading;
 use sdk_protocols_grpc::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -37,6 +37,19 @@ pub(crate) struct Server {
     pub(crate) endpoint: String,
     pub(crate) tls: Option<Reloading<rustls::ServerConfig>>,
     pub(crate) protocol: Protocol,
+}
+
+/// What has a port for as long as it runs.
+pub(crate) trait Serve: Send + Sync + 'static {
+    /// Serves until `stop`.
+    fn serve(self: &Arc<Self>, context: &Context, health: &Health, stop: &Stop) -> impl Future<Output = ()> + Send;
+}
+
+/// A socket that is bound.
+pub(crate) trait Port: Sized {
+    fn open(address: String) -> impl Future<Output = io::Result<Self>> + Send;
+
+    fn address(&self) -> io::Result<SocketAddr>;
 }
 
 /// What is spoken on a server's port.
@@ -75,16 +88,16 @@ pub(crate) fn limit(duration: GoDuration) -> Option<Duration> {
 }
 
 /// Runs one of the servers of the current set until the component stops; a changed one is closed and started anew.
-pub(crate) async fn run<T>(
+pub(crate) async fn run<T, S: Serve>(
     context: &Context,
     mut servers: watch::Receiver<Arc<T>>,
-    pick: impl Fn(&T) -> Option<Arc<Server>>,
+    pick: impl Fn(&T) -> Option<Arc<S>>,
     health: Health,
     stop: &Stop,
 ) {
     loop {
         let current = pick(&servers.borrow_and_update());
-        let same = |other: &Option<Arc<Server>>| match (&current, other) {
+        let same = |other: &Option<Arc<S>>| match (&current, other) {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (None, None) => true,
             _ => false,
@@ -106,7 +119,7 @@ pub(crate) async fn run<T>(
                     health.nothing_to_do();
                     end.stopped().await;
                 }
-                Some(server) => serve(context, server, &health, &end).await,
+                Some(server) => server.serve(context, &health, &end).await,
             }
         };
         let mut serving = pin!(serving);
@@ -123,56 +136,57 @@ pub(crate) async fn run<T>(
     }
 }
 
-async fn serve(context: &Context, server: &Arc<Server>, health: &Health, stop: &Stop) {
-    let listener = tokio::select! {
-        listener = bind(server, health) => listener,
-        () = stop.stopped() => return,
-    };
-    let connections = task::Scope::new();
-    let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let permit = tokio::select! {
-            Ok(permit) = free.clone().acquire_owned() => permit,
-            () = stop.stopped() => break,
+impl Serve for Server {
+    async fn serve(self: &Arc<Self>, context: &Context, health: &Health, stop: &Stop) {
+        let listener = tokio::select! {
+            listener = bind::<TcpListener>(self.name, &self.endpoint, health) => listener,
+            () = stop.stopped() => return,
         };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.stopped() => break,
-        };
-        match accepted {
-            Ok((tcp, peer)) => {
-                let (server, closing) = (server.clone(), connections.stopped());
-                let connection = async move {
-                    let _permit = permit;
-                    if let Err(error) = connection(&server, tcp, peer, closing).await {
-                        tracing::debug!(%peer, %error, "connection ended");
-                    }
-                };
-                connections.spawn("connection", connection.instrument(context.span().clone()));
-            }
-            Err(error) => {
-                // Out of file descriptors, mostly: waiting is all there is to do.
-                tracing::warn!(endpoint = server.endpoint, %error, "cannot accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+        let connections = task::Scope::new();
+        let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        loop {
+            let permit = tokio::select! {
+                Ok(permit) = free.clone().acquire_owned() => permit,
+                () = stop.stopped() => break,
+            };
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.stopped() => break,
+            };
+            match accepted {
+                Ok((tcp, peer)) => {
+                    let (server, closing) = (self.clone(), connections.stopped());
+                    let connection = async move {
+                        let _permit = permit;
+                        if let Err(error) = connection(&server, tcp, peer, closing).await {
+                            tracing::debug!(%peer, %error, "connection ended");
+                        }
+                    };
+                    connections.spawn("connection", connection.instrument(context.span().clone()));
+                }
+                Err(error) => {
+                    // Out of file descriptors, mostly: waiting is all there is to do.
+                    tracing::warn!(endpoint = self.endpoint, %error, "cannot accept a connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
+        // The port is free before the last requests have ended: a changed server may need it.
+        drop(listener);
+        connections.close(stop.grace()).await;
     }
-    // The port is free before the last requests have ended: a changed server may need it.
-    drop(listener);
-    connections.close(stop.grace()).await;
 }
 
 /// Tries until the port is ours. The first failure is said, with the cure; health shows it until then.
-async fn bind(server: &Server, health: &Health) -> TcpListener {
+pub(crate) async fn bind<P: Port>(protocol: &str, endpoint: &str, health: &Health) -> P {
     let mut said = false;
     loop {
-        match listen(&server.endpoint).await {
-            Ok(listener) => {
-                let address =
-                    listener.local_addr().map_or_else(|_| server.endpoint.clone(), |address| address.to_string());
-                tracing::info!(protocol = server.name, endpoint = address, "listening");
+        match listen::<P>(endpoint).await {
+            Ok(port) => {
+                let address = port.address().map_or_else(|_| endpoint.to_owned(), |address| address.to_string());
+                tracing::info!(protocol, endpoint = address, "listening");
                 health.listening(&address);
-                return listener;
+                return port;
             }
             Err(error) => {
                 let cure = match error.kind() {
@@ -182,23 +196,43 @@ async fn bind(server: &Server, health: &Health) -> TcpListener {
                     _ => "check the endpoint",
                 };
                 if !std::mem::replace(&mut said, true) {
-                    tracing::error!(protocol = server.name, endpoint = server.endpoint, %error, cure, "cannot listen; trying again");
+                    tracing::error!(protocol, endpoint, %error, cure, "cannot listen; trying again");
                 }
-                health.cannot_listen(&server.endpoint, &error, cure);
+                health.cannot_listen(endpoint, &error, cure);
                 tokio::time::sleep(BIND_RETRY).await;
             }
         }
     }
 }
 
-async fn listen(endpoint: &str) -> io::Result<TcpListener> {
+async fn listen<P: Port>(endpoint: &str) -> io::Result<P> {
     match endpoint.strip_prefix(':').map(str::parse::<u16>) {
         // An empty host is every address, of both families where there are both.
-        Some(Ok(port)) => match TcpListener::bind(("::", port)).await {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse => TcpListener::bind(("0.0.0.0", port)).await,
+        Some(Ok(port)) => match P::open(format!("[::]:{port}")).await {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse => P::open(format!("0.0.0.0:{port}")).await,
             bound => bound,
         },
-        _ => TcpListener::bind(endpoint).await,
+        _ => P::open(endpoint.to_owned()).await,
+    }
+}
+
+impl Port for TcpListener {
+    async fn open(address: String) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
+    }
+}
+
+impl Port for UdpSocket {
+    async fn open(address: String) -> io::Result<UdpSocket> {
+        UdpSocket::bind(address).await
+    }
+
+    fn address(&self) -> io::Result<SocketAddr> {
+        self.local_addr()
     }
 }
 

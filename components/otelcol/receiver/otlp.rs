@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::counters::Counters;
 use crate::listener::{self, Server};
-pub use arguments::{Arguments, EnforcementPolicy, GrpcServer, HttpServer, Keepalive, ServerParameters};
+pub use arguments::{Arguments, GrpcServer, HttpServer};
 
 /// The places of the two among the counters.
 const GRPC: usize = 0;

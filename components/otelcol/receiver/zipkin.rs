@@ -1,10 +1,11 @@
-//! `otelcol.receiver.zipkin`: takes spans of Zipkin over HTTP, in both versions of its format, and hands them on as OTLP.
+//! `otelcol.receiver.zipkin`: takes spans of Zipkin over HTTP, in both versions of its format and all their encodings, and hands them on as OTLP.
 //!
 //! As the Collector, it looks at no method, and at the path only to tell the versions apart.
 
 mod json;
 mod model;
 mod proto;
+mod thrift;
 mod translate;
 mod v1;
 
@@ -191,9 +192,9 @@ impl Form {
     }
 
     /// The OTLP payload that a body means.
-    fn read(self, body: &[u8], parse_string_tags: bool) -> Result<Bytes, String> {
+    fn read(self, body: &Bytes, parse_string_tags: bool) -> Result<Bytes, String> {
         let spans = match self {
-            Form::V1Thrift => return Err("spans of version 1 as thrift are not supported yet: send JSON".to_owned()),
+            Form::V1Thrift => thrift::read(body)?,
             Form::V1Json => v1::read(body, parse_string_tags)?,
             Form::V2Json => translate::translate(json::read(body)?, parse_string_tags)?,
             Form::V2Proto => translate::translate(proto::read(body)?, parse_string_tags)?,

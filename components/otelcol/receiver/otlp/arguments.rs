@@ -1,14 +1,12 @@
 //! What the block holds.
 
-use base_stdx::{bytesize::ByteSize, duration::GoDuration};
+use base_stdx::bytesize::ByteSize;
 use language_eval::{Block, Invalid, Validate};
-use sdk_otel::auth::AuthHandler;
 use sdk_otel::debug_metrics::DebugMetrics;
-use sdk_otel::not_yet;
 use sdk_otel::output::Output;
-use sdk_otel::tls::TlsServer;
 
-use crate::http_server::{HttpSettings, check_endpoint, check_size};
+use crate::grpc_server::GrpcSettings;
+use crate::http_server::{HttpSettings, check_endpoint};
 
 /// Takes OTLP over gRPC and HTTP and hands it on. A server runs when its block is there, even an empty one.
 #[derive(Clone, Debug, Block)]
@@ -34,75 +32,12 @@ pub struct GrpcServer {
     /// `host:port` to listen on.
     #[attr(default = "0.0.0.0:4317".to_owned())]
     pub endpoint: String,
-    /// `tcp`, `tcp4` or `tcp6`.
-    #[attr(default = "tcp".to_owned())]
-    pub transport: String,
-    /// TLS.
-    #[block]
-    pub tls: Option<TlsServer>,
-    /// The largest message, as sent and as decompressed; 0 is 4MiB.
-    #[attr(default = ByteSize(0))]
-    pub max_recv_msg_size: ByteSize,
-    /// Requests under way on one connection; 0 is 1000.
-    #[attr(optional)]
-    pub max_concurrent_streams: i64,
     /// Without effect: a message is read into a buffer of its own size.
     #[attr(default = ByteSize::kib(512))]
     pub read_buffer_size: ByteSize,
-    /// Without effect: answers are small.
-    #[attr(default = ByteSize(0))]
-    pub write_buffer_size: ByteSize,
-    /// How long connections live.
-    #[block(optional)]
-    pub keepalive: Keepalive,
-    /// Who may send.
-    #[attr]
-    pub auth: Option<AuthHandler>,
-    /// Lets later components see the headers of requests.
-    #[attr(optional)]
-    pub include_metadata: bool,
-}
-
-/// How long connections live.
-#[derive(Clone, Debug, Default, PartialEq, Block)]
-pub struct Keepalive {
-    /// What the server does.
-    #[block(optional)]
-    pub server_parameters: ServerParameters,
-    /// What clients may do. No client is ever disconnected for its pings, so every policy is kept.
-    #[block(optional)]
-    pub enforcement_policy: EnforcementPolicy,
-}
-
-/// What the server does to connections. 0 is: never, or for `time` 2h and for `timeout` 20s.
-#[derive(Clone, Debug, Default, PartialEq, Block)]
-pub struct ServerParameters {
-    /// Closes a connection that had no request for so long.
-    #[attr(default = GoDuration::ZERO)]
-    pub max_connection_idle: GoDuration,
-    /// Closes a connection of this age.
-    #[attr(default = GoDuration::ZERO)]
-    pub max_connection_age: GoDuration,
-    /// How long requests may go on after that.
-    #[attr(default = GoDuration::ZERO)]
-    pub max_connection_age_grace: GoDuration,
-    /// Pings a client after so long without traffic.
-    #[attr(default = GoDuration::ZERO)]
-    pub time: GoDuration,
-    /// How long the answer to a ping may take.
-    #[attr(default = GoDuration::ZERO)]
-    pub timeout: GoDuration,
-}
-
-/// What clients may do.
-#[derive(Clone, Debug, Default, PartialEq, Block)]
-pub struct EnforcementPolicy {
-    /// Time between pings that is fine.
-    #[attr(default = GoDuration::ZERO)]
-    pub min_time: GoDuration,
-    /// Whether pings are fine while no request is under way.
-    #[attr(optional)]
-    pub permit_without_stream: bool,
+    /// How it listens.
+    #[squash]
+    pub settings: GrpcSettings,
 }
 
 /// The HTTP server.
@@ -130,16 +65,7 @@ pub struct HttpServer {
 
 impl Validate for GrpcServer {
     fn validate(&self) -> Result<(), Invalid> {
-        check_endpoint(&self.endpoint)?;
-        check_size("max_recv_msg_size", self.max_recv_msg_size)?;
-        if self.max_concurrent_streams < 0 {
-            return Err(Invalid::field("max_concurrent_streams", "must not be negative"));
-        }
-        match &self.transport[..] {
-            "tcp" | "tcp4" | "tcp6" => Ok(()),
-            "unix" => Err(not_yet("transport").with_hint("unix sockets are not supported yet; use tcp")),
-            other => Err(Invalid::field("transport", format!("invalid transport type {other:?}"))),
-        }
+        check_endpoint(&self.endpoint)
     }
 }
 

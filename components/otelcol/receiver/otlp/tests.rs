@@ -13,7 +13,7 @@ use sdk_component::HealthState;
 use sdk_otel::auth::{AuthHandler, ServerAuth};
 use sdk_otel::client::GrpcClient;
 use sdk_protocols_compression::Coding;
-use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Status, Stream};
+use sdk_protocols_grpc::{Channel, Code, Status};
 use sdk_protocols_otlp::json::to_json;
 use sdk_protocols_otlp::wire::{put_bytes, put_message};
 use sdk_signals::{OtelConsumer, OtlpBatch, OtlpSignal, Refused};
@@ -23,7 +23,7 @@ use sdk_testing::oracle::{Group, cases};
 use serde_json::Value as Json;
 
 use super::Otlp;
-use crate::testing::{Answer, ask};
+use crate::testing::{Answer, ask, channel};
 
 const OUTPUT: &str = "output {\n traces = [next]\n metrics = [next]\n logs = [next]\n}\n";
 
@@ -60,16 +60,7 @@ impl Bench {
     }
 
     fn channel(&self, coding: Coding) -> Channel {
-        let config = ChannelConfig {
-            authority: format!("http://{}", self.address).parse().unwrap(),
-            headers: HeaderMap::new(),
-            coding,
-            level: None,
-            ping_interval: None,
-            ping_timeout: Duration::from_secs(20),
-            ping_when_idle: false,
-        };
-        Channel::new(config, Arc::new(To(self.address.clone())))
+        channel(&self.address, coding)
     }
 }
 
@@ -81,14 +72,6 @@ async fn listening(alone: &Alone<Otlp>) -> String {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{:?}", alone.health());
-}
-
-struct To(String);
-
-impl Connect for To {
-    fn connect(&self) -> std::pin::Pin<Box<dyn Future<Output = std::io::Result<Box<dyn Stream>>> + Send + '_>> {
-        Box::pin(async { Ok(Box::new(tokio::net::TcpStream::connect(&self.0).await?) as Box<dyn Stream>) })
-    }
 }
 
 fn spans(count: usize) -> Bytes {

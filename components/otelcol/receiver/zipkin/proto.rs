@@ -93,7 +93,7 @@ fn endpoint(message: &[u8]) -> Result<Endpoint, String> {
 }
 
 /// An address of 4 or 16 bytes; any other length is shown, not refused.
-fn address(bytes: &[u8]) -> Option<String> {
+pub(super) fn address(bytes: &[u8]) -> Option<String> {
     if bytes.is_empty() {
         return None;
     }

@@ -8,12 +8,13 @@ use language_eval::{Scope, ToValue as _};
 use sdk_component::HealthState;
 use sdk_protocols_compression::Coding;
 use sdk_protocols_otlp::wire::{put_bytes, put_message, put_tag};
-use sdk_signals::{OtelConsumer, OtlpBatch, Refused};
+use sdk_protocols_thrift::Encoding;
+use sdk_signals::{OtelConsumer, OtlpBatch, OtlpSignal, Refused};
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
 
 use super::{Form, Zipkin};
-use crate::testing::{Answer, post};
+use crate::testing::{Answer, Thrift, post};
 
 struct Bench {
     alone: Alone<Zipkin>,
@@ -78,6 +79,84 @@ fn proto() -> Vec<u8> {
     list
 }
 
+/// Spans of version 1 as Thrift.
+fn thrift(spans: Vec<Vec<(i16, Thrift)>>) -> Vec<u8> {
+    let mut body = Vec::new();
+    Thrift::List(spans.into_iter().map(Thrift::Struct).collect()).write(Encoding::Binary, &mut body);
+    body
+}
+
+fn host() -> Thrift {
+    let fields = vec![
+        (1, Thrift::I32(0x7f00_0001)),
+        (2, Thrift::I16(80)),
+        (3, "shop".into()),
+        (4, Thrift::Bytes([[0x20, 1].repeat(4), vec![0; 8]].concat())),
+    ];
+    Thrift::Struct(fields)
+}
+
+fn thrift_span() -> Vec<(i16, Thrift)> {
+    let annotation =
+        |at, value: &str, host| Thrift::Struct([vec![(1, Thrift::I64(at)), (2, value.into())], host].concat());
+    let tag = |key: &str, kind, value: &[u8]| {
+        Thrift::Struct(vec![(1, key.into()), (2, Thrift::Bytes(value.to_vec())), (3, Thrift::I32(kind))])
+    };
+    vec![
+        (1, Thrift::I64(7)),
+        (3, "get".into()),
+        (4, Thrift::I64(3)),
+        (5, Thrift::I64(2)),
+        (
+            6,
+            Thrift::List(vec![
+                annotation(1000, "sr", vec![(3, host())]),
+                annotation(1001, "x", vec![]),
+                annotation(1002, "", vec![]),
+            ]),
+        ),
+        (
+            8,
+            Thrift::List(vec![
+                tag("t", 0, &[1]),
+                tag("raw", 1, &[0, 255]),
+                tag("i16", 2, &[255, 255]),
+                tag("i32", 3, &[0, 0, 1, 0]),
+                tag("i64", 4, &[255; 8]),
+                tag("f", 5, &1.5f64.to_be_bytes()),
+                tag("s", 6, b"x"),
+                tag("short", 4, &[1]),
+                tag("odd", 9, &[]),
+                tag("lc", 6, b"part"),
+                tag("http.status_code", 6, b"500"),
+            ]),
+        ),
+        (9, Thrift::Bool(true)),
+        (10, Thrift::I64(2000)),
+        (11, Thrift::I64(5)),
+        (12, Thrift::I64(1)),
+    ]
+}
+
+#[test]
+fn thrift_is_read_with_its_types() {
+    let payload = Form::V1Thrift.read(&thrift(vec![thrift_span()]).into(), true).unwrap();
+    let json = String::from_utf8(sdk_protocols_otlp::json::to_json(OtlpSignal::Traces, &payload)).unwrap();
+    assert_eq!(
+        json,
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"shop"}},{"key":"ipv4","value":{"stringValue":"127.0.0.1"}},{"key":"ipv6","value":{"stringValue":"2001:2001:2001:2001::"}},{"key":"port","value":{"stringValue":"80"}}]},"scopeSpans":[{"scope":{},"spans":[{"traceId":"00000000000000010000000000000007","spanId":"0000000000000003","parentSpanId":"0000000000000002","name":"get","kind":2,"startTimeUnixNano":"2000000","endTimeUnixNano":"2005000","attributes":[{"key":"t","value":{"boolValue":true}},{"key":"raw","value":{"stringValue":"AP8="}},{"key":"i16","value":{"intValue":"65535"}},{"key":"i32","value":{"intValue":"256"}},{"key":"i64","value":{"intValue":"-1"}},{"key":"f","value":{"doubleValue":1.5}},{"key":"s","value":{"stringValue":"x"}},{"key":"short","value":{"stringValue":"<not enough bytes representing the number>"}},{"key":"odd","value":{"stringValue":"<unknown zipkin v1 binary annotation type (9)>"}},{"key":"component","value":{"stringValue":"part"}},{"key":"http.status_code","value":{"stringValue":"500"}}],"events":[{"timeUnixNano":"1001000","name":"x"}],"status":{"code":2}}]}]}]}"#
+    );
+    for (body, why) in [
+        (thrift(vec![vec![(3, "a long enough name".into())]]), "required field trace_id of Span is not set"),
+        ([vec![12, 0, 0, 0, 100], vec![0; 100]].concat(), "unexpected end"),
+        (vec![12, 0, 0, 0, 1], "unexpected end"),
+        ([15, 0, 0, 0, 1].repeat(100), "elements of type List"),
+    ] {
+        let error = Form::V1Thrift.read(&body.into(), false).unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn every_form_is_taken_plain_and_compressed() {
     let bench = Bench::start("").await;
@@ -87,6 +166,7 @@ async fn every_form_is_taken_plain_and_compressed() {
         ("/", "text/plain", ONE.as_bytes().to_vec(), "http_v2_json"),
         ("/api/v2/spans", "application/x-protobuf", proto(), "http_v2_proto"),
         ("/api/v1/spans", "application/json", v1.as_bytes().to_vec(), "http_v1_json"),
+        ("/api/v1/spans", "application/x-thrift", thrift(vec![thrift_span()]), "http_v1_thrift"),
     ] {
         let before = bench.metric("accepted", transport).unwrap();
         let answer = bench.post(path, &[("content-type", kind)], body.clone()).await;
@@ -168,10 +248,13 @@ fn any_bytes_are_spans_or_refused() {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    for (form, seed) in
-        [(Form::V1Json, v1.as_bytes().to_vec()), (Form::V2Json, v2.as_bytes().to_vec()), (Form::V2Proto, proto())]
-    {
-        assert!(form.read(&seed, true).is_ok(), "{}", String::from_utf8_lossy(&seed));
+    for (form, seed) in [
+        (Form::V1Json, v1.as_bytes().to_vec()),
+        (Form::V2Json, v2.as_bytes().to_vec()),
+        (Form::V2Proto, proto()),
+        (Form::V1Thrift, thrift(vec![thrift_span()])),
+    ] {
+        assert!(form.read(&seed.clone().into(), true).is_ok(), "{}", String::from_utf8_lossy(&seed));
         for _ in 0..20_000 {
             let mut bytes = seed.clone();
             for _ in 0..=random(3) {
@@ -182,8 +265,8 @@ fn any_bytes_are_spans_or_refused() {
                     _ => bytes.insert(at, b"\"{}[],:0\xff\x80"[random(10)]),
                 }
             }
-            if let Ok(payload) = form.read(&bytes, true) {
-                sdk_protocols_otlp::check(sdk_signals::OtlpSignal::Traces, &payload).unwrap();
+            if let Ok(payload) = form.read(&bytes.into(), true) {
+                sdk_protocols_otlp::check(OtlpSignal::Traces, &payload).unwrap();
             }
         }
     }

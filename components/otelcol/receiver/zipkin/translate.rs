@@ -13,6 +13,7 @@ use sdk_protocols_otlp::model::{
 use serde_json::Value as Json;
 
 use super::model::{Endpoint, Kind, Span, value};
+use crate::attributes::id;
 
 /// Marks a span whose start is not known.
 pub(super) const START_ABSENT: &str = "otel.zipkin.absentField.startTime";
@@ -234,11 +235,6 @@ fn translate_span(span: Span, mut tags: Tags, parse: bool) -> Result<OtlpSpan, S
         status,
         ..OtlpSpan::default()
     })
-}
-
-/// An id of zeros is none.
-pub(super) fn id(bytes: &[u8]) -> Bytes {
-    if bytes.iter().all(|byte| *byte == 0) { Bytes::new() } else { Bytes::copy_from_slice(bytes) }
 }
 
 fn addresses(endpoint: &Endpoint, ip: &str, port: &str, attributes: &mut Map) {

@@ -1,16 +1,17 @@
-//! Spans of version 1 as JSON, as OTLP: the rules of the Collector.
+//! Spans of version 1, as JSON here, as OTLP: the rules of the Collector.
 //!
 //! In this version annotations tell the kind, the times and the service of a span; binary annotations are its tags.
 
 use std::collections::HashMap;
 
 use base_sys::clock;
-use sdk_protocols_otlp::model::{AnyValue, Data, Event, ResourceGroup, ScopeGroup, Span, Status};
+use sdk_protocols_otlp::model::{AnyValue, Data, Event, ResourceGroup, ScopeGroup, Span, Status, Text};
 use serde::Deserialize;
 
 use super::json::parse;
 use super::model::value;
-use super::translate::{START_ABSENT, id};
+use super::translate::START_ABSENT;
+use crate::attributes::{id, unique};
 
 /// The service of spans that name none.
 const UNKNOWN_SERVICE: &str = "unknown-service";
@@ -32,20 +33,22 @@ struct JsonSpan {
     binary_annotations: Option<Vec<Option<BinaryAnnotation>>>,
 }
 
+/// One end of a connection.
 #[derive(Clone, Default, Deserialize, PartialEq, Eq, Hash)]
 #[serde(rename_all = "camelCase")]
-struct Endpoint {
-    service_name: Option<String>,
-    ipv4: Option<String>,
-    ipv6: Option<String>,
-    port: Option<i32>,
+pub(super) struct Endpoint {
+    pub(super) service_name: Option<String>,
+    pub(super) ipv4: Option<String>,
+    pub(super) ipv6: Option<String>,
+    pub(super) port: Option<i32>,
 }
 
+/// What happened, in microseconds since 1970.
 #[derive(Deserialize)]
-struct Annotation {
-    timestamp: Option<i64>,
-    value: Option<String>,
-    endpoint: Option<Endpoint>,
+pub(super) struct Annotation {
+    pub(super) timestamp: Option<i64>,
+    pub(super) value: Option<String>,
+    pub(super) endpoint: Option<Endpoint>,
 }
 
 #[derive(Deserialize)]
@@ -55,20 +58,48 @@ struct BinaryAnnotation {
     endpoint: Option<Endpoint>,
 }
 
-/// The spans of a body, by the endpoint that made them.
+/// Spans by the endpoint that made them.
+#[derive(Default)]
+pub(super) struct Groups {
+    data: Data<Span>,
+    places: HashMap<Endpoint, usize>,
+}
+
+/// What the binary annotations of a span say.
+#[derive(Default)]
+pub(super) struct Tags {
+    attributes: Vec<(Text, AnyValue)>,
+    statuses: Statuses,
+    service: String,
+    component: String,
+}
+
+/// The spans of a body.
 pub(super) fn read(body: &[u8], parse_tags: bool) -> Result<Data<Span>, String> {
     let spans: Option<Vec<Option<JsonSpan>>> = parse(body).map_err(|error| format!("zipkinv1: {error}"))?;
-    let mut data = Data::default();
-    let mut places: HashMap<Endpoint, usize> = HashMap::new();
+    let mut groups = Groups::default();
     for span in spans.unwrap_or_default().into_iter().flatten() {
         let (span, endpoint) = translate(span, parse_tags)?;
-        let place = *places.entry(endpoint).or_insert_with_key(|endpoint| {
-            data.resources.push(group(endpoint));
-            data.resources.len() - 1
-        });
-        data.resources[place].scopes[0].items.push(span);
+        groups.push(span, endpoint);
     }
-    Ok(data)
+    Ok(groups.finish())
+}
+
+// === impl Groups ===
+
+impl Groups {
+    pub(super) fn push(&mut self, span: Span, endpoint: Endpoint) {
+        let resources = &mut self.data.resources;
+        let place = *self.places.entry(endpoint).or_insert_with_key(|endpoint| {
+            resources.push(group(endpoint));
+            resources.len() - 1
+        });
+        resources[place].scopes[0].items.push(span);
+    }
+
+    pub(super) fn finish(self) -> Data<Span> {
+        self.data
+    }
 }
 
 fn group(endpoint: &Endpoint) -> ResourceGroup<Span> {
@@ -109,13 +140,16 @@ fn translate(json: JsonSpan, parse_tags: bool) -> Result<(Span, Endpoint), Strin
         name: json.name.unwrap_or_default().into(),
         ..Span::default()
     };
-    let endpoint = annotations(&mut span, json.annotations.unwrap_or_default());
-    let component = binary_annotations(&mut span, json.binary_annotations.unwrap_or_default(), parse_tags);
-    let mut endpoint =
-        endpoint.unwrap_or_else(|| Endpoint { service_name: Some(UNKNOWN_SERVICE.to_owned()), ..Endpoint::default() });
-    if endpoint.service() == Some(UNKNOWN_SERVICE) && !component.is_empty() {
-        endpoint.service_name = Some(component);
+    let found = annotations(&mut span, json.annotations.unwrap_or_default().into_iter().flatten());
+    let mut tags = Tags::default();
+    for annotation in json.binary_annotations.unwrap_or_default().into_iter().flatten() {
+        if let Some(name) = annotation.endpoint.as_ref().and_then(Endpoint::service) {
+            tags.served_by(name);
+        }
+        let text = annotation.value.unwrap_or_default();
+        tags.push(annotation.key.unwrap_or_default(), value(&text, parse_tags), || text.clone());
     }
+    let endpoint = tags.finish(&mut span, found);
     if let Some(start) = json.timestamp.filter(|start| *start != 0) {
         span.start_time_unix_nano = nanoseconds(start);
         span.end_time_unix_nano = nanoseconds(start.wrapping_add(json.duration.unwrap_or_default()));
@@ -129,11 +163,11 @@ fn translate(json: JsonSpan, parse_tags: bool) -> Result<(Span, Endpoint), Strin
 }
 
 /// Kind, times and events of a span; the first endpoint that sent or received something under its name.
-fn annotations(span: &mut Span, annotations: Vec<Option<Annotation>>) -> Option<Endpoint> {
+pub(super) fn annotations(span: &mut Span, annotations: impl IntoIterator<Item = Annotation>) -> Option<Endpoint> {
     let (mut earliest, mut latest) = (i64::MAX, i64::MIN);
     let mut found = None;
     let mut kind_known = false;
-    for annotation in annotations.into_iter().flatten() {
+    for annotation in annotations {
         let Some(text) = annotation.value.filter(|text| !text.is_empty()) else { continue };
         let kind = match &text[..] {
             "sr" | "ss" => Some(2),
@@ -168,29 +202,39 @@ fn annotations(span: &mut Span, annotations: Vec<Option<Annotation>>) -> Option<
     found
 }
 
-/// Attributes and status of a span; the name of a service, for want of a better one.
-fn binary_annotations(span: &mut Span, annotations: Vec<Option<BinaryAnnotation>>, parse_tags: bool) -> String {
-    let (mut service, mut component) = (String::new(), String::new());
-    let mut statuses = Statuses::default();
-    for annotation in annotations.into_iter().flatten() {
-        if let Some(name) = annotation.endpoint.as_ref().and_then(Endpoint::service) {
-            name.clone_into(&mut service);
-        }
-        let text = annotation.value.unwrap_or_default();
-        let mut key = annotation.key.unwrap_or_default();
-        let value = value(&text, parse_tags);
+// === impl Tags ===
+
+impl Tags {
+    /// The service that a binary annotation names.
+    pub(super) fn served_by(&mut self, service: &str) {
+        service.clone_into(&mut self.service);
+    }
+
+    /// A binary annotation; `text` is its value before anything was made of it.
+    pub(super) fn push(&mut self, mut key: String, value: AnyValue, text: impl FnOnce() -> String) {
         if key == "lc" {
             "component".clone_into(&mut key);
-            component = text;
+            self.component = text();
         }
-        if !statuses.take(&key, &value) {
-            span.attributes.set(key, value);
+        if !self.statuses.take(&key, &value) {
+            self.attributes.push((key.into(), value));
         }
     }
-    if let Some(status) = statuses.best() {
-        span.status = status;
+
+    /// Gives the span its attributes and status; the endpoint that made it, which the annotations may have told.
+    pub(super) fn finish(self, span: &mut Span, found: Option<Endpoint>) -> Endpoint {
+        span.attributes = unique(self.attributes);
+        if let Some(status) = self.statuses.best() {
+            span.status = status;
+        }
+        let mut endpoint =
+            found.unwrap_or_else(|| Endpoint { service_name: Some(UNKNOWN_SERVICE.to_owned()), ..Endpoint::default() });
+        let name = if self.service.is_empty() { self.component } else { self.service };
+        if endpoint.service() == Some(UNKNOWN_SERVICE) && !name.is_empty() {
+            endpoint.service_name = Some(name);
+        }
+        endpoint
     }
-    if service.is_empty() { component } else { service }
 }
 
 /// What the tags of a span say about its status.
@@ -272,6 +316,6 @@ fn hex(text: &str, lengths: &[usize]) -> Result<u128, String> {
 }
 
 /// Microseconds since 1970 as nanoseconds; what lies before that is not known.
-fn nanoseconds(microseconds: i64) -> u64 {
+pub(super) fn nanoseconds(microseconds: i64) -> u64 {
     u64::try_from(microseconds).unwrap_or(0).wrapping_mul(1000)
 }
