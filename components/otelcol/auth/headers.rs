@@ -145,6 +145,10 @@ impl ClientAuth for Client {
         Box::pin(std::future::ready(changed))
     }
 
+    fn needs_tls(&self) -> bool {
+        false
+    }
+
     fn remember(&self, origin: &Origin) -> Option<Origin> {
         let wanted = |name: &str, context: bool| {
             self.0.iter().any(|change| match &change.source {

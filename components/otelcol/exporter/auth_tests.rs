@@ -14,6 +14,8 @@ use sdk_testing::component::scope;
 pub struct Tokens {
     /// What the next requests get instead of a token.
     pub instead: Mutex<Vec<Instead>>,
+    /// Whether they are secrets.
+    secret: bool,
     asked: AtomicUsize,
     rejected: AtomicUsize,
 }
@@ -29,6 +31,16 @@ impl Tokens {
     pub fn scope(self: &Arc<Self>) -> Scope {
         let handler = AuthHandler::new("test", Some(self.clone()), None).to_value();
         scope([("test", Value::Object([("handler".to_owned(), handler)].into_iter().collect::<Object>()))])
+    }
+
+    /// Tokens that nobody may read on the way.
+    pub fn secret() -> Tokens {
+        Tokens { secret: true, ..Tokens::default() }
+    }
+
+    /// How many were asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// How many tokens were not taken.
@@ -67,6 +79,10 @@ impl ClientAuth for Tokens {
         assert!(headers[header::AUTHORIZATION].to_str().unwrap().starts_with('t'));
         self.rejected.fetch_add(1, Ordering::SeqCst);
         true
+    }
+
+    fn needs_tls(&self) -> bool {
+        self.secret
     }
 
     fn remember(&self, origin: &Origin) -> Option<Origin> {

@@ -1,6 +1,6 @@
 //! `otelcol.exporter.otlp`: sends OTLP over gRPC.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base_stdx::duration::GoDuration;
@@ -50,6 +50,8 @@ pub struct OtlpExports {
 pub struct Otlp {
     context: Context,
     exporter: Exporter,
+    /// Why nothing is sent, whatever the remote end says.
+    fault: Arc<Mutex<Option<String>>>,
 }
 
 /// Requests over one connection.
@@ -57,6 +59,8 @@ pub(crate) struct Grpc {
     channel: Channel,
     timeout: Option<Duration>,
     auth: Option<Arc<dyn ClientAuth>>,
+    /// Why nothing is sent: credentials that everybody could read.
+    fault: Option<String>,
 }
 
 // === impl Arguments ===
@@ -78,20 +82,37 @@ impl Component for Otlp {
     type Exports = OtlpExports;
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
+        let fault = arguments.client.settings.credentials_in_clear(&arguments.client.endpoint);
         let exporter = Exporter::new(context, "otlp", settings(arguments)?);
         context.publish(&OtlpExports { input: exporter.input() });
-        Ok(Otlp { context: context.clone(), exporter })
+        Ok(Otlp { context: context.clone(), exporter, fault: Arc::new(Mutex::new(fault)) })
     }
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
+        let fault = arguments.client.settings.credentials_in_clear(&arguments.client.endpoint);
         let (exporter, settings) = (self.exporter.clone(), settings(arguments)?);
-        Ok(Update::then(move || exporter.replace(settings)))
+        let (context, current) = (self.context.clone(), self.fault.clone());
+        Ok(Update::then(move || {
+            exporter.replace(settings);
+            say(&context, &fault);
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        }))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.context.healthy("started");
+        say(&self.context, &self.fault.lock().unwrap_or_else(PoisonError::into_inner));
         self.exporter.run(stop).await;
         Ok(())
+    }
+}
+
+fn say(context: &Context, fault: &Option<String>) {
+    match fault {
+        None => context.healthy("started"),
+        Some(fault) => {
+            tracing::error!(error = fault, "cannot send");
+            context.unhealthy(fault);
+        }
     }
 }
 
@@ -110,6 +131,7 @@ impl Grpc {
             channel: client.channel(endpoint, crate::USER_AGENT)?,
             timeout: timeout.to_std().filter(|timeout| !timeout.is_zero()),
             auth: auth.map_err(|error| Problem::at("client", error))?,
+            fault: client.credentials_in_clear(endpoint),
         })
     }
 }
@@ -148,13 +170,16 @@ impl Grpc {
     /// One request; a second one if the server does not know us by the first and there is something else to show.
     ///
     /// # Errors
-    /// There is nothing to show.
+    /// There is nothing to show, or it must not be shown.
     async fn call(
         &self,
         signal: OtlpSignal,
         payload: Body,
         origin: Option<&Origin>,
     ) -> Result<Result<Reply, Status>, SendError> {
+        if let Some(fault) = &self.fault {
+            return Err(SendError::retryable(fault));
+        }
         let unary = |headers| self.channel.unary(signal.grpc_path(), payload.clone().into(), headers);
         let Some(auth) = &self.auth else { return Ok(unary(HeaderMap::new()).await) };
         let mut again = true;

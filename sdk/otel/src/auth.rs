@@ -27,6 +27,12 @@ pub trait ClientAuth: Send + Sync {
         false
     }
 
+    /// Whether what it adds is a secret, which must not go over a connection without TLS. Over HTTP it goes all the same, as
+    /// the Collector's does.
+    fn needs_tls(&self) -> bool {
+        true
+    }
+
     /// What is wanted of the request that brought the data, which waits with the data.
     fn remember(&self, origin: &Origin) -> Option<Origin> {
         let _ = origin;
@@ -68,6 +74,12 @@ impl AuthHandler {
         server: Option<Arc<dyn ServerAuth>>,
     ) -> Self {
         AuthHandler { component: component.into(), client, server }
+    }
+
+    /// The global id of the component.
+    #[must_use]
+    pub fn component(&self) -> &str {
+        &self.component
     }
 
     /// For an exporter.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use language_eval::{FromValue as _, Scope, ToValue as _};
+use sdk_component::HealthState;
 use sdk_otel::storage::StorageHandler;
 use sdk_protocols_grpc::server::{Config, Headers, Service};
 use sdk_protocols_grpc::{Code, Status};
@@ -286,4 +287,28 @@ async fn a_token_that_is_not_taken_is_replaced_once() {
         assert_eq!(bench.send(3).await.unwrap().await, outcome);
         assert_eq!((server.got(), tokens.rejected()), (2, 1));
     }
+}
+
+#[tokio::test]
+async fn secrets_are_not_sent_without_tls() {
+    let (server, address) = Server::start(vec![]).await;
+    let tokens = Arc::new(Tokens::secret());
+    let bench = Bench::start_as(&address, "auth = test.handler", FAST, &tokens.scope());
+    let delivery = bench.send(3).await.unwrap();
+    for _ in 0..3000 {
+        if bench.alone.health().is_some_and(|(state, why)| {
+            state == HealthState::Unhealthy
+                && why.contains(&format!("the credentials of test require TLS, and tls.insecure switches it off: nothing is sent to {address}"))
+        }) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(bench.alone.health().unwrap().0, HealthState::Unhealthy);
+    assert_eq!((server.got(), tokens.asked()), (0, 0));
+    // What waited goes when the configuration is mended.
+    let config = format!("client {{\n endpoint = \"{address}\"\n tls {{\n insecure = true\n }}\n}}\n{FAST}");
+    bench.alone.update(&config, &Scope::new()).unwrap();
+    assert_eq!(delivery.await, Outcome::Delivered);
+    assert_eq!(bench.alone.health().unwrap().0, HealthState::Healthy);
 }

@@ -178,6 +178,20 @@ impl GrpcSettings {
         Ok(Channel::new(config, Arc::new(Connector { host: target.host, port: target.port, tls, name })))
     }
 
+    /// Why nothing is sent to an endpoint, if the credentials would go there for everybody to read.
+    #[must_use]
+    pub fn credentials_in_clear(&self, endpoint: &str) -> Option<String> {
+        let auth = self.auth.as_ref()?;
+        let secret = auth.client().is_ok_and(|client| client.needs_tls());
+        let clear = self.target(endpoint).is_ok_and(|target| !target.tls);
+        (secret && clear).then(|| {
+            format!(
+                "the credentials of {} require TLS, and tls.insecure switches it off: nothing is sent to {endpoint}; remove insecure, or auth",
+                auth.component()
+            )
+        })
+    }
+
     /// `https` forces TLS, `http` does not switch it off (spec §1).
     fn target(&self, endpoint: &str) -> Result<Target, String> {
         let lower = endpoint.to_ascii_lowercase();
