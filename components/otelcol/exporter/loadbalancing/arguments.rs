@@ -79,7 +79,7 @@ pub struct Resolver {
     /// The addresses of a name.
     #[block]
     pub dns: Option<Dns>,
-    /// The endpoints of a service. Not supported yet.
+    /// The endpoints of a service, as the cluster tells of them.
     #[block]
     pub kubernetes: Option<Kubernetes>,
     /// The instances of a service in AWS Cloud Map. Not supported yet.
@@ -115,16 +115,17 @@ pub struct Dns {
 /// The endpoints of a service of Kubernetes.
 #[derive(Clone, Debug, PartialEq, Block)]
 pub struct Kubernetes {
-    /// `name` or `name.namespace`.
+    /// `name`, `name.namespace` or `name.namespace.svc.cluster.local`. Without a namespace it is that of our own pod, or else
+    /// `default`.
     #[attr]
     pub service: String,
-    /// Their ports.
+    /// Their ports; each address has all of them.
     #[attr(default = vec![4317])]
     pub ports: Vec<i64>,
-    /// How long the first answer may take.
+    /// How long a watch lasts before it is begun again; 0 is 1m.
     #[attr(default = GoDuration::from_secs(60))]
     pub timeout: GoDuration,
-    /// Names instead of addresses.
+    /// Names instead of addresses, as pods of a stateful set have them.
     #[attr(optional)]
     pub return_hostnames: bool,
 }
@@ -231,22 +232,52 @@ impl Validate for Resolver {
         if self.aws_cloud_map.is_some() {
             return Err(not_yet("aws_cloud_map"));
         }
-        if self.kubernetes.is_some() {
-            return Err(not_yet("kubernetes").with_hint("a headless service has a name that dns can ask for"));
+        let given = [self.r#static.is_some(), self.dns.is_some(), self.kubernetes.is_some()];
+        match given.iter().filter(|given| **given).count() {
+            0 => return Err(Invalid::block("no resolvers specified for the exporter")),
+            1 => {}
+            _ => return Err(Invalid::block("only one resolver should be specified")),
         }
-        match (&self.r#static, &self.dns) {
-            (Some(_), Some(_)) => Err(Invalid::field("dns", "only one resolver should be specified")),
-            (None, None) => Err(Invalid::block("no resolvers specified for the exporter")),
-            (Some(list), None) if list.hostnames.is_empty() => {
-                Err(Invalid::field("static", "no endpoints specified for the static resolver"))
+        if let Some(list) = &self.r#static
+            && list.hostnames.is_empty()
+        {
+            return Err(Invalid::field("static", "no endpoints specified for the static resolver"));
+        }
+        if let Some(dns) = &self.dns {
+            if dns.hostname.is_empty() {
+                return Err(Invalid::field("dns", "no hostname specified to resolve the backends"));
             }
-            (None, Some(dns)) if dns.hostname.is_empty() => {
-                Err(Invalid::field("dns", "no hostname specified to resolve the backends"))
+            if !dns.port.is_empty() && dns.port.parse::<u16>().is_err() {
+                return Err(Invalid::field("dns", format!("invalid port {:?}", dns.port)));
             }
-            (None, Some(dns)) if !dns.port.is_empty() && dns.port.parse::<u16>().is_err() => {
-                Err(Invalid::field("dns", format!("invalid port {:?}", dns.port)))
+        }
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.service().map_err(|why| Invalid::field("kubernetes", why))?;
+            if let Some(port) = kubernetes.ports.iter().find(|port| u16::try_from(**port).is_err()) {
+                return Err(Invalid::field("kubernetes", format!("invalid port {port}")));
             }
-            _ => Ok(()),
+        }
+        Ok(())
+    }
+}
+
+// === impl Kubernetes ===
+
+impl Kubernetes {
+    /// The name of the service, and its namespace where it is given.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn service(&self) -> Result<(&str, Option<&str>), String> {
+        let mut labels = self.service.split('.');
+        let name =
+            labels.next().filter(|name| !name.is_empty()).ok_or("no service specified to resolve the backends")?;
+        let namespace = labels.next();
+        match (namespace, labels.next(), labels.next()) {
+            (Some(""), Some(_), _) => Err(format!("the namespace is missing in {:?}", self.service)),
+            (_, Some("svc"), Some(_)) | (_, None, _) => Ok((name, namespace.filter(|namespace| !namespace.is_empty()))),
+            (_, Some("svc"), None) => Err(format!("the domain of the cluster is missing in {:?}", self.service)),
+            (_, Some(_), _) => Err(format!("the third part of {:?} should be \"svc\"", self.service)),
         }
     }
 }

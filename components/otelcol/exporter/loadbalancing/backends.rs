@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 use super::KIND;
 use super::arguments::{Arguments, RoutingKey};
 use super::metrics::Metrics;
+use super::resolver::Following;
 use super::ring::Ring;
 use super::routing::parts;
 use crate::otlp::Grpc;
@@ -184,12 +185,20 @@ impl Backends {
     ) {
         let tasks = task::Scope::new();
         let mut failing = false;
+        let mut following = Following::new(arguments.borrow_and_update().resolver.clone());
         loop {
-            let resolver = arguments.borrow_and_update().resolver.clone();
             let resolved = tokio::select! {
-                resolved = resolver.resolve() => resolved,
+                resolved = following.next() => resolved,
+                Ok(()) = arguments.changed() => {
+                    let resolver = arguments.borrow_and_update().resolver.clone();
+                    if *following.resolver() != resolver {
+                        following = Following::new(resolver);
+                    }
+                    continue;
+                }
                 () = stop.stopped() => break,
             };
+            let resolver = following.resolver();
             self.metrics.resolved(resolver.name(), resolved.is_ok());
             match resolved {
                 Ok(found) => {
@@ -214,17 +223,6 @@ impl Backends {
                     }
                     context.unhealthy(error);
                 }
-            }
-            let again = async {
-                match resolver.interval() {
-                    Some(interval) => tokio::time::sleep(interval).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = again => {}
-                Ok(()) = arguments.changed() => {}
-                () = stop.stopped() => break,
             }
         }
         self.stopping.store(true, Ordering::Release);
