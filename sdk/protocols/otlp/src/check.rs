@@ -81,7 +81,7 @@ fn ask<'a>(message: &'static Message, rest: &'a [u8]) -> Option<&'a [u8]> {
 
 /// What follows a length, and what follows that.
 #[inline]
-fn delimited(rest: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(crate) fn delimited(rest: &[u8]) -> Option<(&[u8], &[u8])> {
     match rest {
         [length, after @ ..] if *length < 0x80 => after.split_at_checked(usize::from(*length)),
         [low, high, after @ ..] if *high < 0x80 => {
@@ -101,7 +101,7 @@ fn delimited(rest: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 #[inline]
-fn skip_varint(rest: &[u8]) -> Option<&[u8]> {
+pub(crate) fn skip_varint(rest: &[u8]) -> Option<&[u8]> {
     match rest {
         [byte, after @ ..] if *byte < 0x80 => Some(after),
         _ => {

@@ -7,8 +7,9 @@
 use std::ops::Range;
 
 use crate::Signal;
+use crate::check::{delimited, skip_varint};
 use crate::walk::{AnyValue, Level, Message, PointKind};
-use crate::wire::{Fields, put_bytes, put_message, put_tag, put_varint, varint_len};
+use crate::wire::{Field, Fields, put_bytes, put_message, put_tag, put_varint, varint_len};
 
 /// What an item is, and where it stands.
 #[derive(Debug)]
@@ -127,13 +128,38 @@ struct Entry {
     gone: bool,
 }
 
+/// An attribute that is added to one item after the other, and encoded once.
+#[derive(Debug)]
+struct Common {
+    /// Of its field: kinds of data points differ in it.
+    number: u32,
+    key: Vec<u8>,
+    value: Vec<u8>,
+    /// The whole field, among what the splicer has made.
+    encoded: Option<Range<usize>>,
+}
+
+/// So many are remembered; with more of them, values differ from item to item.
+const MOST_COMMON: usize = 16;
+
 /// The attributes of one resource, span, log record or data point. Changes are seen by later reads.
+///
+/// As long as attributes are only looked for, and added when they are not there, they are not listed: the holder is walked
+/// for each of them.
 #[derive(Debug)]
 pub struct Attributes<'a> {
     source: &'a [u8],
-    made: Vec<u8>,
-    list: Vec<Entry>,
+    holder: Range<usize>,
     number: u32,
+    /// Whether those of the holder are in `list`.
+    listed: bool,
+    /// Whether an earlier item needed the list: then all do.
+    lists: bool,
+    list: Vec<Entry>,
+    made: Vec<u8>,
+    common: Vec<Common>,
+    /// Which of them are added to this item; none of them once it is listed.
+    pending: Vec<usize>,
     /// Where added ones go: behind the last attribute, or at the end.
     tail: usize,
     dirty: bool,
@@ -141,43 +167,110 @@ pub struct Attributes<'a> {
 
 impl<'a> Attributes<'a> {
     fn of(source: &'a [u8]) -> Self {
-        Attributes { source, made: Vec::new(), list: Vec::new(), number: 0, tail: 0, dirty: false }
+        Attributes {
+            source,
+            holder: 0..0,
+            number: 0,
+            listed: false,
+            lists: false,
+            list: Vec::new(),
+            made: Vec::new(),
+            common: Vec::new(),
+            pending: Vec::new(),
+            tail: 0,
+            dirty: false,
+        }
     }
 
     fn read(&mut self, holder: Range<usize>, number: u32) {
         self.list.clear();
         self.made.clear();
+        self.pending.clear();
+        self.listed = false;
         self.dirty = false;
         self.number = number;
         self.tail = holder.end;
-        let mut last = None;
-        for field in Fields::inside(self.source, holder) {
-            if field.number != number || field.wire() != 2 {
-                continue;
-            }
-            let body = field.body();
-            let (key, value) = plain_pair(field.value.bytes(), body.start).unwrap_or_else(|| {
-                let (mut key, mut value) = (body.end..body.end, body.end..body.end);
-                for part in Fields::inside(self.source, body.clone()) {
-                    match part.number {
-                        1 => key = part.body(),
-                        2 => value = part.body(),
-                        _ => {}
-                    }
-                }
-                (key, value)
-            });
-            self.list.push(Entry {
-                key,
-                value,
-                field: Some(field.start..field.end),
-                body: body.start,
-                changed: false,
-                gone: false,
-            });
-            last = Some(field.end);
+        self.holder = holder;
+        if self.lists {
+            self.list();
         }
-        self.tail = last.unwrap_or(self.tail);
+    }
+
+    /// The fields of the holder that are attributes.
+    #[inline]
+    fn fields(&self) -> impl Iterator<Item = Field<'a>> + use<'a> {
+        let number = self.number;
+        Fields::inside(self.source, self.holder.clone())
+            .filter(move |field| field.number == number && field.wire() == 2)
+    }
+
+    /// Whether the holder itself has this key. When it has not, the place for added ones is known.
+    fn holds(&mut self, key: &[u8]) -> bool {
+        if let Some(found) = self.holds_plainly(key) {
+            return found;
+        }
+        let mut tail = self.holder.end;
+        for field in self.fields() {
+            if self.source.get(pair(self.source, &field).0) == Some(key) {
+                return true;
+            }
+            tail = field.end;
+        }
+        self.tail = tail;
+        false
+    }
+
+    /// The same for what is written as everybody writes it; `None` when it is not.
+    fn holds_plainly(&mut self, key: &[u8]) -> Option<bool> {
+        let wanted = u8::try_from(self.number << 3 | 2).ok().filter(|tag| *tag < 0x80)?;
+        let holder = self.source.get(self.holder.clone())?;
+        let (mut rest, mut behind) = (holder, None);
+        while let [tag, after @ ..] = rest {
+            rest = match tag & 7 {
+                _ if *tag >= 0x80 => return None,
+                0 => skip_varint(after)?,
+                1 => after.get(8..)?,
+                2 => {
+                    let (body, after) = delimited(after)?;
+                    if *tag == wanted {
+                        let (place, _) = plain_pair(body, 0)?;
+                        if body.get(place) == Some(key) {
+                            return Some(true);
+                        }
+                        behind = Some(after.len());
+                    }
+                    after
+                }
+                5 => after.get(4..)?,
+                _ => return None,
+            };
+        }
+        self.tail = self.holder.end - behind.unwrap_or_default();
+        Some(false)
+    }
+
+    fn list(&mut self) {
+        if std::mem::replace(&mut self.listed, true) {
+            return;
+        }
+        self.lists = true;
+        let mut tail = self.holder.end;
+        for field in self.fields() {
+            let (key, value) = pair(self.source, &field);
+            let (body, field) = (field.body().start, Some(field.start..field.end));
+            tail = field.as_ref().map_or(tail, |field| field.end);
+            self.list.push(Entry { key, value, field, body, changed: false, gone: false });
+        }
+        self.tail = tail;
+        for i in self.pending.drain(..) {
+            let mut make = |bytes: &[u8]| {
+                let start = self.source.len() + self.made.len();
+                self.made.extend_from_slice(bytes);
+                start..start + bytes.len()
+            };
+            let (key, value) = (make(&self.common[i].key), make(&self.common[i].value));
+            self.list.push(Entry { key, value, field: None, body: 0, changed: true, gone: false });
+        }
     }
 
     #[inline]
@@ -200,24 +293,36 @@ impl<'a> Attributes<'a> {
 
     /// All attributes, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], AnyValue<'_>)> {
-        self.list.iter().filter(|entry| !entry.gone).map(|entry| (self.at(&entry.key), AnyValue(self.at(&entry.value))))
+        let walked = (!self.listed).then(|| self.fields()).into_iter().flatten().map(|field| pair(self.source, &field));
+        let listed = self.list.iter().filter(|entry| !entry.gone).map(|entry| (entry.key.clone(), entry.value.clone()));
+        let pending = self.pending.iter().map(|i| (&self.common[*i].key[..], &self.common[*i].value[..]));
+        walked
+            .chain(listed)
+            .map(|(key, value)| (self.at(&key), self.at(&value)))
+            .chain(pending)
+            .map(|(key, value)| (key, AnyValue(value)))
     }
 
     /// The value of the first attribute with this key.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<AnyValue<'_>> {
-        self.find(key).map(|i| AnyValue(self.at(&self.list[i].value)))
+        self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
     /// Adds an attribute, unless there is one with this key. `value` is an encoded `AnyValue` (see [`any`]).
     pub fn insert(&mut self, key: &[u8], value: &[u8]) {
-        if self.find(key).is_none() {
+        let absent = if self.listed { self.find(key).is_none() } else { self.is_without(key) };
+        if absent {
             self.add(key, value);
         }
     }
 
     /// Replaces the value of an attribute, if there is one with this key.
     pub fn update(&mut self, key: &[u8], value: &[u8]) {
+        if self.is_without(key) {
+            return;
+        }
+        self.list();
         if let Some(i) = self.find(key) {
             self.replace(i, value);
         }
@@ -225,10 +330,19 @@ impl<'a> Attributes<'a> {
 
     /// Replaces the value of the attribute with this key, or adds it.
     pub fn upsert(&mut self, key: &[u8], value: &[u8]) {
+        if self.is_without(key) {
+            return self.add(key, value);
+        }
+        self.list();
         match self.find(key) {
             Some(i) => self.replace(i, value),
             None => self.add(key, value),
         }
+    }
+
+    /// Whether there is no such attribute, as far as can be told without a list.
+    fn is_without(&mut self, key: &[u8]) -> bool {
+        !self.listed && !self.pending.iter().any(|i| self.common[*i].key == key) && !self.holds(key)
     }
 
     /// Removes every attribute with this key.
@@ -238,6 +352,7 @@ impl<'a> Attributes<'a> {
 
     /// Removes the attributes that `keep` refuses.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8], AnyValue<'_>) -> bool) {
+        self.list();
         for i in 0..self.list.len() {
             let entry = &self.list[i];
             if !entry.gone && !keep(self.at(&entry.key), AnyValue(self.at(&entry.value))) {
@@ -249,6 +364,7 @@ impl<'a> Attributes<'a> {
 
     /// Offers each attribute to `change`, which answers the new value if there is to be one.
     pub fn rewrite(&mut self, mut change: impl FnMut(&[u8], AnyValue<'_>) -> Option<Vec<u8>>) {
+        self.list();
         for i in 0..self.list.len() {
             let entry = &self.list[i];
             if entry.gone {
@@ -261,9 +377,25 @@ impl<'a> Attributes<'a> {
     }
 
     fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.dirty = true;
+        if !self.listed {
+            if let Some(i) = self.common(key, value) {
+                return self.pending.push(i);
+            }
+            self.list();
+        }
         let (key, value) = (self.make(key), self.make(value));
         self.list.push(Entry { key, value, field: None, body: 0, changed: true, gone: false });
-        self.dirty = true;
+    }
+
+    fn common(&mut self, key: &[u8], value: &[u8]) -> Option<usize> {
+        let same = |common: &Common| common.number == self.number && common.key == key && common.value == value;
+        let known = self.common.iter().position(same);
+        if known.is_none() && self.common.len() < MOST_COMMON {
+            self.common.push(Common { number: self.number, key: key.to_vec(), value: value.to_vec(), encoded: None });
+            return Some(self.common.len() - 1);
+        }
+        known
     }
 
     fn replace(&mut self, i: usize, value: &[u8]) {
@@ -281,6 +413,15 @@ impl<'a> Attributes<'a> {
             return 0;
         }
         let mut delta = 0;
+        for i in &self.pending {
+            let Common { number, key, value, encoded } = &mut self.common[*i];
+            let encoded = encoded.get_or_insert_with(|| {
+                let start = splicer.made.len();
+                put_pair(&mut splicer.made, *number, key, value);
+                start..splicer.made.len()
+            });
+            delta += splicer.insert_made(self.tail, encoded.clone());
+        }
         for entry in &self.list {
             match &entry.field {
                 Some(field) if entry.gone => delta += splicer.replace(field.clone(), |_| ()),
@@ -307,20 +448,42 @@ impl<'a> Attributes<'a> {
     }
 
     /// The encoded attributes of a holder that does not exist yet; `None` when it need not.
-    fn added_only(&self) -> Option<Vec<u8>> {
+    fn added_only(&mut self) -> Option<Vec<u8>> {
+        self.list();
         let mut out = Vec::new();
         self.list.iter().filter(|entry| !entry.gone).for_each(|entry| self.put(&mut out, entry));
         (!out.is_empty()).then_some(out)
     }
 
     fn put(&self, out: &mut Vec<u8>, entry: &Entry) {
-        let (key, value) = (self.at(&entry.key), self.at(&entry.value));
-        let field = |body: &[u8]| 1 + varint_len(body.len() as u64) + body.len();
-        put_tag(out, self.number, 2);
-        put_varint(out, (field(key) + field(value)) as u64);
-        put_bytes(out, 1, key);
-        put_bytes(out, 2, value);
+        put_pair(out, self.number, self.at(&entry.key), self.at(&entry.value));
     }
+}
+
+/// Appends a field that is a `KeyValue`.
+fn put_pair(out: &mut Vec<u8>, number: u32, key: &[u8], value: &[u8]) {
+    let field = |body: &[u8]| 1 + varint_len(body.len() as u64) + body.len();
+    put_tag(out, number, 2);
+    put_varint(out, (field(key) + field(value)) as u64);
+    put_bytes(out, 1, key);
+    put_bytes(out, 2, value);
+}
+
+/// Where the key and the value of a `KeyValue` lie in the payload; what has none of it has it at its end.
+#[inline]
+fn pair(source: &[u8], field: &Field<'_>) -> (Range<usize>, Range<usize>) {
+    let body = field.body();
+    plain_pair(field.value.bytes(), body.start).unwrap_or_else(|| {
+        let (mut key, mut value) = (body.end..body.end, body.end..body.end);
+        for part in Fields::inside(source, body) {
+            match part.number {
+                1 => key = part.body(),
+                2 => value = part.body(),
+                _ => {}
+            }
+        }
+        (key, value)
+    })
 }
 
 /// Key and value of a `KeyValue` as everybody writes it; what is written otherwise is read field by field.
@@ -370,6 +533,14 @@ impl<'a> Splicer<'a> {
 
     fn insert(&mut self, at: usize, write: impl FnOnce(&mut Vec<u8>)) -> isize {
         self.replace(at..at, write)
+    }
+
+    /// What has been made already.
+    fn insert_made(&mut self, at: usize, made: Range<usize>) -> isize {
+        let delta = made.len() as isize;
+        self.splices.push(Splice { at, remove: 0, insert: made });
+        self.growth += delta;
+        delta
     }
 
     /// Keeps a place in the order for the length at `length`, which only its content will tell.
@@ -472,3 +643,6 @@ pub mod any {
         out
     }
 }
+
+#[cfg(test)]
+mod tests;

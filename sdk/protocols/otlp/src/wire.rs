@@ -158,25 +158,36 @@ impl<'a> Fields<'a> {
     /// The first thing that is not a field; the walk cannot go on after it.
     #[inline]
     pub fn try_next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
-        // Nearly all fields have a tag and a length (or a value) of one byte each.
+        // Nearly all fields have a tag of one byte, and a length of one or two or a value of one or eight.
         if let Some(&[tag, next]) = self.buf.get(self.at..).and_then(<[u8]>::first_chunk)
             && (8..0x80).contains(&tag)
-            && next < 0x80
         {
-            let (start, after_tag) = (self.at, self.at + 1);
-            let end = after_tag + 1 + usize::from(next);
-            match tag & 7 {
-                2 if end <= self.buf.len() => {
-                    self.at = end;
-                    let value = Value::Bytes(&self.buf[after_tag + 1..end]);
-                    return Ok(Some(Field { number: u32::from(tag >> 3), value, start, after_tag, end }));
-                }
-                0 => {
+            let (start, after_tag, number) = (self.at, self.at + 1, u32::from(tag >> 3));
+            let mut bytes = |begin: usize, length: usize| {
+                let end = begin + length;
+                let value = Value::Bytes(self.buf.get(begin..end)?);
+                self.at = end;
+                Some(Field { number, value, start, after_tag, end })
+            };
+            let field = match tag & 7 {
+                2 if next < 0x80 => bytes(after_tag + 1, usize::from(next)),
+                2 => match self.buf.get(after_tag + 1) {
+                    Some(&high @ 0..0x80) => bytes(after_tag + 2, usize::from(next & 0x7f) | usize::from(high) << 7),
+                    _ => None,
+                },
+                0 if next < 0x80 => {
                     self.at = after_tag + 1;
-                    let value = Value::Varint(u64::from(next));
-                    return Ok(Some(Field { number: u32::from(tag >> 3), value, start, after_tag, end: self.at }));
+                    Some(Field { number, value: Value::Varint(u64::from(next)), start, after_tag, end: self.at })
                 }
-                _ => {}
+                1 => self.buf.get(after_tag..).and_then(<[u8]>::first_chunk).map(|bytes| {
+                    self.at = after_tag + 8;
+                    let value = Value::Fixed64(u64::from_le_bytes(*bytes));
+                    Field { number, value, start, after_tag, end: self.at }
+                }),
+                _ => None,
+            };
+            if field.is_some() {
+                return Ok(field);
             }
         }
         self.try_next_slowly()
