@@ -2,38 +2,68 @@
 
 mod arguments;
 mod arp;
+mod bcache;
 mod bonding;
+mod btrfs;
+mod buddyinfo;
+mod cgroups;
 mod collector;
 mod conntrack;
 mod cpu;
+mod cpu_vulnerabilities;
 mod cpufreq;
+mod dbus;
 mod diskstats;
 mod dmi;
+mod drbd;
+mod drm;
 mod edac;
 mod entropy;
+mod ethtool;
+mod fibrechannel;
 mod filefd;
 mod filesystem;
 mod filter;
 mod hwmon;
+mod infiniband;
+mod interrupts;
+mod ipvs;
+mod ksmd;
 mod listing;
+mod lnstat;
 mod loadavg;
 mod mdadm;
 mod meminfo;
+mod meminfo_numa;
 mod netclass;
 mod netdev;
+mod netlink;
 mod netstat;
+mod network_route;
+mod nfs;
+mod nfsd;
 mod node;
+mod ntp;
 mod nvme;
 mod os;
 mod powersupplyclass;
 mod pressure;
 mod processes;
+mod qdisc;
 mod rapl;
+mod rpc;
+mod runit;
 mod schedstat;
 mod selinux;
+mod slabinfo;
 mod sockstat;
+mod softirqs;
 mod softnet;
 mod stat;
+mod sysctl;
+mod systemd;
+mod tapestats;
+mod tcpstat;
 mod textfile;
 mod thermal_zone;
 mod time;
@@ -41,6 +71,9 @@ mod timex;
 mod udp_queues;
 mod uname;
 mod vmstat;
+mod xfs;
+mod zfs;
+mod zoneinfo;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -116,6 +149,14 @@ impl Exporter {
         let mut page = self.page.writer();
         self.node.collect(&mut page);
         build_info::write(&mut page, "node_exporter_build_info", "node_exporter");
+        // Nothing goes wrong between the collectors and the page; that is worth two series to whoever looks for them.
+        page.family(
+            "promhttp_metric_handler_errors_total",
+            "Total number of internal errors encountered by the promhttp metric handler.",
+            Kind::Counter,
+        )
+        .sample(&[("cause", "encoding")], 0.0)
+        .sample(&[("cause", "gathering")], 0.0);
         if self.itself {
             base_metrics::process::write(&mut page);
             page.family(

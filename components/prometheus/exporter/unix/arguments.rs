@@ -1,5 +1,6 @@
 //! What a `prometheus.exporter.unix` block holds, and what the collectors make of it.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use base_stdx::GoDuration;
@@ -8,11 +9,15 @@ use sdk_component::Problem;
 
 use super::collector::Paths;
 use super::cpu::CpuSettings;
+use super::ethtool::EthtoolSettings;
 use super::filesystem::FilesystemSettings;
 use super::filter::{DeviceFilter, Pattern};
+use super::ipvs::BackendLabels;
 use super::netclass::NetclassSettings;
 use super::netdev::NetdevSettings;
 use super::node::{KNOWN, Known, Settings};
+use super::ntp::NtpSettings;
+use super::systemd::SystemdSettings;
 
 /// Shows this host's hardware and kernel metrics, under the names that node_exporter gave them: CPUs, memory, disks,
 /// file systems, network devices, load, pressure and more.
@@ -162,6 +167,7 @@ pub struct DiskBlock {
 
 /// The ethtool collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct EthtoolBlock {
     /// Devices to leave out.
     #[attr(optional)]
@@ -213,6 +219,7 @@ pub struct IpvsBlock {
 
 /// The ntp collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct NtpBlock {
     /// Hops that a packet may take.
     #[attr(default = 1)]
@@ -339,6 +346,7 @@ pub struct SysctlBlock {
 
 /// The systemd collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct SystemdBlock {
     /// Whether to show how often services restarted.
     #[attr(optional)]
@@ -383,6 +391,8 @@ pub struct VmstatBlock {
     pub fields: String,
 }
 
+const NTP_PORT: u16 = 123;
+
 impl Arguments {
     /// What the collectors work by, or what of it cannot work.
     pub(crate) fn settings(&self) -> Result<Settings, Problem> {
@@ -398,6 +408,7 @@ impl Arguments {
             },
             collectors: self.collectors(),
             arp_devices: devices("arp", &self.arp.device_exclude, &self.arp.device_include)?,
+            bcache_priority_stats: self.bcache.as_ref().is_some_and(|bcache| bcache.priority_stats),
             cpu: CpuSettings {
                 guest: self.cpu.guest,
                 info: self.cpu.info || !self.cpu.flags_include.is_empty() || !self.cpu.bugs_include.is_empty(),
@@ -407,6 +418,7 @@ impl Arguments {
                 flags: optional_pattern("cpu", "flags_include", &self.cpu.flags_include)?,
             },
             disk_devices: self.disk_devices()?,
+            ethtool: self.ethtool()?,
             filesystem: FilesystemSettings {
                 mount_points_exclude: pattern(
                     "filesystem",
@@ -417,6 +429,8 @@ impl Arguments {
                 mount_timeout: self.filesystem.mount_timeout.to_std().unwrap_or(Duration::ZERO),
             },
             hwmon_chips: devices("hwmon", &self.hwmon.chip_exclude, &self.hwmon.chip_include)?,
+            ipvs_labels: BackendLabels::new(self.ipvs.as_ref().map_or(&[], |ipvs| ipvs.backend_labels.as_slice()))
+                .map_err(|error| Problem::at("ipvs", error))?,
             netclass: NetclassSettings {
                 ignored_devices: pattern("netclass", "ignored_devices", &self.netclass.ignored_devices)?,
                 ignore_invalid_speed: self.netclass.ignore_invalid_speed_device,
@@ -426,9 +440,70 @@ impl Arguments {
                 address_info: self.netdev.address_info,
             },
             netstat_fields: pattern("netstat", "fields", &self.netstat.fields)?,
+            ntp: self.ntp()?,
             power_supplies_ignored: pattern("powersupply", "ignored_supplies", &self.powersupply.ignored_supplies)?,
+            runit_services: self.runit.as_ref().map_or("/etc/service", |runit| &runit.service_dir).to_owned(),
+            sysctl_numbers: self.sysctl.as_ref().map_or_else(Vec::new, |sysctl| sysctl.include.clone()),
+            sysctl_texts: self.sysctl.as_ref().map_or_else(Vec::new, |sysctl| sysctl.include_info.clone()),
+            systemd: self.systemd()?,
+            tapes_ignored: pattern(
+                "tapestats",
+                "ignored_devices",
+                self.tapestats.as_ref().map_or("^$", |tapestats| &tapestats.ignored_devices),
+            )?,
             textfile_directory: self.textfile.directory.clone(),
             vmstat_fields: pattern("vmstat", "fields", &self.vmstat.fields)?,
+        })
+    }
+
+    fn ethtool(&self) -> Result<EthtoolSettings, Problem> {
+        let EthtoolBlock { device_exclude, device_include, metrics_include } = self.ethtool.clone().unwrap_or_default();
+        let exclude = optional_pattern("ethtool", "device_exclude", &device_exclude)?;
+        let include = optional_pattern("ethtool", "device_include", &device_include)?;
+        Ok(EthtoolSettings {
+            devices: DeviceFilter::new(exclude, include),
+            statistics: pattern("ethtool", "metrics_include", &metrics_include)?,
+        })
+    }
+
+    fn systemd(&self) -> Result<SystemdSettings, Problem> {
+        let block = self.systemd.clone().unwrap_or_default();
+        let whole = |attribute: &str, expression: &str| pattern("systemd", attribute, &format!("^(?:{expression})$"));
+        Ok(SystemdSettings {
+            include: whole("unit_include", &block.unit_include)?,
+            exclude: whole("unit_exclude", &block.unit_exclude)?,
+            restarts: block.enable_restarts,
+            start_time: block.start_time,
+            tasks: block.task_metrics,
+        })
+    }
+
+    /// What the collector does not accept is refused only if it runs.
+    fn ntp(&self) -> Result<NtpSettings, Problem> {
+        let block = self.ntp.clone().unwrap_or_default();
+        let refused = |message: &str| Err(Problem::at("ntp", message));
+        let seconds = |duration: GoDuration| duration.0 as f64 / 1e9;
+        if self.runs("ntp", false) {
+            let is_local = block.server.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            if !is_local && !block.server_is_local {
+                return refused(
+                    "only the IP address of a local NTP server is valid as server, unless server_is_local is set",
+                );
+            }
+            if !(2..=4).contains(&block.protocol_version) {
+                return refused("protocol_version must be 2, 3 or 4");
+            }
+            if block.local_offset_tolerance.0 < 0 {
+                return refused("local_offset_tolerance must not be negative");
+            }
+        }
+        Ok(NtpSettings {
+            server: block.server,
+            port: NTP_PORT,
+            version: u8::try_from(block.protocol_version).unwrap_or_default(),
+            hops: u32::try_from(block.ip_ttl).unwrap_or(1),
+            max_distance: seconds(block.max_distance),
+            offset_tolerance: seconds(block.local_offset_tolerance),
         })
     }
 
@@ -459,16 +534,8 @@ impl Arguments {
 
     fn has_block_of(&self, collector: &str) -> bool {
         match collector {
-            "bcache" => self.bcache.is_some(),
-            "ethtool" => self.ethtool.is_some(),
-            "ipvs" => self.ipvs.is_some(),
-            "ntp" => self.ntp.is_some(),
             "perf" => self.perf.is_some(),
-            "runit" => self.runit.is_some(),
             "supervisord" => self.supervisord.is_some(),
-            "sysctl" => self.sysctl.is_some(),
-            "systemd" => self.systemd.is_some(),
-            "tapestats" => self.tapestats.is_some(),
             _ => false,
         }
     }

@@ -10,11 +10,16 @@ use super::filter::Pattern;
 use crate::statfs::{Measured, Statfs};
 
 pub(crate) struct Filesystem {
-    mounts: Source,
-    fallback: Source,
-    rootfs: PathBuf,
+    mounts: Mounts,
     settings: FilesystemSettings,
     statfs: Statfs,
+}
+
+/// The table of what is mounted.
+pub(crate) struct Mounts {
+    table: Source,
+    fallback: Source,
+    rootfs: PathBuf,
 }
 
 /// What the `filesystem` block sets.
@@ -38,19 +43,43 @@ struct Mount {
 
 impl Filesystem {
     pub fn new(paths: &Paths, settings: FilesystemSettings) -> Filesystem {
-        Filesystem {
-            // The table of process 1 is the host's, also from within a container that shares its process names.
-            mounts: Source::records(paths.procfs.join("1/mounts")),
-            fallback: Source::records(paths.procfs.join("mounts")),
-            rootfs: paths.rootfs.clone(),
-            statfs: Statfs::new(settings.mount_timeout),
-            settings,
-        }
+        Filesystem { mounts: Mounts::new(paths), statfs: Statfs::new(settings.mount_timeout), settings }
     }
 
     fn mounts(&mut self, scratch: &mut Scratch) -> Result<Vec<Mount>, Failure> {
-        let absent = matches!(self.mounts.read(scratch), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
-        let source = if absent { &mut self.fallback } else { &mut self.mounts };
+        let settings = &self.settings;
+        self.mounts.list(scratch, |mount| {
+            !settings.mount_points_exclude.is_match(&mount.mount_point)
+                && !settings.fs_types_exclude.is_match(&mount.fs_type)
+        })
+    }
+}
+
+// === impl Mounts ===
+
+impl Mounts {
+    pub fn new(paths: &Paths) -> Mounts {
+        Mounts {
+            // The table of process 1 is the host's, also from within a container that shares its process names.
+            table: Source::records(paths.procfs.join("1/mounts")),
+            fallback: Source::records(paths.procfs.join("mounts")),
+            rootfs: paths.rootfs.clone(),
+        }
+    }
+
+    /// Device and path, as we reach it, of what is mounted of this type.
+    pub fn of_type(&mut self, scratch: &mut Scratch, fs_type: &str) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let mounts = self.list(scratch, |mount| mount.fs_type == fs_type)?;
+        Ok(mounts.into_iter().map(|mount| (mount.device.clone(), self.in_our_tree(&mount))).collect())
+    }
+
+    fn in_our_tree(&self, mount: &Mount) -> PathBuf {
+        self.rootfs.join(mount.mount_point.trim_start_matches('/'))
+    }
+
+    fn list(&mut self, scratch: &mut Scratch, wanted: impl Fn(&Mount) -> bool) -> Result<Vec<Mount>, Failure> {
+        let absent = matches!(self.table.read(scratch), Err(error) if error.kind() == std::io::ErrorKind::NotFound);
+        let source = if absent { &mut self.fallback } else { &mut self.table };
         let text = source.read(scratch);
         let path = source.path();
         let text = text.map_err(|error| Failure::reading(path, &error))?;
@@ -62,15 +91,9 @@ impl Filesystem {
             else {
                 return Err(Failure::malformed(path, line));
             };
-            let mount_point = as_the_host_sees(&unescape(mount_point), &self.rootfs);
-            if self.settings.mount_points_exclude.is_match(&mount_point)
-                || self.settings.fs_types_exclude.is_match(fs_type)
-            {
-                continue;
-            }
             let mount = Mount {
                 device: device.to_owned(),
-                mount_point,
+                mount_point: as_the_host_sees(&unescape(mount_point), &self.rootfs),
                 fs_type: fs_type.to_owned(),
                 read_only: options.split(',').any(|option| option == "ro"),
             };
@@ -79,7 +102,7 @@ impl Filesystem {
                 (&other.device, &other.mount_point, &other.fs_type)
                     == (&mount.device, &mount.mount_point, &mount.fs_type)
             };
-            if !mounts.iter().any(same) {
+            if wanted(&mount) && !mounts.iter().any(same) {
                 mounts.push(mount);
             }
         }
@@ -90,8 +113,7 @@ impl Filesystem {
 impl Collector for Filesystem {
     fn collect(&mut self, scratch: &mut Scratch, page: &mut FamilyWriter<'_>) -> Result<(), Failure> {
         let mounts = self.mounts(scratch)?;
-        let in_our_tree = |mount: &Mount| self.rootfs.join(mount.mount_point.trim_start_matches('/'));
-        let measured = self.statfs.measure(mounts.iter().map(in_our_tree).collect());
+        let measured = self.statfs.measure(mounts.iter().map(|mount| self.mounts.in_our_tree(mount)).collect());
         let mut family = |name: &str, help: &str, value: &dyn Fn(&Mount, Option<&Measured>) -> Option<f64>| {
             let mut family = page.family(name, help, Kind::Gauge);
             for (mount, measured) in mounts.iter().zip(&measured) {

@@ -6,9 +6,12 @@ use tokio::time::Instant;
 use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
-    arp, bonding, conntrack, cpu, cpufreq, diskstats, dmi, edac, entropy, filefd, filesystem, hwmon, loadavg, mdadm,
-    meminfo, netclass, netdev, netstat, nvme, os, powersupplyclass, pressure, processes, rapl, schedstat, selinux,
-    sockstat, softnet, stat, textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
+    arp, bcache, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu, cpu_vulnerabilities, cpufreq, diskstats, dmi,
+    drbd, drm, edac, entropy, ethtool, fibrechannel, filefd, filesystem, hwmon, infiniband, interrupts, ipvs, ksmd,
+    lnstat, loadavg, mdadm, meminfo, meminfo_numa, netclass, netdev, netstat, network_route, nfs, nfsd, ntp, nvme, os,
+    powersupplyclass, pressure, processes, qdisc, rapl, runit, schedstat, selinux, slabinfo, sockstat, softirqs,
+    softnet, stat, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
+    xfs, zfs, zoneinfo,
 };
 
 /// All that runs for one page.
@@ -31,14 +34,23 @@ pub(crate) struct Settings {
     /// By name; see [`KNOWN`].
     pub collectors: Vec<&'static str>,
     pub arp_devices: DeviceFilter,
+    pub bcache_priority_stats: bool,
     pub cpu: cpu::CpuSettings,
     pub disk_devices: DeviceFilter,
+    pub ethtool: ethtool::EthtoolSettings,
     pub filesystem: filesystem::FilesystemSettings,
     pub hwmon_chips: DeviceFilter,
+    pub ipvs_labels: ipvs::BackendLabels,
     pub netclass: netclass::NetclassSettings,
     pub netdev: netdev::NetdevSettings,
     pub netstat_fields: Pattern,
+    pub ntp: ntp::NtpSettings,
     pub power_supplies_ignored: Pattern,
+    pub runit_services: String,
+    pub sysctl_numbers: Vec<String>,
+    pub sysctl_texts: Vec<String>,
+    pub systemd: systemd::SystemdSettings,
+    pub tapes_ignored: Pattern,
     pub textfile_directory: String,
     pub vmstat_fields: Pattern,
 }
@@ -65,8 +77,8 @@ const fn here(name: &'static str) -> Known {
     Known { name, default: true, here: true }
 }
 
-const fn missing(name: &'static str) -> Known {
-    Known { name, default: true, here: false }
+const fn on_demand(name: &'static str) -> Known {
+    Known { name, default: false, here: true }
 }
 
 const fn missing_and_off(name: &'static str) -> Known {
@@ -76,9 +88,9 @@ const fn missing_and_off(name: &'static str) -> Known {
 /// Every collector a configuration may name. What is not here yet is said when a configuration asks for it by name.
 pub(crate) const KNOWN: &[Known] = &[
     here("arp"),
-    missing("bcache"),
+    here("bcache"),
     here("bonding"),
-    missing("btrfs"),
+    here("btrfs"),
     here("conntrack"),
     here("cpu"),
     here("cpufreq"),
@@ -86,20 +98,20 @@ pub(crate) const KNOWN: &[Known] = &[
     here("dmi"),
     here("edac"),
     here("entropy"),
-    missing("fibrechannel"),
+    here("fibrechannel"),
     here("filefd"),
     here("filesystem"),
     here("hwmon"),
-    missing("infiniband"),
-    missing("ipvs"),
+    here("infiniband"),
+    here("ipvs"),
     here("loadavg"),
     here("mdadm"),
     here("meminfo"),
     here("netclass"),
     here("netdev"),
     here("netstat"),
-    missing("nfs"),
-    missing("nfsd"),
+    here("nfs"),
+    here("nfsd"),
     here("nvme"),
     here("os"),
     here("powersupplyclass"),
@@ -110,7 +122,7 @@ pub(crate) const KNOWN: &[Known] = &[
     here("sockstat"),
     here("softnet"),
     here("stat"),
-    missing("tapestats"),
+    here("tapestats"),
     here("textfile"),
     here("thermal_zone"),
     here("time"),
@@ -118,38 +130,34 @@ pub(crate) const KNOWN: &[Known] = &[
     here("udp_queues"),
     here("uname"),
     here("vmstat"),
-    missing("watchdog"),
-    missing("xfs"),
-    missing("zfs"),
-    missing_and_off("buddyinfo"),
-    missing_and_off("cgroups"),
-    missing_and_off("cpu_vulnerabilities"),
-    missing_and_off("drbd"),
-    missing_and_off("drm"),
-    missing_and_off("ethtool"),
-    missing_and_off("interrupts"),
-    missing_and_off("ksmd"),
-    missing_and_off("lnstat"),
+    here("xfs"),
+    here("zfs"),
+    on_demand("buddyinfo"),
+    on_demand("cgroups"),
+    on_demand("cpu_vulnerabilities"),
+    on_demand("drbd"),
+    on_demand("drm"),
+    on_demand("ethtool"),
+    on_demand("interrupts"),
+    on_demand("ksmd"),
+    on_demand("lnstat"),
     missing_and_off("logind"),
-    missing_and_off("meminfo_numa"),
+    on_demand("meminfo_numa"),
     missing_and_off("mountstats"),
-    missing_and_off("network_route"),
-    missing_and_off("ntp"),
-    missing_and_off("pcidevice"),
+    on_demand("network_route"),
+    on_demand("ntp"),
     missing_and_off("perf"),
-    Known { name: "processes", default: false, here: true },
-    missing_and_off("qdisc"),
-    missing_and_off("runit"),
-    missing_and_off("slabinfo"),
-    missing_and_off("softirqs"),
+    on_demand("processes"),
+    on_demand("qdisc"),
+    on_demand("runit"),
+    on_demand("slabinfo"),
+    on_demand("softirqs"),
     missing_and_off("supervisord"),
-    missing_and_off("swap"),
-    missing_and_off("sysctl"),
-    missing_and_off("systemd"),
-    missing_and_off("tcpstat"),
+    on_demand("sysctl"),
+    on_demand("systemd"),
+    on_demand("tcpstat"),
     missing_and_off("wifi"),
-    missing_and_off("xfrm"),
-    missing_and_off("zoneinfo"),
+    on_demand("zoneinfo"),
 ];
 
 impl Node {
@@ -162,7 +170,9 @@ impl Node {
             }
         };
         add("arp", Box::new(arp::Arp::new(&paths, settings.arp_devices)));
+        add("bcache", Box::new(bcache::Bcache::new(&paths, settings.bcache_priority_stats)));
         add("bonding", Box::new(bonding::Bonding::new(&paths)));
+        add("btrfs", Box::new(btrfs::Btrfs::new(&paths)));
         add("conntrack", Box::new(conntrack::Conntrack::new(&paths)));
         add("cpu", Box::new(cpu::Cpu::new(&paths, settings.cpu)));
         add("cpufreq", Box::new(cpufreq::Cpufreq::new(&paths)));
@@ -170,15 +180,20 @@ impl Node {
         add("dmi", Box::new(dmi::Dmi::new(&paths)));
         add("edac", Box::new(edac::Edac::new(&paths)));
         add("entropy", Box::new(entropy::Entropy::new(&paths)));
+        add("fibrechannel", Box::new(fibrechannel::FibreChannel::new(&paths)));
         add("filefd", Box::new(filefd::Filefd::new(&paths)));
         add("filesystem", Box::new(filesystem::Filesystem::new(&paths, settings.filesystem)));
         add("hwmon", Box::new(hwmon::Hwmon::new(&paths, settings.hwmon_chips)));
+        add("infiniband", Box::new(infiniband::Infiniband::new(&paths)));
+        add("ipvs", Box::new(ipvs::Ipvs::new(&paths, settings.ipvs_labels)));
         add("loadavg", Box::new(loadavg::Loadavg::new(&paths)));
         add("mdadm", Box::new(mdadm::Mdadm::new(&paths)));
         add("meminfo", Box::new(meminfo::Meminfo::new(&paths)));
         add("netclass", Box::new(netclass::Netclass::new(&paths, settings.netclass)));
         add("netdev", Box::new(netdev::Netdev::new(&paths, settings.netdev)));
         add("netstat", Box::new(netstat::Netstat::new(&paths, settings.netstat_fields)));
+        add("nfs", Box::new(nfs::Nfs::new(&paths)));
+        add("nfsd", Box::new(nfsd::Nfsd::new(&paths)));
         add("nvme", Box::new(nvme::Nvme::new(&paths)));
         add("os", Box::new(os::Os::new(&paths)));
         let supplies = powersupplyclass::PowerSupplyClass::new(&paths, settings.power_supplies_ignored);
@@ -191,6 +206,7 @@ impl Node {
         add("sockstat", Box::new(sockstat::Sockstat::new(&paths)));
         add("softnet", Box::new(softnet::Softnet::new(&paths)));
         add("stat", Box::new(stat::Stat::new(&paths)));
+        add("tapestats", Box::new(tapestats::Tapestats::new(&paths, settings.tapes_ignored)));
         add("textfile", Box::new(textfile::Textfile::new(settings.textfile_directory)));
         add("thermal_zone", Box::new(thermal_zone::ThermalZone::new(&paths)));
         add("time", Box::new(time::Time::new(&paths)));
@@ -198,6 +214,29 @@ impl Node {
         add("udp_queues", Box::new(udp_queues::UdpQueues::new(&paths)));
         add("uname", Box::new(uname::Uname));
         add("vmstat", Box::new(vmstat::Vmstat::new(&paths, settings.vmstat_fields)));
+        add("xfs", Box::new(xfs::Xfs::new(&paths)));
+        add("zfs", Box::new(zfs::Zfs::new(&paths)));
+        add("buddyinfo", Box::new(buddyinfo::Buddyinfo::new(&paths)));
+        add("cgroups", Box::new(cgroups::Cgroups::new(&paths)));
+        add("cpu_vulnerabilities", Box::new(cpu_vulnerabilities::CpuVulnerabilities::new(&paths)));
+        add("drbd", Box::new(drbd::Drbd::new(&paths)));
+        add("drm", Box::new(drm::Drm::new(&paths)));
+        add("interrupts", Box::new(interrupts::Interrupts::new(&paths)));
+        add("ksmd", Box::new(ksmd::Ksmd::new(&paths)));
+        add("lnstat", Box::new(lnstat::Lnstat::new(&paths)));
+        add("meminfo_numa", Box::new(meminfo_numa::MeminfoNuma::new(&paths)));
+        add("runit", Box::new(runit::Runit::new(settings.runit_services.into())));
+        add("slabinfo", Box::new(slabinfo::Slabinfo::new(&paths)));
+        add("softirqs", Box::new(softirqs::Softirqs::new(&paths)));
+        let sysctl = sysctl::Sysctl::new(&paths, &settings.sysctl_numbers, &settings.sysctl_texts);
+        add("sysctl", Box::new(sysctl));
+        add("zoneinfo", Box::new(zoneinfo::Zoneinfo::new(&paths)));
+        add("ethtool", Box::new(ethtool::Ethtool::new(&paths, settings.ethtool)));
+        add("network_route", Box::new(network_route::NetworkRoute));
+        add("ntp", Box::new(ntp::Ntp::new(settings.ntp)));
+        add("qdisc", Box::new(qdisc::Qdisc));
+        add("systemd", Box::new(systemd::Systemd::new(settings.systemd)));
+        add("tcpstat", Box::new(tcpstat::Tcpstat::new(&paths)));
         for known in KNOWN.iter().filter(|known| !known.here) {
             add(known.name, Box::new(Missing));
         }

@@ -13,16 +13,24 @@ use sdk_component::{BoxFuture, Context, ContextParts, Definition, Instance, Memo
 
 use super::collector::Paths;
 use super::cpu::CpuSettings;
+use super::ethtool::EthtoolSettings;
 use super::filesystem::FilesystemSettings;
 use super::filter::{DeviceFilter, Pattern};
+use super::ipvs::BackendLabels;
 use super::netclass::NetclassSettings;
 use super::netdev::NetdevSettings;
 use super::node::{KNOWN, Node, Settings};
+use super::ntp::NtpSettings;
+use super::systemd::SystemdSettings;
 
-/// Unpacks `fixtures/host.txt`: lines of `--- path`, each followed by the file's text.
 fn host() -> tempfile::TempDir {
+    unpacked(include_str!("fixtures/host.txt"))
+}
+
+/// Lines of `--- path`, each followed by the file's text.
+fn unpacked(files: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    for file in include_str!("fixtures/host.txt").split("--- ").skip(1) {
+    for file in files.split("--- ").skip(1) {
         let (path, text) = file.split_once('\n').unwrap();
         let path = dir.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -45,6 +53,7 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
         },
         collectors: KNOWN.iter().map(|known| known.name).filter(|name| collectors.contains(name)).collect(),
         arp_devices: DeviceFilter::default(),
+        bcache_priority_stats: true,
         cpu: CpuSettings {
             guest: true,
             info: true,
@@ -53,18 +62,41 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
             flags: Some(pattern("^avx")),
         },
         disk_devices: DeviceFilter::new(Some(pattern(r"^(ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$")), None),
+        ethtool: EthtoolSettings { devices: DeviceFilter::default(), statistics: pattern(".*") },
         filesystem: FilesystemSettings {
             mount_points_exclude: pattern("^/(proc|var/lib/docker/.+)($|/)"),
             fs_types_exclude: pattern("^overlay$"),
             mount_timeout: Duration::from_secs(600),
         },
         hwmon_chips: DeviceFilter::default(),
+        ipvs_labels: BackendLabels::new(&[]).unwrap(),
         netclass: NetclassSettings { ignored_devices: pattern("^$"), ignore_invalid_speed: false },
         netdev: NetdevSettings { devices: DeviceFilter::new(Some(pattern("^veth")), None), address_info: false },
         netstat_fields: pattern(
             "^(.*_(InErrors|InErrs)|Ip_Forwarding|Ip(6|Ext)_(InOctets|OutOctets)|Icmp6?_(InMsgs|OutMsgs)|TcpExt_(Listen.*|Syncookies.*|TCPTimeouts)|Tcp_(ActiveOpens|InSegs|OutSegs|OutRsts|PassiveOpens|RetransSegs|CurrEstab)|Udp6?_(InDatagrams|OutDatagrams|NoPorts|RcvbufErrors|SndbufErrors))$",
         ),
+        ntp: NtpSettings {
+            server: "127.0.0.1".to_owned(),
+            port: 123,
+            version: 4,
+            hops: 1,
+            max_distance: 3.5,
+            offset_tolerance: 0.001,
+        },
         power_supplies_ignored: pattern("^$"),
+        runit_services: root.join("root/etc/service").to_str().unwrap().to_owned(),
+        sysctl_numbers: ["kernel.threads-max", "kernel.seccomp", "net.ipv4.tcp_rmem:min,default,max"]
+            .map(str::to_owned)
+            .to_vec(),
+        sysctl_texts: vec!["kernel.seccomp".to_owned()],
+        systemd: SystemdSettings {
+            include: pattern(".+"),
+            exclude: pattern("^$"),
+            restarts: false,
+            start_time: false,
+            tasks: false,
+        },
+        tapes_ignored: pattern("^$"),
         textfile_directory: String::new(),
         vmstat_fields: pattern("^(oom_kill|pgpg|pswp|pg.*fault).*"),
     }
@@ -118,13 +150,49 @@ const READ_FROM_FILES: &[&str] = &[
     "vmstat",
 ];
 
+const RARE: &[&str] = &[
+    "bcache",
+    "btrfs",
+    "buddyinfo",
+    "cgroups",
+    "cpu_vulnerabilities",
+    "drbd",
+    "drm",
+    "fibrechannel",
+    "infiniband",
+    "interrupts",
+    "ipvs",
+    "ksmd",
+    "lnstat",
+    "meminfo_numa",
+    "nfs",
+    "nfsd",
+    "slabinfo",
+    "softirqs",
+    "sysctl",
+    "tapestats",
+    "xfs",
+    "zfs",
+    "zoneinfo",
+];
+
 /// `expected.txt` agrees with node_exporter 1.5 on these files, but for what came later: `adminstate`, the newer columns
 /// of softnet, the serial number from SCSI, read-only mounts that give an error.
 #[test]
 fn the_page_is_what_node_exporter_shows_of_the_same_files() {
     let host = host();
-    let page = page(host.path(), READ_FROM_FILES);
-    let (expected, mut differences) = (include_str!("fixtures/expected.txt"), Vec::new());
+    same(include_str!("fixtures/expected.txt"), &page(host.path(), READ_FROM_FILES));
+}
+
+/// What few machines have: `rare.expected.txt` is what Alloy 1.18 shows of the same files.
+#[test]
+fn rare_hardware_and_what_runs_on_demand_is_shown_as_alloy_shows_it() {
+    let host = unpacked(include_str!("fixtures/rare.txt"));
+    same(include_str!("fixtures/rare.expected.txt"), &page(host.path(), RARE));
+}
+
+fn same(expected: &str, page: &str) {
+    let mut differences = Vec::new();
     for line in expected.lines().filter(|line| !page.lines().any(|ours| ours == *line)) {
         differences.push(format!("- {line}"));
     }
@@ -132,6 +200,19 @@ fn the_page_is_what_node_exporter_shows_of_the_same_files() {
         differences.push(format!("+ {line}"));
     }
     assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// On a machine without any of it, whatever is on by default has nothing to show, and logs nothing.
+#[test]
+fn a_machine_without_rare_hardware_is_no_failure() {
+    let empty = tempfile::tempdir().unwrap();
+    let page = page(empty.path(), RARE);
+    let mut succeeded: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("node_scrape_collector_success{collector=\"")?.strip_suffix("\"} 1"))
+        .collect();
+    succeeded.sort_unstable();
+    assert_eq!(succeeded, ["bcache", "btrfs", "cpu_vulnerabilities", "drm", "lnstat", "meminfo_numa", "xfs"]);
 }
 
 #[test]
@@ -199,8 +280,9 @@ fn torn_files_fail_their_collector_and_nothing_else() {
 /// Whatever a kernel (or whoever mounted something else over `/proc`) shows: some collectors fail, none panics.
 #[test]
 fn garbage_never_ends_a_scrape() {
-    let host = host();
-    let files: Vec<_> = include_str!("fixtures/host.txt")
+    let all = concat!(include_str!("fixtures/host.txt"), include_str!("fixtures/rare.txt"));
+    let host = unpacked(all);
+    let files: Vec<_> = all
         .split("--- ")
         .skip(1)
         .map(|file| file.split_once('\n').unwrap())
@@ -213,7 +295,7 @@ fn garbage_never_ends_a_scrape() {
         dice ^= dice << 17;
         (dice % sides as u64) as usize
     };
-    let mut node = Node::new(settings(host.path(), READ_FROM_FILES));
+    let mut node = Node::new(settings(host.path(), &[READ_FROM_FILES, RARE].concat()));
     for _ in 0..100 {
         // A few at a time: the damage adds up, and disks are slow.
         for _ in 0..4 {
@@ -418,7 +500,7 @@ fn which_collectors_run() {
     };
     let usual = collectors("");
     assert!(usual.contains(&"cpu") && usual.contains(&"vmstat"));
-    assert!(!usual.contains(&"processes") && !usual.contains(&"zfs"));
+    assert!(!usual.contains(&"processes") && !usual.contains(&"systemd"));
     assert_eq!(collectors("set_collectors = [\"cpu\", \"os\"]\ndisable_collectors = [\"os\"]"), ["cpu"]);
     assert!(collectors("enable_collectors = [\"processes\"]").contains(&"processes"));
     assert!(collectors("disable_collectors = [\"cpu\"]\nenable_collectors = [\"cpu\"]").contains(&"cpu"));
