@@ -1,4 +1,4 @@
-//! Operators that take a text apart: csv_parser, json_parser, key_value_parser, regex_parser, uri_parser. Each may read the
+//! Operators that take a text apart: csv_parser, json_array_parser, json_parser, key_value_parser, regex_parser, uri_parser. Each may read the
 //! time, the severity, the trace and the scope from what it found.
 
 use base_re2::{Regex, Slots};
@@ -6,10 +6,10 @@ use language_eval::ValueError;
 use sdk_ottl::text::{csv, json, pairs, url};
 use sdk_protocols_otlp::model::{AnyValue, Map};
 
-use super::Act;
 use super::severity::SeverityParser;
 use super::time::TimeParser;
 use super::trace::{ScopeNameParser, TraceParser};
+use super::{Act, json_array};
 use crate::entry::{Entry, type_of};
 use crate::field::{Field, Found};
 use crate::options::{Options, regex, rootable};
@@ -46,6 +46,10 @@ pub(super) fn read(kind: &str, options: &Options<'_>) -> Result<Option<Box<dyn A
                 }
             })
         }
+        "json_array_parser" => {
+            let parse = json_array::parser(options)?;
+            boxed(parser()?, move |text, _| parse(text))
+        }
         "regex_parser" => {
             let regex = options.required("regex", regex)?;
             if regex.group_names().all(|name| name.is_none_or(str::is_empty)) {
@@ -77,9 +81,10 @@ pub(super) fn read(kind: &str, options: &Options<'_>) -> Result<Option<Box<dyn A
     }))
 }
 
-fn boxed<P>(parser: Parser, parse: P) -> Box<dyn Act>
+fn boxed<P, V>(parser: Parser, parse: P) -> Box<dyn Act>
 where
-    P: Fn(&str, &Entry) -> Result<Map, String> + Send + 'static,
+    P: Fn(&str, &Entry) -> Result<V, String> + Send + 'static,
+    V: Into<AnyValue> + 'static,
 {
     Box::new(Of { parser, parse })
 }
@@ -218,10 +223,10 @@ impl Parser {
     }
 
     /// Puts what was found in its place, and reads from it what else is wanted.
-    pub(super) fn parse(
+    pub(super) fn parse<V: Into<AnyValue>>(
         &self,
         entry: &mut Entry,
-        parse: impl FnOnce(&str, &Entry) -> Result<Map, String>,
+        parse: impl FnOnce(&str, &Entry) -> Result<V, String>,
     ) -> Result<(), String> {
         let found = match self.from.get(entry) {
             None => return Err(format!("entry is missing the expected parse_from field {}", self.from)),
@@ -229,7 +234,7 @@ impl Parser {
             Some(Found::Value(other)) => return Err(format!("type {} cannot be parsed", type_of(other))),
             Some(Found::Map(_)) => return Err("type map[string]interface {} cannot be parsed".to_owned()),
         };
-        self.to.set(entry, AnyValue::Map(found)).map_err(|error| format!("set parse_to: {error}"))?;
+        self.to.set(entry, found.into()).map_err(|error| format!("set parse_to: {error}"))?;
         if let Some(body) = self.body.as_ref().and_then(|field| field.get(entry)).map(Found::cloned) {
             entry.body = body;
         }
@@ -245,7 +250,7 @@ impl Parser {
     }
 }
 
-impl<P: Fn(&str, &Entry) -> Result<Map, String> + Send> Act for Of<P> {
+impl<P: Fn(&str, &Entry) -> Result<V, String> + Send, V: Into<AnyValue>> Act for Of<P> {
     fn act(&self, entry: &mut Entry) -> Result<(), String> {
         self.parser.parse(entry, &self.parse)
     }

@@ -110,6 +110,14 @@ fn parsers_take_texts_apart() {
         json!([{"body": "hi", "attributes": {"msg": "hi", "n": 7, "f": 7.5}}]),
     );
     check(
+        json!([{"type": "json_array_parser", "parse_to": "attributes.l"}, {"type": "json_array_parser", "header": "a,b"}]),
+        &[r#"["x", 7]"#, "[1]"],
+        json!([
+            {"body": r#"["x", 7]"#, "attributes": {"l": ["x", 7], "a": "x", "b": 7}},
+            {"body": "[1]", "attributes": {"l": [1]}},
+        ]),
+    );
+    check(
         json!([{"type": "regex_parser", "regex": "^(?P<level>\\w+)(?: (?P<rest>.*))?$", "parse_to": "attributes.p"}]),
         &["info x y", "warn"],
         json!([
