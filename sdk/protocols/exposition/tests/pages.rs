@@ -142,6 +142,129 @@ fn a_bad_line_spoils_the_page_and_is_named() {
     bad(OpenMetrics, "# TYPE a untyped\n# EOF\n", "line 1: invalid metric type in \"# TYPE a untyped\"");
 }
 
+/// A page of each kind of mistake that OpenMetrics names and Prometheus refuses.
+#[test]
+fn pages_that_are_no_openmetrics_are_refused() {
+    for line in [
+        // metadata
+        "# HELP",
+        "# HELP  a text",
+        "# HELP a",
+        "# TYPE",
+        "# TYPE a",
+        "# TYPE a ",
+        "# TYPE a meter",
+        "# TYPE a gauge gauge",
+        "# TYPE 1a gauge",
+        "# UNIT a",
+        "# UNIT a_seconds minutes",
+        "# UNIT seconds seconds",
+        "# NOTE a text",
+        "#TYPE a gauge",
+        "##",
+        "#",
+        // names
+        "1a 5",
+        "a-b 5",
+        "é 5",
+        // labels
+        "a{b=\"1\" 5",
+        "a{b=\"1\"c=\"2\"} 5",
+        "a{,b=\"1\"} 5",
+        "a{b=\"1\",,c=\"2\"} 5",
+        "a{b=1} 5",
+        "a{b='1'} 5",
+        "a{b=\"1} 5",
+        "a{b=} 5",
+        "a{b} 5",
+        "a{=\"1\"} 5",
+        "a{1b=\"1\"} 5",
+        "a{b=\"1\"}} 5",
+        "a{b =\"1\"} 5",
+        "a {b=\"1\"} 5",
+        // values
+        "a",
+        "a ",
+        "a{b=\"1\"}",
+        "a\t5",
+        "a five",
+        "a 5_0",
+        "a 0x5",
+        "a 5,0",
+        "a +-5",
+        "a 5 ",
+        // times
+        "a 5 now",
+        "a 5  6",
+        "a 5 NaN",
+        "a 5 Inf",
+        "a 5 6 7",
+        "a 5 0x6",
+        // exemplars
+        "a_total 5 #",
+        "a_total 5 # ",
+        "a_total 5 # {",
+        "a_total 5 # {}",
+        "a_total 5 # {} ",
+        "a_total 5 # {b=\"1\"}",
+        "a_total 5 # {b=\"1\" 6",
+        "a_total 5 # {b=1} 6",
+        "a_total 5 # {b=\"1\"} six",
+        "a_total 5 # {b=\"1\"} 6 7 8",
+        "a_total 5 # {b=\"1\"} 6 NaN",
+        "a_total 5 # {b=\"1\"} 6 Inf",
+        "a_total 5 # b=\"1\" 6",
+        "a_total 5 #{b=\"1\"} 6",
+        // ends
+        "",
+        "a 5\n",
+        "a 5\r",
+        "# EOF \na 5",
+        "# EOF\na 5",
+        "# EOF\n",
+        " # EOF",
+    ] {
+        let page = format!("{line}\n# EOF\n");
+        assert!(read(Format::OpenMetrics, &page).is_err(), "{page:?}");
+    }
+    for page in ["a 5", "a 5\n", "a 5\n# EO", "# HELP a text\n", "a 5 6\n#EOF\n"] {
+        assert!(read(Format::OpenMetrics, page).is_err(), "{page:?}");
+    }
+}
+
+/// OpenMetrics forbids these too; Prometheus takes them, as what is wrong is how lines go together.
+#[test]
+fn what_prometheus_does_not_look_at_is_taken() {
+    for page in [
+        // values that the type forbids
+        "# TYPE a counter\na_total -1\n",
+        "# TYPE a counter\na_total NaN\n",
+        "# TYPE a stateset\na{a=\"on\"} 7\n",
+        "# TYPE a info\na_info{b=\"1\"} 2\n",
+        "# TYPE a histogram\na_bucket{le=\"+Inf\"} -2\n",
+        "# TYPE a summary\na{quantile=\"7\"} 1\n",
+        // parts that are missing, or of others
+        "# TYPE a histogram\na_bucket{le=\"1\"} 2\n",
+        "# TYPE a histogram\na_sum 2\n",
+        "# TYPE a counter\na 2\n",
+        "# TYPE a stateset\na 1\n",
+        "# TYPE a summary\na 1\n",
+        // order
+        "# TYPE a gauge\na 1\n# TYPE b gauge\nb 1\n# HELP a late\n",
+        "# TYPE a gauge\na{b=\"1\"} 1\na{b=\"2\"} 1\na{b=\"1\"} 1\n",
+        "a 1 2\na 1 1\n",
+        "# HELP a one\n# HELP a two\na 1\n",
+        "# TYPE a gauge\n# TYPE a gauge\na 1\n",
+        "# TYPE a counter\n# TYPE a_total counter\n",
+        // exemplars where none may be
+        "# TYPE a gauge\na 1 # {b=\"1\"} 1\n",
+        "# TYPE a histogram\na_sum 1 # {b=\"1\"} 1\n",
+    ] {
+        let page = format!("{page}# EOF\n");
+        assert!(read(Format::OpenMetrics, &page).is_ok(), "{page:?}: {:?}", read(Format::OpenMetrics, &page));
+    }
+}
+
 /// Pieces that make lines that are nearly right.
 fn page() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
