@@ -150,6 +150,15 @@ impl Driver {
                 return Job::Wait(Some(since + GATHER));
             }
         }
+        // What is on the disk is older than what is not: so a crash that takes the memory leaves no gap before it.
+        let in_memory_alone = |entry: &Entry| entry.phase != Phase::Done && entry.origin == Origin::Memory;
+        if !retry_later
+            && state.ready.iter().any(in_memory_alone)
+            && let Some(front) = front(&state)
+        {
+            state.unsaved_since = None;
+            return Job::WriteFront(front);
+        }
         self.gathering_since = None;
         let pending: Vec<_> = state.tail.drain(..).collect();
         state.writing = pending.len() as u64;

@@ -11,21 +11,50 @@ const SAMPLES: u8 = 0x12;
 const EXEMPLARS: u8 = 0x1a;
 const HISTOGRAMS: u8 = 0x22;
 
+/// What is smaller than this gets little smaller when it is compressed by itself.
+const WORTH_COMPRESSING: usize = 16 << 10;
+/// Parts that were shown as they are wait for others, to be compressed together.
+const MOST_SHOWN: usize = 64 << 10;
+
 /// Collects time series for one request. As Alloy sends them, each holds one sample, exemplar or histogram.
 ///
 /// A builder is used again and again; its buffers stay.
 pub struct RequestBuilder {
+    /// What is not compressed yet.
     body: Vec<u8>,
+    /// How much of `body` was shown as parts.
+    shown: usize,
+    /// The parts of the snappy block that are compressed.
+    compressed: Vec<u8>,
+    /// Bytes of what is compressed, before it was.
+    compressed_from: usize,
     entries: usize,
     encoder: Snappy,
     /// For one histogram.
     message: Vec<u8>,
 }
 
+/// Some whole fields of a request's message: parts that lie end to end are the request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Part<'a> {
+    /// As they are, or as a snappy block without its length.
+    pub bytes: &'a [u8],
+    /// That length, if so.
+    pub compressed_from: Option<usize>,
+}
+
 impl RequestBuilder {
     /// An empty request.
     pub fn new() -> RequestBuilder {
-        RequestBuilder { body: Vec::new(), entries: 0, encoder: Snappy::new(), message: Vec::new() }
+        RequestBuilder {
+            body: Vec::new(),
+            shown: 0,
+            compressed: Vec::new(),
+            compressed_from: 0,
+            entries: 0,
+            encoder: Snappy::new(),
+            message: Vec::new(),
+        }
     }
 
     /// Samples, exemplars and histograms so far.
@@ -40,7 +69,7 @@ impl RequestBuilder {
 
     /// Bytes so far, not compressed.
     pub fn byte_len(&self) -> usize {
-        self.body.len()
+        self.compressed_from + self.body.len()
     }
 
     /// One sample. `labels` is field 1 of the time series, encoded; `timestamp` is in milliseconds.
@@ -83,13 +112,41 @@ impl RequestBuilder {
         self.entries += 1;
     }
 
+    /// What was added since the last part: whole time series. Much of it is compressed now, which it
+    /// would be anyway in the end. None when there is nothing new.
+    pub fn part(&mut self) -> Option<Part<'_>> {
+        let (from, new) = (self.shown, self.body.len() - self.shown);
+        if new == 0 {
+            return None;
+        }
+        let enough = if from == 0 { WORTH_COMPRESSING } else { MOST_SHOWN };
+        if self.body.len() < enough {
+            self.shown = self.body.len();
+            return Some(Part { bytes: &self.body[from..], compressed_from: None });
+        }
+        self.encoder.compress_part(&self.body[..from], &mut self.compressed)?;
+        let start = self.compressed.len();
+        self.encoder.compress_part(&self.body[from..], &mut self.compressed)?;
+        self.compressed_from += self.body.len();
+        self.body.clear();
+        self.shown = 0;
+        Some(Part { bytes: &self.compressed[start..], compressed_from: Some(new) })
+    }
+
     /// The request as a snappy block, ready to send; the builder is empty afterwards. None when the request is beyond what
     /// snappy can hold, 4 GiB, which no bound of ours lets it reach.
     pub fn finish(&mut self) -> Option<Box<[u8]>> {
-        let compressed = self.encoder.compress(&self.body).map(Vec::into_boxed_slice);
+        let compressed = match self.compressed_from {
+            0 => self.encoder.compress(&self.body),
+            before => self
+                .encoder
+                .compress_part(&self.body, &mut self.compressed)
+                .and_then(|()| Snappy::block_of(&self.compressed, before + self.body.len())),
+        };
         self.body.clear();
-        self.entries = 0;
-        compressed
+        self.compressed.clear();
+        (self.shown, self.compressed_from, self.entries) = (0, 0, 0);
+        compressed.map(Vec::into_boxed_slice)
     }
 }
 
@@ -124,5 +181,45 @@ fn push_time(to: &mut Vec<u8>, tag: u8, timestamp: i64) {
     if timestamp != 0 {
         to.push(tag);
         push_varint(to, timestamp as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{decode, decompress};
+
+    #[test]
+    fn parts_are_the_request() {
+        let labels = |i: usize| {
+            let text = format!("\x0a\x0e\x0a\x01i\x12\x09{i:09}");
+            text.into_bytes()
+        };
+        let mut builder = RequestBuilder::new();
+        let (mut joined, mut compressed) = (Vec::new(), 0);
+        let mut i = 0;
+        for batch in [1, 20, 900, 3, 1, 3000, 700, 1] {
+            for _ in 0..batch {
+                builder.push_sample(&labels(i), i as f64, 1_700_000_000_000 + i as i64);
+                i += 1;
+            }
+            let part = builder.part().expect("there is something new");
+            match part.compressed_from {
+                None => joined.extend_from_slice(part.bytes),
+                Some(length) => {
+                    compressed += 1;
+                    let block = Snappy::block_of(part.bytes, length).unwrap();
+                    joined.extend_from_slice(&decompress(&block, 1 << 20).unwrap());
+                }
+            }
+            assert_eq!(builder.part(), None);
+        }
+        builder.push_sample(&labels(i), 1.0, 5);
+        joined.extend_from_slice(builder.part().unwrap().bytes);
+        assert!(compressed >= 2, "{compressed}");
+        let whole = decompress(&builder.finish().unwrap(), 1 << 20).unwrap();
+        assert_eq!(whole, joined);
+        assert_eq!(decode(&whole).unwrap().len(), i + 1);
+        assert!(builder.is_empty() && builder.byte_len() == 0 && builder.part().is_none());
     }
 }

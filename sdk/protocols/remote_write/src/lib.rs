@@ -10,12 +10,14 @@ mod builder;
 mod decode;
 pub mod fuzz;
 mod histogram;
+mod parts;
 mod symbols;
 mod transcode;
 mod visit;
 
-pub use builder::RequestBuilder;
+pub use builder::{Part, RequestBuilder};
 pub use decode::{Exemplar, Histogram, Malformed, Sample, TimeSeries, decode, decode_version, decompress};
+pub use parts::join;
 pub use symbols::{About, SymbolBuilder};
 pub use transcode::{Transcoded, transcode};
 pub use visit::{ExemplarView, SeriesView, visit};

@@ -7,6 +7,7 @@ use sdk_protocols_compression::Snappy;
 use std::hash::BuildHasher;
 use std::ops::Range;
 
+use crate::builder::Part;
 use crate::histogram;
 use base_stdx::protobuf::{push_double, push_tag, push_varint};
 
@@ -22,6 +23,8 @@ type Pairs<'p, 'a> = &'p mut (dyn Iterator<Item = (&'a str, &'a str)> + 'p);
 pub struct SymbolBuilder {
     symbols: Symbols,
     series: Vec<u8>,
+    /// So many symbols and bytes of series were shown as parts.
+    shown: (usize, usize),
     entries: usize,
     body: Vec<u8>,
     encoder: Snappy,
@@ -57,6 +60,7 @@ impl SymbolBuilder {
         SymbolBuilder {
             symbols: Symbols::new(),
             series: Vec::new(),
+            shown: (0, 0),
             entries: 0,
             body: Vec::new(),
             encoder: Snappy::new(),
@@ -159,18 +163,28 @@ impl SymbolBuilder {
         self.entries += 1;
     }
 
+    /// What was added since the last part. The parts of a request belong together, in order: a series names symbols of
+    /// earlier parts. None when there is nothing new.
+    pub fn part(&mut self) -> Option<Part<'_>> {
+        let (symbols, series) = std::mem::replace(&mut self.shown, (self.symbols.places.len(), self.series.len()));
+        if series == self.series.len() {
+            return None;
+        }
+        self.body.clear();
+        self.symbols.write(symbols, &mut self.body);
+        self.body.extend_from_slice(&self.series[series..]);
+        Some(Part { bytes: &self.body, compressed_from: None })
+    }
+
     /// The request as a snappy block, ready to send; the builder is empty afterwards. None when the request is beyond what
     /// snappy can hold, 4 GiB, which no bound of ours lets it reach.
     pub fn finish(&mut self) -> Option<Box<[u8]>> {
         self.body.clear();
-        for place in &self.symbols.places {
-            push_tag(&mut self.body, SYMBOLS);
-            push_varint(&mut self.body, place.len() as u64);
-            self.body.extend_from_slice(&self.symbols.texts[place.clone()]);
-        }
+        self.symbols.write(0, &mut self.body);
         self.body.extend_from_slice(&self.series);
         self.symbols.clear();
         self.series.clear();
+        self.shown = (0, 0);
         self.entries = 0;
         self.encoder.compress(&self.body).map(Vec::into_boxed_slice)
     }
@@ -231,6 +245,15 @@ impl Symbols {
         let (texts, places, hasher) = (&self.texts, &self.places, &self.hasher);
         self.by_text.insert_unique(hash, number, |number| hasher.hash_one(&texts[places[*number as usize].clone()]));
         number
+    }
+
+    /// Those from number `from` on, as fields of the request.
+    fn write(&self, from: usize, to: &mut Vec<u8>) {
+        for place in &self.places[from..] {
+            push_tag(to, SYMBOLS);
+            push_varint(to, place.len() as u64);
+            to.extend_from_slice(&self.texts[place.clone()]);
+        }
     }
 
     fn clear(&mut self) {
