@@ -3,6 +3,7 @@
 //! It stands on reqwest, which brings the connection pool, proxies and redirects; at some requests a second of up to a
 //! megabyte, what it costs over bare hyper does not show. Secret files and certificates are read again when they change.
 
+mod at_random;
 mod config;
 mod credentials;
 mod identity;
@@ -36,6 +37,8 @@ pub struct Options {
     /// How often a connection is probed while an answer is awaited on it, so that one whose other end is gone without a
     /// word is found dead; `None` for never. For answers that last.
     pub keep_alive: Option<Duration>,
+    /// Each connection goes to one of the addresses of the peer's name, chosen at random.
+    pub any_address: bool,
 }
 
 /// Sends requests as the configuration says.
@@ -131,6 +134,7 @@ impl Default for Options {
             max_response_bytes: 4 << 20,
             max_idle_connections: 4,
             keep_alive: None,
+            any_address: false,
         }
     }
 }
@@ -268,6 +272,9 @@ impl Client {
                 .tcp_keepalive_interval(period)
                 .http2_keep_alive_interval(period)
                 .http2_keep_alive_timeout(period);
+        }
+        if self.options.any_address {
+            builder = builder.dns_resolver(at_random::AtRandom);
         }
         if !config.proxy.proxy_from_environment {
             builder = builder.no_proxy();

@@ -15,7 +15,7 @@ use http::{HeaderMap, Request, header};
 use tokio::time::Instant;
 use url::form_urlencoded;
 
-pub use assertion::{Algorithm, Assertion};
+pub use assertion::{Algorithm, Assertion, signed};
 pub use grant::{Grant, TokenRequest};
 
 use crate::{Client, Response, SendError};

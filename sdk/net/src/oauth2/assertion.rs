@@ -52,24 +52,10 @@ pub enum Algorithm {
 impl Assertion {
     /// The signed token in its compact form.
     pub(super) fn sign(&self, proof: &Proof, token_url: &str, scopes: &str) -> Result<String, String> {
-        let (name, scheme) = match self.algorithm {
-            Algorithm::Rs256 => ("RS256", SignatureScheme::RSA_PKCS1_SHA256),
-            Algorithm::Rs384 => ("RS384", SignatureScheme::RSA_PKCS1_SHA384),
-            Algorithm::Rs512 => ("RS512", SignatureScheme::RSA_PKCS1_SHA512),
-        };
-        let key = PrivateKeyDer::from_pem_slice(proof.secret.as_bytes())
-            .map_err(|error| format!("cannot read the client certificate key: {error}"))?;
-        let key = rustls::crypto::ring::sign::any_supported_type(&key)
-            .map_err(|error| format!("cannot use the client certificate key: {error}"))?;
-        let signer = key.choose_scheme(&[scheme]).ok_or("the client certificate key is not an RSA key")?;
-        let mut header = json!({"alg": name, "typ": "JWT"});
-        if !self.key_id.is_empty() {
-            header["kid"] = json!(self.key_id);
-        }
-        let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", encoded(&header), encoded(&self.claims(proof, token_url, scopes)));
-        let signature = signer.sign(signed.as_bytes()).map_err(|error| format!("cannot sign: {error}"))?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        let claims = self.claims(proof, token_url, scopes);
+        let key = &proof.secret;
+        signed(key, &self.key_id, self.algorithm, &claims)
+            .map_err(|why| why.replace("the key", "the client certificate key"))
     }
 
     fn claims(&self, proof: &Proof, token_url: &str, scopes: &str) -> Value {
@@ -91,6 +77,27 @@ impl Assertion {
         }
         claims
     }
+}
+
+/// Claims as a signed token in its compact form (RFC 7515). `key` is an RSA key as PEM; an empty `key_id` says nothing of it.
+pub fn signed(key: &str, key_id: &str, algorithm: Algorithm, claims: &Value) -> Result<String, String> {
+    let (name, scheme) = match algorithm {
+        Algorithm::Rs256 => ("RS256", SignatureScheme::RSA_PKCS1_SHA256),
+        Algorithm::Rs384 => ("RS384", SignatureScheme::RSA_PKCS1_SHA384),
+        Algorithm::Rs512 => ("RS512", SignatureScheme::RSA_PKCS1_SHA512),
+    };
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| format!("cannot read the key: {error}"))?;
+    let key =
+        rustls::crypto::ring::sign::any_supported_type(&key).map_err(|error| format!("cannot use the key: {error}"))?;
+    let signer = key.choose_scheme(&[scheme]).ok_or("the key is not an RSA key")?;
+    let mut header = json!({"alg": name, "typ": "JWT"});
+    if !key_id.is_empty() {
+        header["kid"] = json!(key_id);
+    }
+    let encoded = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let token = format!("{}.{}", encoded(&header), encoded(claims));
+    let signature = signer.sign(token.as_bytes()).map_err(|error| format!("cannot sign: {error}"))?;
+    Ok(format!("{token}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
 /// So that no two assertions are the same; it is no secret.
