@@ -12,6 +12,7 @@ mod rewrite;
 mod scrape;
 #[cfg(test)]
 mod testing;
+mod write;
 
 use sdk_component::Definition;
 use sdk_signals::forward;
@@ -24,4 +25,5 @@ pub const COMPONENTS: &[Definition] = &[
     Definition::of::<relabel::Relabel>(),
     Definition::of::<remote_write::RemoteWrite>(),
     Definition::of::<scrape::Scrape>(),
+    Definition::of::<write::queue::Queue>(),
 ];

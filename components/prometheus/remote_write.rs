@@ -1,42 +1,32 @@
 //! `prometheus.remote_write`: sends metrics to endpoints that speak Prometheus' remote write protocol.
 
-mod arguments;
+pub(crate) mod arguments;
 mod endpoint;
 mod health;
 mod identity;
+mod journal;
 mod meta;
 mod metrics;
 mod request;
+#[cfg(test)]
+mod rules;
+mod seen;
 mod sender;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use base_metrics::{Counter, Gauge};
-use base_sys::task::Scope;
 use language_eval::Exports;
-use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Tap, Update};
+use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
 use sdk_labels::Labels;
 use sdk_protocols_remote_write::Version;
-use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
-use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use sdk_signals::MetricsReceiver;
 
 use arguments::RemoteWriteArguments;
-use endpoint::{Endpoint, Setup};
-use health::Health;
-use sender::Sender;
-
-use crate::look;
-
-/// How long an endpoint that an update removes may take to write down what it has.
-const REMOVAL_GRACE: Duration = Duration::from_secs(5);
-/// What remains of the grace for writing queues to the disk, after the senders had theirs.
-const CLOSE_GRACE: Duration = Duration::from_secs(2);
+pub(crate) use endpoint::Setup;
+pub(crate) use writer::{Plan, Writer};
 
 /// What others may refer to.
 #[derive(Exports)]
@@ -48,38 +38,7 @@ pub struct RemoteWriteExports {
 /// The component.
 pub struct RemoteWrite {
     context: Context,
-    fan_in: Arc<FanIn>,
-    /// What should be, since the last build or update. They have been through [`setups`] once, so it succeeds.
-    wanted: watch::Sender<Arc<RemoteWriteArguments>>,
-}
-
-/// The consumer behind the exported receiver.
-struct FanIn {
-    component: String,
-    tap: Tap,
-    state: watch::Sender<State>,
-    samples_in: Counter,
-    exemplars_in: Counter,
-    histograms_in: Counter,
-    appended: Counter,
-    exemplars_appended: Counter,
-    highest_timestamp: AtomicI64,
-    highest: Gauge,
-}
-
-#[derive(Clone)]
-enum State {
-    /// The queues are being opened; batches wait.
-    Opening,
-    Running(Arc<[Arc<Endpoint>]>),
-    Stopped,
-}
-
-/// An endpoint and its tasks.
-struct Running {
-    endpoint: Arc<Endpoint>,
-    stopping: CancellationToken,
-    scope: Scope,
+    writer: Writer,
 }
 
 impl Component for RemoteWrite {
@@ -89,59 +48,19 @@ impl Component for RemoteWrite {
     type Exports = RemoteWriteExports;
 
     fn build(context: &Context, arguments: RemoteWriteArguments) -> Result<RemoteWrite, Problem> {
-        let metrics = context.metrics();
-        let storage = |name: &str, help: &str| metrics.counter(&format!("prometheus_remote_storage_{name}"), help);
-        let wal = |name: &str, help: &str| metrics.counter(&format!("prometheus_remote_write_wal_{name}"), help);
-        let fan_in = Arc::new(FanIn {
-            component: context.local_id().to_owned(),
-            tap: context.tap(),
-            state: watch::Sender::new(State::Opening),
-            samples_in: storage("samples_in_total", "Samples in to remote storage, compare to samples out for queue managers."),
-            exemplars_in: storage("exemplars_in_total", "Exemplars in to remote storage, compare to exemplars out for queue managers."),
-            histograms_in: storage("histograms_in_total", "HistogramSamples in to remote storage, compare to histograms out for queue managers."),
-            appended: wal("samples_appended_total", "Total number of samples appended to the WAL"),
-            exemplars_appended: wal("exemplars_appended_total", "Total number of exemplars appended to the WAL"),
-            highest_timestamp: AtomicI64::new(0),
-            highest: metrics.gauge(
-                "prometheus_remote_storage_highest_timestamp_in_seconds",
-                "Highest timestamp that has come into the remote storage via the Appender interface, in seconds since epoch. Initialized to 0 when no data has been received yet.",
-            ),
-        });
         check_stability(context, &arguments)?;
-        setups(&arguments)?;
-        let receiver = MetricsReceiver(Receiver::new(context.id(), fan_in.clone()));
+        let (writer, receiver) = Writer::new(context, Arc::new(move || plan(&arguments)))?;
         context.publish(&RemoteWriteExports { receiver });
-        Ok(RemoteWrite { context: context.clone(), fan_in, wanted: watch::Sender::new(Arc::new(arguments)) })
+        Ok(RemoteWrite { context: context.clone(), writer })
     }
 
     fn update(&self, arguments: RemoteWriteArguments) -> Result<Update, Problem> {
         check_stability(&self.context, &arguments)?;
-        setups(&arguments)?;
-        let wanted = self.wanted.clone();
-        Ok(Update::then(move || {
-            wanted.send_replace(Arc::new(arguments));
-        }))
+        self.writer.update(Arc::new(move || plan(&arguments)))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        let health = Arc::new(Health::new(self.context.clone()));
-        let mut wanted = self.wanted.subscribe();
-        let mut running: Vec<Running> = Vec::new();
-        loop {
-            let arguments = wanted.borrow_and_update().clone();
-            let setups = setups(&arguments).map_err(|problem| Stopped(problem.to_string()))?;
-            running = self.reconcile(running, setups, &health).await?;
-            let endpoints: Arc<[_]> = running.iter().map(|one| one.endpoint.clone()).collect();
-            self.fan_in.state.send_replace(State::Running(endpoints));
-            tokio::select! {
-                () = stop.stopped() => break,
-                changed = wanted.changed() => if changed.is_err() { break },
-            }
-        }
-        self.fan_in.state.send_replace(State::Stopped);
-        let grace = stop.grace().saturating_sub(CLOSE_GRACE);
-        futures_util::future::join_all(running.into_iter().map(|one| one.end(grace))).await;
-        Ok(())
+        self.writer.run(stop).await
     }
 }
 
@@ -154,139 +73,9 @@ fn check_stability(context: &Context, arguments: &RemoteWriteArguments) -> Resul
     }
 }
 
-/// The endpoints of a block, checked.
-fn setups(arguments: &RemoteWriteArguments) -> Result<Vec<Setup>, Problem> {
+/// What a block asks for, checked.
+fn plan(arguments: &RemoteWriteArguments) -> Result<Plan, Problem> {
     let external_labels = Labels::from_pairs(&arguments.external_labels);
-    let mut setups: Vec<Setup> = Vec::new();
-    for endpoint in &arguments.endpoint {
-        let setup = Setup::new(endpoint, &external_labels, &arguments.wal)?;
-        if setups.iter().any(|other| other.fingerprint == setup.fingerprint) {
-            let url = &setup.url;
-            let message = format!("duplicate remote write configs are not allowed, found duplicate for URL: {url}");
-            return Err(Problem::at("endpoint", message));
-        }
-        setups.push(setup);
-    }
-    Ok(setups)
-}
-
-// === impl RemoteWrite ===
-
-impl RemoteWrite {
-    /// Ends endpoints that are not wanted any more, begins new ones, and lets go on what has not changed.
-    async fn reconcile(
-        &self,
-        running: Vec<Running>,
-        wanted: Vec<Setup>,
-        health: &Arc<Health>,
-    ) -> Result<Vec<Running>, Stopped> {
-        let is_wanted = |one: &Running| wanted.iter().any(|setup| setup.fingerprint == one.endpoint.setup.fingerprint);
-        let (mut kept, ended): (Vec<_>, Vec<_>) = running.into_iter().partition(is_wanted);
-        if !ended.is_empty() {
-            // An endpoint that was only changed finds its directory again, so the old queue must have closed it first.
-            self.fan_in.state.send_replace(State::Opening);
-            for one in &ended {
-                health.well(&one.endpoint.setup.name);
-            }
-            futures_util::future::join_all(ended.into_iter().map(|one| one.end(REMOVAL_GRACE))).await;
-        }
-        for setup in wanted {
-            if kept.iter().any(|one| one.endpoint.setup.fingerprint == setup.fingerprint) {
-                continue;
-            }
-            let taken = kept.iter().any(|one| one.endpoint.setup.name == setup.name);
-            kept.push(self.begin(setup, taken, health).await?);
-        }
-        Ok(kept)
-    }
-
-    /// Opens an endpoint's queue and starts to send. `taken`: another one goes by the same name.
-    async fn begin(&self, setup: Setup, taken: bool, health: &Arc<Health>) -> Result<Running, Stopped> {
-        let plain = setup.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        let directory = if plain && !taken { setup.name.clone() } else { format!("{:016x}", setup.fingerprint) };
-        let directory = self.context.data_path().join("queue").join(directory);
-        let opened = Endpoint::open(setup, self.context.local_id(), directory, self.context.metrics()).await;
-        let endpoint = opened.map_err(|error| Stopped(error.to_string()))?;
-
-        let (scope, stopping) = (Scope::new(), CancellationToken::new());
-        let sender = Sender { endpoint: endpoint.clone(), health: health.clone(), stopping: stopping.clone() };
-        scope.spawn("remote_write sender", sender.run().instrument(self.context.span().clone()));
-        let flushed = endpoint.clone();
-        let until = stopping.clone();
-        scope.spawn("remote_write flush", async move { until.run_until_cancelled(flush(flushed)).await });
-        Ok(Running { endpoint, stopping, scope })
-    }
-}
-
-/// Sends requests that have waited long enough; sleeps while there is none.
-async fn flush(endpoint: Arc<Endpoint>) {
-    loop {
-        endpoint.begun.notified().await;
-        while let Some(due) = endpoint.flush_due().await {
-            tokio::time::sleep_until(due).await;
-        }
-    }
-}
-
-// === impl Running ===
-
-impl Running {
-    /// Sends what can be sent within `grace`; the rest waits on the disk.
-    async fn end(self, grace: Duration) {
-        self.endpoint.flush_all().await;
-        self.stopping.cancel();
-        self.scope.close(grace).await;
-        self.endpoint.queue.close(CLOSE_GRACE).await;
-    }
-}
-
-// === impl FanIn ===
-
-impl FanIn {
-    async fn endpoints(&self) -> Result<Arc<[Arc<Endpoint>]>, Refused> {
-        let mut state = self.state.subscribe();
-        loop {
-            match &*state.borrow_and_update() {
-                State::Running(endpoints) => return Ok(endpoints.clone()),
-                State::Stopped => return Err(Refused::stopped(&self.component)),
-                State::Opening => {}
-            }
-            if state.changed().await.is_err() {
-                return Err(Refused::stopped(&self.component));
-            }
-        }
-    }
-
-    async fn take(&self, batch: SampleBatch) -> Result<Delivery, Refused> {
-        let endpoints = self.endpoints().await?;
-        if endpoints.is_empty() {
-            // Nowhere to send: the block says so.
-            return Ok(Delivery::dropped());
-        }
-        let (delivery, settle) = Delivery::pending();
-        for endpoint in &*endpoints {
-            endpoint.take(&batch, &settle).await?;
-        }
-        settle.settle(sdk_signals::Outcome::Delivered);
-        look::at_batch(&self.tap, &batch);
-
-        let (samples, exemplars) = (batch.len() as u64, batch.exemplars.len() as u64);
-        let histograms = batch.histograms.len() as u64;
-        self.samples_in.add(samples);
-        self.histograms_in.add(histograms);
-        self.appended.add(samples + histograms);
-        self.exemplars_in.add(exemplars);
-        self.exemplars_appended.add(exemplars);
-        let rows = batch.rows().map(|(_, timestamp, _)| timestamp);
-        let highest = rows.chain(batch.histograms.iter().map(|histogram| histogram.timestamp)).max().unwrap_or(0);
-        let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
-        self.highest.set((highest / 1000) as f64);
-        Ok(delivery)
-    }
-}
-
-impl Consumer<SampleBatch> for FanIn {
-    fn consume(&self, batch: SampleBatch) -> BoxFuture<'_, Result<Delivery, Refused>> {
-        Box::pin(self.take(batch))
-    }
+    let setups = arguments.endpoint.iter().map(|endpoint| Setup::new(endpoint, &external_labels, &arguments.wal));
+    Plan::of(setups, &arguments.wal)
 }

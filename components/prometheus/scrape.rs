@@ -1,6 +1,7 @@
 //! `prometheus.scrape`: gets pages of metrics from targets.
 
 mod arguments;
+mod failures;
 mod fetch;
 mod listed;
 mod metrics;
@@ -22,6 +23,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::forward::Forward;
 use arguments::ScrapeArguments;
+use failures::FailureLog;
 use fetch::Fetcher;
 use metrics::Metrics;
 use page::Rules;
@@ -228,6 +230,7 @@ fn manner(context: &Context, arguments: &ScrapeArguments) -> Result<Manner, Prob
         },
         extra_metrics: arguments.extra_metrics,
         forbidden: None,
+        failures: FailureLog::new(&arguments.scrape_failure_log_file, job(context, arguments)),
     })
 }
 

@@ -53,9 +53,9 @@ impl Config {
 /// How spans are kept until the backend has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keeping {
-    /// In memory, as by default.
+    /// In memory, as by default; samples are on their way at once.
     Memory,
-    /// The same, and a batch processor in front.
+    /// The same, and a batch processor in front; samples wait for their request to fill, as by default.
     Batches,
     /// In a durable queue.
     Storage,
@@ -78,11 +78,17 @@ pub fn relay(kind: Kind, keeping: Keeping, port: u16) -> String {
                  \tsending_queue {{\n{storage}\t}}\n}}\n"
             )
         }
-        Kind::Samples => format!(
-            "prometheus.receive_http \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
+        Kind::Samples => {
+            let deadline = match keeping {
+                Keeping::Batches => "",
+                Keeping::Memory | Keeping::Storage => "\t\t\tbatch_send_deadline = \"100ms\"\n",
+            };
+            format!(
+                "prometheus.receive_http \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
              \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n\
              prometheus.remote_write \"a\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/api/v1/write\"\n\
-             \t\tqueue_config {{\n\t\t\tmin_backoff = \"30ms\"\n\t\t\tmax_backoff = \"500ms\"\n\t\t\tbatch_send_deadline = \"100ms\"\n\t\t}}\n\t}}\n}}\n"
-        ),
+             \t\tqueue_config {{\n\t\t\tmin_backoff = \"30ms\"\n\t\t\tmax_backoff = \"500ms\"\n{deadline}\t\t}}\n\t}}\n}}\n"
+            )
+        }
     }
 }

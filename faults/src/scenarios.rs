@@ -177,7 +177,11 @@ pub const SCENARIOS: &[Scenario] = &[
         spans(s, QUEUE),
         Answer::HangsUp
     )),
-    scenario!(long "samples-kill", "samples: `kill -9` under load", |s| kill::under_load(samples(s))),
+    scenario!("samples-kill", "samples: `kill -9` under load", |s| kill::under_load(samples(s))),
+    scenario!(long "samples-kill-fill", "samples: `kill -9` while requests fill for 5 s", |s| kill::under_load(filling(s))),
+    scenario!("samples-kill-outage", "samples: `kill -9` while the backend comes and goes", |s| kill::in_outages(
+        filling(s)
+    )),
     scenario!("samples-stop", "samples: SIGTERM under load, backend up", |s| stop::stops(samples(s), Answer::Well)),
     scenario!("samples-stop-down", "samples: SIGTERM, backend down", |s| stop::stops(samples(s), Answer::Status(503))),
     scenario!(long "samples-stop-silent", "samples: SIGTERM, backend takes connections and never answers", |s| stop::stops(
@@ -185,6 +189,9 @@ pub const SCENARIOS: &[Scenario] = &[
         Answer::Silent
     )),
     scenario!("samples-outage", "samples: backend down, then back", |s| backend::outage(samples(s))),
+    scenario!("samples-outage-kill", "samples: backend down, then back, and `kill -9` meanwhile", |s| {
+        backend::outage_with_kill(filling(s))
+    }),
     scenario!(long "samples-429", "samples: 429 with `Retry-After: 1`", |s| backend::moods(
         samples(s),
         Answer::Later(429, 1)
@@ -210,4 +217,8 @@ async fn spans(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, Str
 
 async fn samples(settings: Settings) -> Result<Site<Pushes>, String> {
     Site::pushed(settings, Kind::Samples, QUEUE).await
+}
+
+async fn filling(settings: Settings) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Samples, BATCHES).await
 }

@@ -12,8 +12,8 @@ use sdk_relabel::Rule;
 
 /// Sends metrics by Prometheus' remote write protocol.
 ///
-/// Samples wait in a queue for each endpoint: in memory first, on the disk when the endpoint is slow or down. What is on
-/// the disk is sent after a restart.
+/// Samples wait in a queue for each endpoint: in memory first, on the disk when the endpoint is slow or down. What was
+/// taken and not sent, also by a process that was killed, is sent after a restart.
 #[derive(Arguments, Clone, Debug)]
 pub struct RemoteWriteArguments {
     /// Labels for each series that does not have them.
@@ -70,10 +70,10 @@ pub struct Endpoint {
     /// Show tokens of Azure AD.
     #[block]
     pub azuread: Option<AzureAd>,
-    /// Not supported yet.
+    /// Show tokens of Google's IAM.
     #[block]
     pub google_iam: Option<GoogleIam>,
-    /// Not supported yet.
+    /// Choose among the addresses of the endpoint's name at random for each connection.
     #[attr(optional)]
     pub round_robin_dns: bool,
 }
@@ -134,11 +134,11 @@ pub struct MetadataConfig {
     pub max_samples_per_send: i64,
 }
 
-/// How long unsent data is kept. Data that was sent leaves the disk by itself, so the first two have no effect.
+/// How long unsent data is kept. What is taken is written down at once, and leaves the disk when it was sent.
 #[derive(Block, Clone, Debug, PartialEq)]
 #[block(default, validate)]
 pub struct Wal {
-    /// Of no effect: the queue gives space back as data is sent.
+    /// Series that have not been heard from for so long are no longer counted as active. Space is given back as data is sent.
     #[attr(default = GoDuration::from_secs(2 * 60 * 60))]
     pub truncate_frequency: GoDuration,
     /// Of no effect: the queue keeps what is not sent.
@@ -248,10 +248,11 @@ pub struct AzureSdk {
     pub tenant_id: String,
 }
 
-/// Google's identities; not supported yet.
+/// Shows tokens of Google's IAM that may write to Cloud Monitoring.
 #[derive(Block, Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
 pub struct GoogleIam {
+    /// A file with the key of a service account. When left out, credentials come from where Google's tools look for them:
+    /// `GOOGLE_APPLICATION_CREDENTIALS`, the file of `gcloud`, the metadata service of the machine.
     #[attr(optional)]
     pub credentials_file: String,
 }
@@ -315,14 +316,6 @@ impl Validate for Endpoint {
                 );
                 let hint = format!("use {PROTOBUF_V1:?} or {PROTOBUF_V2:?}");
                 return Err(Invalid::field("protobuf_message", message).with_hint(hint));
-            }
-        }
-        for (is_set, block, what) in [
-            (self.google_iam.is_some(), "google_iam", "authentication by Google IAM (google_iam)"),
-            (self.round_robin_dns, "round_robin_dns", "choosing among addresses by round_robin_dns"),
-        ] {
-            if is_set {
-                return Err(not_yet(block, what));
             }
         }
         for (name, value) in &self.headers {

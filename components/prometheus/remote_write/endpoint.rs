@@ -2,13 +2,14 @@
 //!
 //! A sample is written straight into the body of the next request, from labels that are encoded already. A body that is
 //! full, or has waited long enough, is compressed and goes to the queue as it will be sent. So what waits is small, and
-//! what is on the disk needs no other form.
+//! what is on the disk needs no other form. Before a batch counts as taken, what it added stands in the [`Journal`].
 //!
 //! When there is more than one shard, a series always goes to the same one, and a shard sends one request at a time: that
 //! keeps each series in order. The number of shards changes between two generations of requests; the sender lets one
 //! generation finish before it begins the next.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -23,13 +24,14 @@ use sdk_protocols_remote_write::Version;
 use sdk_queue::{Config, Disk, Overflow, Queue, Record};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
-use sdk_signals::{Refused, SampleBatch, Settle};
+use sdk_signals::{Delivery, Refused, SampleBatch, Settle};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
 use super::identity::Identity;
+use super::journal::{Found, Journal, Writing};
 use super::meta::Meta;
 use super::metrics::{Limits, Metrics};
 use super::request::{Known, Request};
@@ -46,8 +48,6 @@ const LEAST_MEMORY_BYTES: usize = 1 << 20;
 const MOST_MEMORY_BYTES: usize = 64 << 20;
 /// Series for which the outcome of external labels and rules is remembered.
 const REMEMBERED_SERIES: usize = 200_000;
-/// An answer's body beyond this is not read; what is logged is less.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// An endpoint's configuration, checked; starting it cannot fail but for the disk.
 pub(crate) struct Setup {
@@ -58,6 +58,8 @@ pub(crate) struct Setup {
     pub(crate) identity: Identity,
     pub(crate) queue: QueueConfig,
     pub(crate) max_age: Option<Duration>,
+    /// After so many a request is dropped; 0 for never.
+    pub(crate) max_retries: u64,
     version: Version,
     send_exemplars: bool,
     send_native_histograms: bool,
@@ -70,6 +72,7 @@ pub(crate) struct Setup {
 pub(crate) struct Endpoint {
     pub(crate) setup: Setup,
     pub(crate) queue: Queue,
+    pub(crate) journal: Journal,
     pub(crate) metrics: Metrics,
     pending: Mutex<Pending>,
     /// A request has begun to fill.
@@ -92,6 +95,8 @@ struct Pending {
 /// The request that is being filled.
 struct Shard {
     request: Request,
+    /// What the journal knows it by, once it does.
+    draft: Option<u64>,
     highest_timestamp: i64,
     settles: Vec<Settle>,
     begun: Instant,
@@ -104,7 +109,7 @@ impl Setup {
         let rewrite = Rewrite { external_labels: external_labels.clone(), rules };
         let options = Options {
             timeout: config.remote_timeout.to_std().unwrap_or(Duration::ZERO),
-            max_response_bytes: MAX_ANSWER_BYTES,
+            any_address: config.round_robin_dns,
             ..Options::default()
         };
         let client = Client::new(config.client.0.clone(), options);
@@ -132,6 +137,7 @@ impl Setup {
             identity: Identity::new(config)?,
             queue: config.queue_config.clone().unwrap_or_default(),
             max_age: wal.max_keepalive_time.to_std(),
+            max_retries: 0,
             version: Version::of_message(&config.protobuf_message).unwrap_or(Version::V1),
             send_exemplars: config.send_exemplars,
             send_native_histograms: config.send_native_histograms,
@@ -160,21 +166,31 @@ impl Setup {
 }
 
 impl Endpoint {
-    /// Opens the queue in `directory`, with what an earlier run left there.
+    /// Opens the queue and the journal in `data`, where `directory` is its own name, with what an earlier run left there.
     pub(crate) async fn open(
         mut setup: Setup,
         component: &str,
-        directory: PathBuf,
+        data: &Path,
+        directory: &str,
         metrics: &base_metrics::Scope,
     ) -> Result<Arc<Endpoint>, sdk_queue::OpenError> {
+        let name = format!("{component} endpoint {}", setup.name);
         let config = Config {
-            name: format!("{component} endpoint {}", setup.name),
+            name: name.clone(),
             memory_bytes: setup.memory_bytes(),
-            disk: Some(Disk::new(directory, DISK_BYTES)),
+            disk: Some(Disk::new(data.join("queue").join(directory), DISK_BYTES)),
             durable: false,
             overflow: Overflow::DropOldest,
         };
+        // It also makes sure that nobody else works here.
         let queue = Queue::open(config).await?;
+        let folder = data.join("taken").join(directory);
+        let opened = {
+            let folder = folder.clone();
+            base_sys::task::blocking("journal", move || Journal::open(folder, name)).await
+        };
+        let opened = opened.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")));
+        let (journal, found) = opened.map_err(|error| sdk_queue::OpenError { dir: folder, error })?;
         let limits = Limits {
             min_shards: setup.min_shards(),
             max_shards: setup.max_shards(),
@@ -185,7 +201,7 @@ impl Endpoint {
         let cache = setup.rewrite.take().map(|rewrite| Cache::of_size(rewrite, REMEMBERED_SERIES));
         // Requests of an earlier run may still be there; ours are another generation.
         let generation = clock::now_ms() as u32;
-        Ok(Arc::new(Endpoint {
+        let endpoint = Arc::new(Endpoint {
             shards: AtomicUsize::new(limits.min_shards),
             pending: Mutex::new(Pending { shards: Vec::new(), version: setup.version, generation, cache }),
             speaks_other: AtomicBool::new(false),
@@ -193,8 +209,34 @@ impl Endpoint {
             highest_timestamp: AtomicI64::new(0),
             setup,
             queue,
+            journal,
             metrics,
-        }))
+        });
+        endpoint.take_up(found, generation).await;
+        Ok(endpoint)
+    }
+
+    /// Sends what was taken before a kill: it is newer than what the queue had written down, and older than what will come.
+    async fn take_up(&self, found: Vec<Found>, generation: u32) {
+        let max_age = self.setup.max_age.and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or(i64::MAX);
+        let oldest = clock::now_ms().saturating_sub(max_age);
+        let (mut requests, mut items) = (0u64, 0u64);
+        for Found { draft, version, items: count, counts, highest_timestamp, body, .. } in found {
+            if highest_timestamp < oldest {
+                self.metrics.samples_too_old.add(counts.samples(count).into());
+                self.metrics.histograms_too_old.add(counts.histograms.into());
+                self.journal.done(draft);
+                continue;
+            }
+            (requests, items) = (requests + 1, items + u64::from(count));
+            let meta = Meta { generation, shard: 0, version, counts, highest_timestamp, draft };
+            // It cannot be closed yet.
+            let _ = self.queue_up(meta, body, count, Vec::new()).await;
+        }
+        if requests > 0 {
+            let remote_name = &self.setup.name;
+            tracing::info!(remote_name, requests, samples = items, "sending what was taken before the end");
+        }
     }
 
     /// Takes a batch; waits while the queue has no room.
@@ -286,6 +328,7 @@ impl Endpoint {
                 }
             }
         }
+        self.write_down(&mut pending.shards);
         drop(pending);
 
         self.metrics.samples_too_old.add(too_old);
@@ -349,8 +392,10 @@ impl Endpoint {
     /// Gives a shard's request to the queue.
     async fn send(&self, pending: &mut Pending, at: usize) -> Result<(), Refused> {
         let shard = &mut pending.shards[at];
+        self.write_down(std::slice::from_mut(shard));
+        let draft = shard.draft.take().unwrap_or(0);
         let highest_timestamp = std::mem::replace(&mut shard.highest_timestamp, i64::MIN);
-        let settle = Settle::all(std::mem::take(&mut shard.settles));
+        let settles = std::mem::take(&mut shard.settles);
         let items = shard.request.len() as u32;
         let (body, counts) = shard.request.finish();
         let Some(body) = body else {
@@ -362,10 +407,28 @@ impl Endpoint {
             version: pending.version,
             counts,
             highest_timestamp,
+            draft,
         };
-        self.metrics.pending(items, counts, 1.0);
+        self.queue_up(meta, body, items, settles).await
+    }
+
+    /// What is new in these requests goes to the journal.
+    fn write_down(&self, shards: &mut [Shard]) {
+        let mut writing = self.journal.write();
+        for shard in shards {
+            shard.write_to(&mut writing);
+        }
+        writing.finish();
+    }
+
+    /// Gives a request to the queue; whoever waits for it hears from `settles`.
+    async fn queue_up(&self, meta: Meta, body: Box<[u8]>, items: u32, mut settles: Vec<Settle>) -> Result<(), Refused> {
+        let (settled, settle) = Delivery::pending();
+        self.journal.queued(meta.draft, settled);
+        settles.push(settle);
+        self.metrics.pending(items, meta.counts, 1.0);
         let record = Record { meta: meta.to_bytes(), body: Bytes::from(body).into(), items };
-        let pushed = self.queue.push(record, settle).await;
+        let pushed = self.queue.push(record, Settle::all(settles)).await;
         pushed.map(drop).map_err(|_| Refused::retryable("the queue is closed"))
     }
 }
@@ -379,9 +442,18 @@ impl Shard {
     fn new(version: Version) -> Shard {
         Shard {
             request: Request::new(version),
+            draft: None,
             highest_timestamp: i64::MIN,
             settles: Vec::new(),
             begun: Instant::now(),
+        }
+    }
+
+    /// Writes down what the request has more than last time.
+    fn write_to(&mut self, writing: &mut Writing<'_>) {
+        if let Some(part) = self.request.part(self.highest_timestamp) {
+            let draft = *self.draft.get_or_insert_with(|| writing.new_draft());
+            writing.part(draft, &part);
         }
     }
 

@@ -1,7 +1,8 @@
-//! Who to be towards an endpoint, by the rules of a cloud: `sigv4` and `azuread`.
+//! Who to be towards an endpoint, by the rules of a cloud: `sigv4`, `azuread` and `google_iam`.
 
 mod aws;
 mod azure;
+mod google;
 mod sigv4;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub(crate) enum Identity {
     Client,
     Aws(Chain),
     Azure(Tokens),
+    Google(google::Tokens),
 }
 
 impl Identity {
@@ -33,6 +35,9 @@ impl Identity {
         let environment: Environment = Arc::new(|name: &str| std::env::var(name).unwrap_or_default());
         if let Some(sigv4) = &endpoint.sigv4 {
             return Chain::new(sigv4, environment).map(Identity::Aws);
+        }
+        if let Some(google_iam) = &endpoint.google_iam {
+            return google::Tokens::new(google_iam, environment).map(Identity::Google);
         }
         match &endpoint.azuread {
             Some(azuread) => Tokens::new(azuread, environment).map(Identity::Azure),
@@ -46,6 +51,7 @@ impl Identity {
             Identity::Client => Ok(()),
             Identity::Aws(chain) => chain.sign(request).await,
             Identity::Azure(tokens) => tokens.sign(request).await,
+            Identity::Google(tokens) => tokens.sign(request).await,
         }
     }
 }

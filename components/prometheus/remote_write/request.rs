@@ -6,6 +6,7 @@ use sdk_protocols_remote_write::{About as SentAbout, RequestBuilder, SymbolBuild
 use sdk_series::Series;
 use sdk_signals::{About, Exemplar, HistogramSample, SampleBatch};
 
+use super::journal::PartOf;
 use super::meta::Counts;
 
 pub(crate) enum Request {
@@ -17,11 +18,21 @@ pub(crate) enum Request {
 pub(crate) struct First {
     builder: RequestBuilder,
     counts: Counts,
+    shown: Shown,
 }
 
 /// A request of version 2.
 pub(crate) struct Second {
     builder: SymbolBuilder,
+    counts: Counts,
+    shown: Shown,
+}
+
+/// What of a request was shown as parts.
+#[derive(Default)]
+struct Shown {
+    parts: u32,
+    items: usize,
     counts: Counts,
 }
 
@@ -46,10 +57,10 @@ impl<'a> Known<'a> {
 
 impl Request {
     pub(crate) fn new(version: Version) -> Request {
-        let counts = Counts::default();
+        let (counts, shown) = (Counts::default(), Shown::default());
         match version {
-            Version::V1 => Request::V1(Box::new(First { builder: RequestBuilder::new(), counts })),
-            Version::V2 => Request::V2(Box::new(Second { builder: SymbolBuilder::new(), counts })),
+            Version::V1 => Request::V1(Box::new(First { builder: RequestBuilder::new(), counts, shown })),
+            Version::V2 => Request::V2(Box::new(Second { builder: SymbolBuilder::new(), counts, shown })),
         }
     }
 
@@ -68,7 +79,7 @@ impl Request {
         let Exemplar { series, labels, value, timestamp } = exemplar;
         match self {
             Request::V1(request) => {
-                let First { builder, counts } = &mut **request;
+                let First { builder, counts, .. } = &mut **request;
                 counts.exemplars += 1;
                 builder.push_exemplar(series.as_remote_write(), labels.as_remote_write(), *value, *timestamp);
             }
@@ -85,7 +96,7 @@ impl Request {
         let HistogramSample { series, timestamp, start, value } = histogram;
         match self {
             Request::V1(request) => {
-                let First { builder, counts } = &mut **request;
+                let First { builder, counts, .. } = &mut **request;
                 counts.histograms += 1;
                 builder.push_histogram(series.as_remote_write(), value, *timestamp);
             }
@@ -97,12 +108,36 @@ impl Request {
         }
     }
 
+    /// What came into it since the last part, which is to be written down.
+    pub(crate) fn part(&mut self, highest_timestamp: i64) -> Option<PartOf<'_>> {
+        let (version, items, counts, shown, part) = match self {
+            Request::V1(request) => {
+                let items = request.builder.len();
+                (Version::V1, items, request.counts, &mut request.shown, request.builder.part()?)
+            }
+            Request::V2(request) => {
+                let items = request.builder.len();
+                (Version::V2, items, request.counts, &mut request.shown, request.builder.part()?)
+            }
+        };
+        let before = std::mem::replace(shown, Shown { parts: shown.parts + 1, items, counts });
+        let counts = Counts {
+            exemplars: counts.exemplars - before.counts.exemplars,
+            histograms: counts.histograms - before.counts.histograms,
+            metadata: counts.metadata - before.counts.metadata,
+        };
+        let items = (items - before.items) as u32;
+        Some(PartOf { index: before.parts, version, items, counts, highest_timestamp, part })
+    }
+
     /// The request, and what is in it; see [`RequestBuilder::finish`].
     pub(crate) fn finish(&mut self) -> (Option<Box<[u8]>>, Counts) {
-        match self {
-            Request::V1(request) => (request.builder.finish(), std::mem::take(&mut request.counts)),
-            Request::V2(request) => (request.builder.finish(), std::mem::take(&mut request.counts)),
-        }
+        let (body, counts, shown) = match self {
+            Request::V1(request) => (request.builder.finish(), &mut request.counts, &mut request.shown),
+            Request::V2(request) => (request.builder.finish(), &mut request.counts, &mut request.shown),
+        };
+        *shown = Shown::default();
+        (body, std::mem::take(counts))
     }
 }
 

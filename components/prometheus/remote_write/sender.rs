@@ -11,7 +11,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderValue, Request, header};
-use sdk_net::USER_AGENT;
+use sdk_net::client::retry_after;
+use sdk_net::{Streaming, USER_AGENT};
 use sdk_protocols_remote_write::{Version, transcode};
 use sdk_queue::Lease;
 use tokio::time::Instant;
@@ -27,6 +28,9 @@ const RESHARD_INTERVAL: Duration = Duration::from_secs(10);
 const BEHIND: u64 = 4;
 /// So much of an answer is logged.
 const SHOWN_ANSWER: usize = 1024;
+/// So much of an answer is read, and for so long.
+const MOST_ANSWER: usize = 64 << 10;
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// A request is not turned into another version when it is larger, decompressed; ours are far smaller.
 const MOST_TRANSCODED: usize = 64 << 20;
 
@@ -117,7 +121,13 @@ impl Sender {
             lease.refuse();
             return None;
         }
-        meta.map(|meta| (lease, meta))
+        let (meta, endpoint) = (meta?, &self.endpoint);
+        if endpoint.journal.is_repeat(meta.draft) {
+            endpoint.metrics.pending(lease.record().items, meta.counts, -1.0);
+            lease.refuse();
+            return None;
+        }
+        Some((lease, meta))
     }
 
     /// More shards when requests pile up although they are taken, fewer when none wait.
@@ -150,7 +160,11 @@ impl Sender {
         let (items, counts) = (lease.record().items, meta.counts);
         let mut sent = Sent { version: meta.version, body: lease.record().body.joined(), items, counts };
         let mut has_switched = false;
-        let no_longer_pending = || metrics.pending(items, counts, -1.0);
+        let settled = || {
+            metrics.pending(items, counts, -1.0);
+            // Before the next request of this shard is on its way: after a kill, this one must not follow it.
+            self.endpoint.journal.done(meta.draft);
+        };
         let least = setup.queue.min_backoff.to_std().unwrap_or(Duration::ZERO);
         let most = setup.queue.max_backoff.to_std().unwrap_or(Duration::ZERO).max(least);
         let mut backoff = least;
@@ -158,7 +172,7 @@ impl Sender {
             if self.is_too_old(&lease) {
                 metrics.samples_too_old.add(counts.samples(items).into());
                 metrics.histograms_too_old.add(counts.histograms.into());
-                no_longer_pending();
+                settled();
                 lease.refuse();
                 return true;
             }
@@ -174,6 +188,12 @@ impl Sender {
                 }
                 outcome = Attempt::Refused(reason, None);
             }
+            if let Attempt::Again(reason, _) = &outcome
+                && (1..=attempt).contains(&setup.max_retries)
+            {
+                let retries = setup.max_retries;
+                outcome = Attempt::Refused(format!("given up after {retries} retries: {reason}"), None);
+            }
             match outcome {
                 Attempt::Taken | Attempt::InPart(_) => {
                     if let Attempt::InPart(taken) = outcome {
@@ -185,7 +205,7 @@ impl Sender {
                     self.health.well(&setup.name);
                     let highest = metrics.highest_sent_timestamp.get().max((meta.highest_timestamp / 1000) as f64);
                     metrics.highest_sent_timestamp.set(highest);
-                    no_longer_pending();
+                    settled();
                     lease.ack();
                     return true;
                 }
@@ -203,7 +223,7 @@ impl Sender {
                         Some(taken) if sent.version == Version::V2 => self.missed(&sent, taken),
                         _ => metrics.failed(sent.items, sent.counts),
                     }
-                    no_longer_pending();
+                    settled();
                     lease.refuse();
                     return true;
                 }
@@ -286,16 +306,20 @@ impl Sender {
         if let Err(reason) = setup.identity.sign(&mut request).await {
             return Attempt::Again(reason, None);
         }
-        match setup.client.send(request).await {
+        match setup.client.open(request).await {
             Err(error) => Attempt::Again(error.to_string(), None),
-            Ok(response) if response.status.is_success() => taken(sent, Counted::of(&response.headers)),
-            Ok(response) => {
-                let shown = &response.body[..response.body.len().min(SHOWN_ANSWER)];
-                let shown = String::from_utf8_lossy(shown);
+            Ok(mut response) if response.status.is_success() => {
+                // What it says besides is of no interest, but the connection can be used again once it has been heard.
+                body_of(&mut response).await;
+                taken(sent, Counted::of(&response.headers))
+            }
+            Ok(mut response) => {
+                let body = body_of(&mut response).await;
+                let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN_ANSWER)]);
                 let reason = format!("server returned HTTP status {}: {}", response.status, shown.trim_end());
                 let throttled = response.status.as_u16() == 429 && setup.queue.retry_on_http_429;
                 if response.status.is_server_error() || throttled {
-                    Attempt::Again(reason, response.retry_after())
+                    Attempt::Again(reason, retry_after(&response.headers))
                 } else if response.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
                     Attempt::Unknown(reason)
                 } else {
@@ -304,6 +328,20 @@ impl Sender {
             }
         }
     }
+}
+
+/// What an answer says, as far as it is listened to. An answer that breaks off, or never ends, is one by its status alone.
+async fn body_of(response: &mut Streaming) -> Vec<u8> {
+    let mut body = Vec::new();
+    let all = async {
+        while body.len() < MOST_ANSWER
+            && let Ok(Some(chunk)) = response.chunk().await
+        {
+            body.extend_from_slice(&chunk);
+        }
+    };
+    let _ = tokio::time::timeout(ANSWER_PATIENCE, all).await;
+    body
 }
 
 /// What a success means, by the counts that came with it.

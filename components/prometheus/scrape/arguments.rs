@@ -47,7 +47,7 @@ pub struct ScrapeArguments {
     /// `scrape_protocols` says otherwise.
     #[attr(optional)]
     pub scrape_native_histograms: bool,
-    /// Not supported yet.
+    /// A file for a line of JSON about each scrape that failed.
     #[attr(optional)]
     pub scrape_failure_log_file: String,
     /// How often.
@@ -252,13 +252,6 @@ impl Validate for ScrapeArguments {
         }
         self.validate_protocols()?;
         self.validate_names()?;
-        if !self.scrape_failure_log_file.is_empty() {
-            let field = "scrape_failure_log_file";
-            let message =
-                format!("{field}: a log file for failed scrapes is not supported yet by this version of Ferroalloy");
-            let hint = "remove it, or run this component in Alloy until it is";
-            return Err(Invalid::field(field, message).with_hint(hint));
-        }
         if self.scrape_interval <= GoDuration::ZERO {
             return Err(Invalid::field("scrape_interval", "scrape_interval must be greater than 0"));
         }

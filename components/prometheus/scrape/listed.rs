@@ -301,10 +301,30 @@ fn is_of_family(name: &str, family: &str, kind: Kind) -> bool {
 
 // === text pages ===
 
+/// The text of a help line. Only OpenMetrics escapes quotes there.
+fn unescaped(help: &[u8], format: Format) -> String {
+    let help = String::from_utf8_lossy(help);
+    let mut text = String::with_capacity(help.len());
+    let mut rest = &*help;
+    while let Some((before, after)) = rest.split_once('\\') {
+        text += before;
+        let (one, escaped) = match after.as_bytes().first() {
+            Some(b'n') => ('\n', true),
+            Some(b'\\') => ('\\', true),
+            Some(b'"') if format == Format::OpenMetrics => ('"', true),
+            _ => ('\\', false),
+        };
+        text.push(one);
+        rest = &after[usize::from(escaped)..];
+    }
+    text + rest
+}
+
 /// A text page under way.
 struct Text<'a> {
     listed: Listed,
     wanted: Wanted,
+    format: Format,
     /// What the last lines with a number sign were about.
     family: &'a [u8],
     families: HashMap<&'a [u8], Told<'a>>,
@@ -337,6 +357,7 @@ impl Listed {
         let mut text = Text {
             listed: Listed::default(),
             wanted,
+            format,
             family: b"",
             families: HashMap::new(),
             collecting: None,
@@ -424,10 +445,10 @@ impl<'a> Text<'a> {
         if !is_of_family(name, family, told.kind) {
             return None;
         }
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
+        let unit = || String::from_utf8_lossy(told.unit).into();
         let make = || {
-            let kind = told.kind.as_str().into();
-            Arc::new(About { family: family.into(), kind, help: text(told.help), unit: text(told.unit) })
+            let (kind, help) = (told.kind.as_str().into(), unescaped(told.help, self.format).into());
+            Arc::new(About { family: family.into(), kind, help, unit: unit() })
         };
         let about = told.about.take().unwrap_or_else(make);
         told.about = Some(about.clone());

@@ -10,6 +10,7 @@ use sdk_signals::{SampleBatch, Samples, Times};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::failures::FailureLog;
 use super::fetch::Fetcher;
 use super::metrics::Metrics;
 use super::page::{Limit, Page, Rules};
@@ -36,6 +37,8 @@ pub(crate) struct Manner {
     pub(crate) extra_metrics: bool,
     /// Why no target may be scraped.
     pub(crate) forbidden: Option<String>,
+    /// Where failed scrapes are written down.
+    pub(crate) failures: Option<FailureLog>,
 }
 
 /// What a target's task is told.
@@ -225,6 +228,9 @@ impl Scraper {
         };
         report.duration = start.elapsed();
         self.metrics.scrape_duration.observe(report.duration.as_secs_f64());
+        if let (Some(failures), Some(error)) = (&manner.failures, &error) {
+            failures.tell(&self.target.url, error);
+        }
         self.tell(&error, report.duration);
         self.forward(samples, Some((report, manner, time))).await;
     }

@@ -414,9 +414,24 @@ async fn what_is_wrong_with_a_target_is_seen() {
 }
 
 #[tokio::test]
+async fn failed_scrapes_are_written_down() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("failures.log");
+    let more = format!("scrape_failure_log_file = {:?}", path.display().to_string());
+    let (collector, config, names) = scrape("{ __address__ = \"127.0.0.1:1\" }", &more);
+    let mut alone = Alone::<Scrape>::start(&config, &names).expect("it starts");
+    collector.wait_for(1).await;
+    alone.stop().await.expect("it stops");
+    let text = std::fs::read_to_string(&path).expect("it was written");
+    let line: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&line["level"], &line["job_name"]), (&"ERROR".into(), &"prometheus.scrape.test".into()));
+    assert_eq!(line["target"], "http://127.0.0.1:1/metrics");
+    assert!(line["msg"].as_str().is_some_and(|msg| msg.contains("cannot connect")), "{line}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
-        ("scrape_failure_log_file = \"x\"", "scrape_failure_log_file"),
         (
             "scrape_native_histograms = true\nscrape_protocols = [\"PrometheusText0.0.4\"]",
             "PrometheusProto is not in scrape_protocols",

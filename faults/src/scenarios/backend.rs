@@ -22,6 +22,24 @@ pub async fn outage<W: Source>(site: impl Future<Output = Result<Site<W>, String
     Ok(site.all_arrive().await.noting(note).nothing_lost().nothing_repeated())
 }
 
+/// Down for the whole time, with a kill in the middle, then back.
+pub async fn outage_with_kill<W: Source>(
+    site: impl Future<Output = Result<Site<W>, String>>,
+) -> Result<Outcome, String> {
+    let site = site.await?;
+    site.tally.mood.answer(503);
+    let load = site.log.load(RATE);
+    let collector = site.start().await?;
+    tokio::time::sleep(site.settings.time / 2).await;
+    site.kill(collector).await?;
+    let _collector = site.start().await?;
+    tokio::time::sleep(site.settings.time / 2).await;
+    site.tally.mood.answer(0);
+    load.stop();
+    let note = format!("down for {} s, with a kill", site.settings.time.as_secs());
+    Ok(site.all_arrive().await.noting(note).nothing_lost().nothing_repeated())
+}
+
 /// Well and unwell by turns.
 pub async fn moods<W: Source>(
     site: impl Future<Output = Result<Site<W>, String>>,

@@ -1,5 +1,7 @@
 //! Signers against peers that give tokens and roles.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use language_eval::Scope;
 use sdk_testing::component::decode;
 
@@ -143,4 +145,77 @@ async fn tokens_of_azure_are_got_for_each_kind_of_identity() {
         form(1)
     );
     assert!(form(2).contains("client_assertion=jwt") && form(2).contains("jwt-bearer"), "{}", form(2));
+}
+
+fn google(credentials: &str, variables: &[(&str, &str)]) -> google::Tokens {
+    let block = format!("google_iam {{\n{credentials}\n}}");
+    let config = endpoint(&block).google_iam.expect("a block");
+    google::Tokens::new(&config, environment(variables)).expect("it can be made")
+}
+
+#[tokio::test]
+async fn google_s_tokens_come_from_the_machine_a_user_or_an_account() {
+    let token = |text: &str| Answer {
+        body: format!("{{\"access_token\": \"{text}\", \"expires_in\": 3600}}").into(),
+        ..Answer::status(200)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().display().to_string();
+    let authorization =
+        async |tokens: &google::Tokens| header(async |request| tokens.sign(request).await, "authorization").await;
+
+    let peer = Peer::start(vec![token("machine")]).await;
+    let tokens = google("", &[("HOME", &home), ("GCE_METADATA_HOST", &peer.address.to_string())]);
+    for _ in 0..2 {
+        assert_eq!(authorization(&tokens).await.as_deref(), Ok("Bearer machine"));
+    }
+    let asked = peer.asked();
+    assert_eq!(asked.len(), 1, "the token is kept");
+    assert_eq!(asked[0].headers["metadata-flavor"], "Google");
+    assert!(asked[0].path.starts_with("/computeMetadata/v1/instance/service-accounts/default/token?scopes=https"));
+
+    let peer = Peer::start(vec![token("user")]).await;
+    let file = folder.path().join("user.json");
+    let user = format!(
+        "{{\"type\": \"authorized_user\", \"client_id\": \"i\", \"client_secret\": \"s\", \"refresh_token\": \"r\", \"token_uri\": \"http://{}/\"}}",
+        peer.address
+    );
+    std::fs::write(&file, user).expect("it is written");
+    let file = file.display().to_string();
+    let tokens = google("", &[("GOOGLE_APPLICATION_CREDENTIALS", &file)]);
+    assert_eq!(authorization(&tokens).await.as_deref(), Ok("Bearer user"));
+    let form = "grant_type=refresh_token&client_id=i&client_secret=s&refresh_token=r";
+    assert_eq!(peer.asked()[0].body, form.as_bytes());
+    let named = google(&format!("credentials_file = {file:?}"), &[]);
+    let why = authorization(&named).await.expect_err("this is no service account");
+    assert!(why.contains("credentials of type \"authorized_user\" are not supported"), "{why}");
+
+    let peer = Peer::start(vec![token("account")]).await;
+    let key = |name: &str| std::fs::read_to_string(format!("../../sdk/net/src/{name}")).expect("a key");
+    let account = |key: &str| {
+        serde_json::json!({
+            "type": "service_account", "client_email": "me@x", "private_key_id": "k", "private_key": key,
+            "token_uri": format!("http://{}/", peer.address),
+        })
+    };
+    std::fs::write(&file, account(&key("oauth2/rsa.key")).to_string()).expect("it is written");
+    let tokens = google(&format!("credentials_file = {file:?}"), &[]);
+    assert_eq!(authorization(&tokens).await.as_deref(), Ok("Bearer account"));
+    let form = String::from_utf8(peer.asked()[0].body.clone()).expect("a text");
+    let token = form.strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=");
+    let parts: Vec<&str> = token.expect("an assertion").split('.').collect();
+    let read = |part: &str| -> serde_json::Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64")).expect("JSON")
+    };
+    assert_eq!(read(parts[0]), serde_json::json!({"alg": "RS256", "typ": "JWT", "kid": "k"}));
+    let claims = read(parts[1]);
+    assert_eq!(
+        (&claims["iss"], &claims["scope"]),
+        (&"me@x".into(), &"https://www.googleapis.com/auth/monitoring.write".into())
+    );
+    assert_eq!(claims["exp"].as_i64().map(|end| end - claims["iat"].as_i64().unwrap_or(0)), Some(3600));
+
+    std::fs::write(&file, account(&key("client/fixtures/server.key")).to_string()).expect("it is written");
+    let why = authorization(&google(&format!("credentials_file = {file:?}"), &[])).await.expect_err("no RSA key");
+    assert!(why.contains("the key is not an RSA key"), "{why}");
 }

@@ -1,0 +1,300 @@
+//! What was taken and is nowhere else yet: files to which each batch is appended before it counts as taken.
+//!
+//! A sample waits in memory for its request to fill (`batch_send_deadline`), and the request waits there for its endpoint,
+//! until the queue writes it down. All that time its bytes stand here too, so `kill -9` costs nothing: after the next start
+//! the requests are put together again from their parts. The files are for the kernel alone, which has them as soon as a
+//! write returns: nothing waits for the disk. What is acknowledged is forgotten at once, and in quiet times that empties the
+//! file before the kernel has brought any of it to the disk.
+//!
+//! ```text
+//! file:  magic 8 │ entry …
+//! entry: length of what follows the CRC, u32 │ CRC-32 of that, u32 │ kind u8 │ draft u64 │ a part, or nothing
+//! ```
+//!
+//! A draft is a request that is being filled, and keeps its number until it is settled.
+
+mod entry;
+mod found;
+
+use std::collections::{HashMap, VecDeque};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base_sys::fs;
+use futures_util::FutureExt;
+use sdk_signals::{Delivery, Outcome};
+use tokio::time::Instant;
+
+pub(crate) use entry::PartOf;
+pub(crate) use found::Found;
+
+/// A file is followed by the next one when it has grown to this, or is this old: what is settled can be given back.
+const FILE_BYTES: u64 = 4 << 20;
+const FILE_AGE: Duration = Duration::from_secs(10);
+/// Room for entries that is kept from one batch to the next.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// The journal of one endpoint.
+pub(crate) struct Journal {
+    state: Mutex<State>,
+}
+
+struct State {
+    /// In logs.
+    name: String,
+    folder: PathBuf,
+    /// Files that are not written to any more, oldest first.
+    files: VecDeque<(u64, PathBuf)>,
+    current: Option<Current>,
+    next_file: u64,
+    next_draft: u64,
+    /// Drafts that are not settled, with the first file that holds a part of each.
+    live: HashMap<u64, u64>,
+    /// Drafts that were given to the queue, in order: it may write them down, or drop them.
+    queued: VecDeque<(u64, Delivery)>,
+    /// Drafts of an earlier run, and whether their request has been met in the queue.
+    found: HashMap<u64, bool>,
+    buffer: Vec<u8>,
+    /// The disk does not take what we write, which was told.
+    failing: bool,
+}
+
+struct Current {
+    id: u64,
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    begun: Instant,
+}
+
+/// Parts that are gathered for one write.
+pub(crate) struct Writing<'a>(MutexGuard<'a, State>);
+
+// === impl Journal ===
+
+impl Journal {
+    /// Opens or creates it in a folder of its own, and reads what an earlier run has left. Blocking.
+    pub(crate) fn open(folder: PathBuf, name: String) -> io::Result<(Journal, Vec<Found>)> {
+        fs::create_dir_private(&folder)?;
+        let mut files: Vec<(u64, PathBuf)> = Vec::new();
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            files.extend(id_of(&path).map(|id| (id, path)));
+        }
+        files.sort_unstable();
+        let next_file = files.last().map_or(0, |(id, _)| id + 1);
+        let found = found::read(&name, &files);
+        let mut state = State {
+            name,
+            folder,
+            files: files.into(),
+            current: None,
+            next_file,
+            // Not one that a request in the queue has from an earlier run.
+            next_draft: RandomState::new().hash_one(next_file) >> 32 << 32 | 1,
+            live: found.iter().map(|found| (found.draft, found.first_file)).collect(),
+            queued: VecDeque::new(),
+            found: found.iter().map(|found| (found.draft, false)).collect(),
+            buffer: Vec::new(),
+            failing: false,
+        };
+        state.reclaim();
+        Ok((Journal { state: Mutex::new(state) }, found))
+    }
+
+    /// Begins to write parts.
+    pub(crate) fn write(&self) -> Writing<'_> {
+        let mut state = self.lock();
+        state.forget_what_is_settled();
+        Writing(state)
+    }
+
+    /// The draft's request is in the queue; it is settled when this is.
+    pub(crate) fn queued(&self, draft: u64, delivery: Delivery) {
+        self.lock().queued.push_back((draft, delivery));
+    }
+
+    /// The endpoint has taken or refused the draft's request.
+    pub(crate) fn done(&self, draft: u64) {
+        self.lock().forget(draft);
+    }
+
+    /// Whether this request was met in the queue before: the queue had written it down, and the kill came before that was
+    /// noted here.
+    pub(crate) fn is_repeat(&self, draft: u64) -> bool {
+        self.lock().found.get_mut(&draft).is_some_and(|met| std::mem::replace(met, true))
+    }
+
+    /// The queue is closed: what it has, or nobody needs any more, is given back.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        for (draft, mut delivery) in std::mem::take(&mut state.queued) {
+            if matches!((&mut delivery).now_or_never(), Some(Outcome::Delivered | Outcome::Dropped)) {
+                state.live.remove(&draft);
+            }
+        }
+        state.files_are_old();
+        state.reclaim();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing under this lock panics half-way through a change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Writing ===
+
+impl Writing<'_> {
+    /// A number for a request that begins to fill.
+    pub(crate) fn new_draft(&mut self) -> u64 {
+        self.0.next_draft += 1;
+        self.0.next_draft
+    }
+
+    /// One part more.
+    pub(crate) fn part(&mut self, draft: u64, part: &PartOf<'_>) {
+        let first_file = self.0.file_to_write();
+        entry::push_part(&mut self.0.buffer, draft, part);
+        self.0.live.entry(draft).or_insert(first_file);
+    }
+
+    /// Writes them. A disk that does not take them is told once; the samples are in memory as before.
+    pub(crate) fn finish(mut self) {
+        self.0.write();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The id of the file that the next write goes to.
+    fn file_to_write(&mut self) -> u64 {
+        let is_over = |file: &Current| file.bytes >= FILE_BYTES || (file.bytes > 0 && file.begun.elapsed() >= FILE_AGE);
+        // What is in the buffer was promised to the file at hand.
+        if self.buffer.is_empty() && self.current.as_ref().is_some_and(is_over) {
+            self.files_are_old();
+        }
+        self.current.as_ref().map_or(self.next_file, |file| file.id)
+    }
+
+    fn files_are_old(&mut self) {
+        if let Some(file) = self.current.take() {
+            self.files.push_back((file.id, file.path));
+        }
+    }
+
+    fn write(&mut self) {
+        if self.buffer.is_empty() {
+            return;
+        }
+        let written = self.try_write();
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+        match written {
+            Ok(()) if self.failing => {
+                tracing::info!(endpoint = self.name, "what is taken can be written down again");
+                self.failing = false;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if !std::mem::replace(&mut self.failing, true) {
+                    let endpoint = &self.name;
+                    tracing::error!(endpoint, %error, "cannot write down what is taken; until this works again, a kill loses what is in memory");
+                }
+            }
+        }
+    }
+
+    fn try_write(&mut self) -> io::Result<()> {
+        let file = match &mut self.current {
+            Some(file) => file,
+            none => {
+                let (id, path) = (self.next_file, self.folder.join(file_name(self.next_file)));
+                let file = fs::create_private(&path)?;
+                self.next_file += 1;
+                none.insert(Current { id, path, file, bytes: 0, begun: Instant::now() })
+            }
+        };
+        if file.bytes == 0 {
+            file.begun = Instant::now();
+            self.buffer.splice(..0, *entry::MAGIC);
+        }
+        let written = file.file.write_all(&self.buffer);
+        if written.is_ok() {
+            file.bytes += self.buffer.len() as u64;
+            return Ok(());
+        }
+        // Half an entry must not stand before the next one.
+        let bytes = file.bytes;
+        if file.file.set_len(bytes).and_then(|()| file.file.seek(io::SeekFrom::Start(bytes))).is_err() {
+            self.files_are_old();
+        }
+        written
+    }
+
+    fn forget(&mut self, draft: u64) {
+        if self.live.remove(&draft).is_none() {
+            return;
+        }
+        if !self.live.is_empty() {
+            // Emptying the files says the same of all drafts; as long as others live, this one has to be named.
+            self.file_to_write();
+            entry::push_done(&mut self.buffer, draft);
+            self.write();
+        }
+        self.reclaim();
+    }
+
+    fn forget_what_is_settled(&mut self) {
+        while let Some((draft, delivery)) = self.queued.front_mut() {
+            let draft = *draft;
+            match self.live.contains_key(&draft).then(|| delivery.now_or_never()) {
+                Some(None) => return,
+                // Nobody has it, but these files.
+                Some(Some(Outcome::Abandoned)) | None => drop(self.queued.pop_front()),
+                Some(Some(Outcome::Delivered | Outcome::Dropped)) => {
+                    self.queued.pop_front();
+                    self.forget(draft);
+                }
+            }
+        }
+    }
+
+    /// Gives back the files that hold nothing that lives, oldest first: a later one may say that what an older one holds is
+    /// done.
+    fn reclaim(&mut self) {
+        let needed = self.live.values().min().copied();
+        while let Some((id, path)) = self.files.front()
+            && needed.is_none_or(|needed| *id < needed)
+        {
+            if let Err(error) = std::fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(path = %path.display(), %error, "cannot remove what was sent");
+            }
+            self.files.pop_front();
+        }
+        if needed.is_none()
+            && let Some(file) = &mut self.current
+            && file.bytes > 0
+        {
+            match file.file.set_len(0).and_then(|()| file.file.rewind()) {
+                Ok(()) => file.bytes = 0,
+                Err(_) => self.files_are_old(),
+            }
+        }
+    }
+}
+
+fn file_name(id: u64) -> String {
+    format!("{id:020}.taken")
+}
+
+fn id_of(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_suffix(".taken")?.parse().ok()
+}

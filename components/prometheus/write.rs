@@ -1,0 +1,3 @@
+//! prometheus.write.*.
+
+pub(crate) mod queue;
