@@ -130,11 +130,12 @@ impl SystemdSettings {
             page.family(&format!("node_systemd_{family}"), help, kind).sample(&[("name", &unit.name)], value);
         };
         let number = |value: Option<Value>| value.as_ref().and_then(Value::number);
-        if kind == "service" && self.restarts {
-            if let Some(count) = number(ask("Service", "NRestarts")) {
-                let help = "Service unit count of Restart triggers";
-                show("service_restart_total", help, Kind::Counter, count as f64);
-            }
+        if kind == "service"
+            && self.restarts
+            && let Some(count) = number(ask("Service", "NRestarts"))
+        {
+            let help = "Service unit count of Restart triggers";
+            show("service_restart_total", help, Kind::Counter, count as f64);
         }
         if self.start_time {
             let started = if unit.state == "active" { number(ask("Unit", "ActiveEnterTimestamp")) } else { Some(0) };
@@ -154,11 +155,12 @@ impl SystemdSettings {
                 }
             }
         }
-        if kind == "timer" && version >= TELLS_STATE {
-            if let Some(microseconds) = number(ask("Timer", "LastTriggerUSec")) {
-                let help = "Seconds since epoch of last trigger.";
-                show("timer_last_trigger_seconds", help, Kind::Gauge, microseconds as f64 / 1e6);
-            }
+        if kind == "timer"
+            && version >= TELLS_STATE
+            && let Some(microseconds) = number(ask("Timer", "LastTriggerUSec"))
+        {
+            let help = "Seconds since epoch of last trigger.";
+            show("timer_last_trigger_seconds", help, Kind::Gauge, microseconds as f64 / 1e6);
         }
         if kind == "socket" {
             for (property, family, help, kind) in [
@@ -236,7 +238,7 @@ mod tests {
         let unit = |name: &str, load: &str, active: &str, path: &str| {
             [name, "d", load, active, "s", "", path].map(|text| Value::Text(text.to_owned())).to_vec()
         };
-        let units = vec![
+        let units = [
             unit("web.service", "loaded", "active", "/u/web"),
             unit("old.service", "not-found", "inactive", "/u/old"),
             unit("api.socket", "loaded", "active", "/u/api"),
