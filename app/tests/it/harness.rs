@@ -7,21 +7,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use sdk_component::{BoxFuture, Definition, MemoryHttp, Stability};
 
-/// Nobody listens in memory.
-struct NoHttp;
+/// What listens in memory: every page is that of our own metrics.
+struct OwnMetrics(base_metrics::Registry);
 
-impl MemoryHttp for NoHttp {
+impl MemoryHttp for OwnMetrics {
     fn address(&self) -> &str {
         "ferroalloy.internal:12345"
     }
 
     fn call(&self, _: http::Request<Bytes>) -> BoxFuture<'_, http::Response<Bytes>> {
-        Box::pin(async { http::Response::builder().status(404).body(Bytes::new()).expect("constant parts") })
+        Box::pin(async { http::Response::new(Bytes::from(self.0.text())) })
     }
 }
 
 /// Every component, and some more.
 pub fn options(storage: &Path, more: &[Definition]) -> runtime::Options {
+    let metrics = base_metrics::Registry::new();
     runtime::Options {
         components: components::all().copied().chain(more.iter().copied()).collect(),
         services: Vec::new(),
@@ -30,8 +31,8 @@ pub fn options(storage: &Path, more: &[Definition]) -> runtime::Options {
         community: true,
         shutdown_deadline: Duration::from_secs(10),
         listen_address: "127.0.0.1:12345".to_owned(),
-        memory_http: Arc::new(NoHttp),
-        metrics: base_metrics::Registry::new(),
+        memory_http: Arc::new(OwnMetrics(metrics.clone())),
+        metrics,
         version: "v0.0.0".to_owned(),
         git: None,
     }

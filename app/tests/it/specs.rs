@@ -16,6 +16,8 @@
 //! ```request                 what that server was asked: request line, the headers of interest, an empty line, the body
 //! ```post ID PATH            what is sent to the port that the component says it listens on: headers, an empty line, the body
 //! ```answered                what it answered to that: the status, an empty line, the body
+//! ```page ID PATH NAME...    of what the component serves at this path, the families whose names begin with one of these; of a
+//!                            line that ends in `…`, what stands before that; an answer that is no page whole, after its status
 //! ```error                   how loading is refused, as the terminal shows it (nothing else may stand in the case)
 //! ````
 
@@ -29,6 +31,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use language_syntax::Diagnostics;
 use runtime::{LoadError, Runtime, Texts};
 use sdk_testing::oracle;
@@ -176,6 +179,7 @@ impl Observer<'_> {
                 "request" => self.request(text).await?,
                 "post" => answered = self.post(rest, text).await?,
                 "answered" => same(text, &answered)?,
+                "page" => self.page(rest, text).await?,
                 "file" | "answer" | "error" => {}
                 other => return Err(format!("a spec has no fence {other:?}")),
             }
@@ -255,6 +259,28 @@ impl Observer<'_> {
         Err(format!("{id} does not say that it listens on 127.0.0.1"))
     }
 
+    /// What an exporter counts over time may need a second look.
+    async fn page(&self, from: &str, expected: &str) -> Result<(), String> {
+        let mut words = from.split(' ');
+        let (Some(id), Some(path)) = (words.next(), words.next()) else {
+            return Err("a page is of the ID of a component, at a path".to_owned());
+        };
+        let path = path.replace("@server@", &self.backend.address);
+        let families: Vec<&str> = words.collect();
+        let handler = self.graph.host().http_handler(id).ok_or_else(|| format!("{id:?} serves nothing"))?;
+        let mut difference = String::new();
+        for _ in 0..MAX_LOOKS {
+            let request = http::Request::get(&path).body(Bytes::new()).map_err(|error| error.to_string())?;
+            let shown = self.unfolded(selected(&handler(request).await, &families));
+            match same(expected, &as_told(expected, &shown)) {
+                Ok(()) => return Ok(()),
+                Err(differs) => difference = differs,
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(difference)
+    }
+
     /// Waits until something is as expected; says what it is if it does not become so.
     async fn settles(&self, expected: &str, actual: impl Fn() -> Result<String, String>) -> Result<(), String> {
         let compare = || actual().and_then(|actual| same(expected, &self.unfolded(actual)));
@@ -313,6 +339,29 @@ fn laid_out(request: &str) -> String {
         Some((head, Ok(body))) => format!("{head}\n\n{body}"),
         _ => request.to_owned(),
     }
+}
+
+/// The lines of the families whose names begin with one of these; an answer that is no page whole.
+fn selected(answer: &http::Response<Bytes>, families: &[&str]) -> String {
+    let body = String::from_utf8_lossy(answer.body());
+    if answer.status() != http::StatusCode::OK {
+        return format!("{}\n\n{body}", answer.status());
+    }
+    let wanted = |line: &&str| {
+        let name = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE ")).unwrap_or(line);
+        families.iter().any(|family| name.starts_with(family))
+    };
+    body.split_inclusive('\n').filter(wanted).collect()
+}
+
+/// A page in which lines end in `…` where those of the expected page do.
+fn as_told(expected: &str, page: &str) -> String {
+    let mut told = expected.lines();
+    let lines = page.lines().map(|line| match told.next().and_then(|told| told.strip_suffix('…')) {
+        Some(beginning) if line.starts_with(beginning) => format!("{beginning}…\n"),
+        _ => format!("{line}\n"),
+    });
+    lines.collect()
 }
 
 fn same(expected: &str, actual: &str) -> Result<(), String> {
