@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use base_metrics::{CounterVec, Gauge, GaugeVec};
 use base_stdx::GoDuration;
-use base_sys::clock;
 use base_sys::fs::Sync;
 use base_sys::glob::Glob;
 use language_eval::{Arguments, Block, BodyNode, Invalid, Target, ToValue, Validate, Value, Word};
@@ -141,6 +140,8 @@ pub struct File {
     forward_to: watch::Sender<FanOut<LogBatch>>,
     names: Arc<Names>,
     tailers: Mutex<HashMap<Key, Tailer>>,
+    /// Is not cancelled.
+    never: CancellationToken,
 }
 
 struct Metrics {
@@ -154,8 +155,6 @@ struct Tailer {
     stop: CancellationToken,
     task: Option<tokio::task::JoinHandle<Option<()>>>,
     status: Arc<Status>,
-    /// What may change while the file is read.
-    settings: watch::Sender<Settings>,
     /// Another one makes another tailer.
     decompression: Option<Decompression>,
 }
@@ -205,6 +204,7 @@ impl Component for File {
             arguments: watch::Sender::new(Arc::new(arguments)),
             names: Arc::new(Names::new()),
             tailers: Mutex::default(),
+            never: CancellationToken::new(),
         })
     }
 
@@ -309,7 +309,7 @@ fn resolve(arguments: &FileArguments) -> Vec<Resolved> {
         }
         let exclude = target.get("__path_exclude__").filter(|pattern| !pattern.is_empty()).map(Glob::new).transpose();
         let (found, exclude) = match (Glob::new(path), exclude) {
-            (Ok(glob), Ok(exclude)) => (glob.find(), exclude),
+            (Ok(glob), Ok(exclude)) => (glob.files(arguments.file_match.ignore_older_than.as_nanos()), exclude),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::error!(%error, "cannot search for files");
                 continue;
@@ -320,9 +320,7 @@ fn resolve(arguments: &FileArguments) -> Vec<Resolved> {
                 continue;
             }
             let Ok(absolute) = std::path::absolute(&path) else { continue };
-            if is_wanted(&absolute, arguments.file_match.ignore_older_than)
-                && let Some(path) = absolute.to_str()
-            {
+            if let Some(path) = absolute.to_str() {
                 files.push(Resolved { path: path.to_owned(), labels: labels.clone() });
             }
         }
@@ -338,14 +336,6 @@ fn settings(arguments: &FileArguments, key: &Key, labels: &Labels) -> Option<Set
     let watch = &arguments.file_watch;
     let poll = (period(watch.min_poll_frequency), period(watch.max_poll_frequency));
     Some(Settings { labels, form: TextForm::named(&arguments.encoding)?, poll })
-}
-
-/// Whether it is a file, and young enough.
-fn is_wanted(path: &Path, ignore_older_than: GoDuration) -> bool {
-    let Ok(metadata) = std::fs::metadata(path) else { return false };
-    let oldest = clock::now_ns().saturating_sub(ignore_older_than.as_nanos());
-    let young = || metadata.modified().is_ok_and(|at| clock::to_ns(at) >= oldest);
-    !metadata.is_dir() && (ignore_older_than == GoDuration::ZERO || young())
 }
 
 fn is_missing(path: &str) -> bool {
@@ -399,7 +389,7 @@ impl File {
         for (key, labels) in &wanted {
             let Some(settings) = settings(arguments, key, labels) else { continue };
             if let Some(tailer) = tailers.get(key) {
-                tailer.settings.send_if_modified(|now| std::mem::replace(now, settings.clone()) != settings);
+                tailer.status.change(settings);
                 continue;
             }
             // It had other labels before the last stop.
@@ -445,14 +435,11 @@ impl File {
     ) -> Option<Tailer> {
         let from = self.from(arguments, key)?;
         let path = [key.path.as_str()];
-        let status = Arc::new(Status::default());
-        let settings = watch::Sender::new(settings);
-        let tail = Tail {
+        let status = Arc::new(Status::new(settings));
+        let tail = Box::new(Tail {
             path: PathBuf::from(&key.path),
-            settings: settings.subscribe(),
             from,
-            known: self.positions.known(key),
-            others: others.clone(),
+            known: self.positions.known(key).map(|known| Box::new((known, others.clone()))),
             position: self.positions.track(key.clone()),
             file: 0,
             names: self.names.watch(Path::new(&key.path)),
@@ -465,10 +452,10 @@ impl File {
                 read_lines: self.metrics.read_lines.with(&path),
             },
             status: status.clone(),
-        };
+        });
         let (child, token) = stop.child();
         // The tailer ends by the stop that it is given, after its last deliveries; the task must outlive that.
-        let whole = Stop::new(CancellationToken::new(), stop.grace());
+        let whole = Stop::new(self.never.clone(), stop.grace());
         let task = match &decompression {
             None => self.context.spawn(&whole, tail.run(child)),
             Some(decompression) => {
@@ -476,7 +463,7 @@ impl File {
                 self.context.spawn(&whole, tail.run_compressed(decompression.format, delay, child))
             }
         };
-        Some(Tailer { stop: token, task: Some(task), status, settings, decompression })
+        Some(Tailer { stop: token, task: Some(task), status, decompression })
     }
 
     /// Where to begin a file; nothing when it shall not be read.

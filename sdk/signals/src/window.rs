@@ -44,6 +44,11 @@ impl<P> Window<P> {
         self.waiting.push_back((position, delivery));
     }
 
+    /// Gives back the memory of what has arrived: nothing is expected soon.
+    pub fn give_back(&mut self) {
+        self.waiting.shrink_to_fit();
+    }
+
     /// Forgets what is on its way, to read it again.
     pub fn clear(&mut self) {
         self.waiting.clear();

@@ -1,6 +1,7 @@
 //! An open file, and what tells it from another one of the same name.
 
 use std::fs::{File, Metadata};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,18 @@ pub struct Handle {
     file: Content,
     id: Option<Id>,
     modified: SystemTime,
-    /// The first bytes, as far as they were there when last looked at.
-    start: Vec<u8>,
+    start: Start,
+}
+
+/// The first bytes, as far as they were there when last looked at: what tells them from others, not themselves, as there may
+/// be ten thousand files.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Start {
+    length: u16,
+    /// A byte order mark, if there is one.
+    mark: [u8; 3],
+    checksum: u32,
+    hash: u64,
 }
 
 #[derive(Clone)]
@@ -42,7 +53,7 @@ pub enum Standing {
 }
 
 /// As much of a file's start as tells it from another one.
-const START_BYTES: usize = 1024;
+const START_BYTES: u16 = 1024;
 
 /// A folder with more files than this is not searched to its end.
 const MAX_NEIGHBOURS: usize = 10_000;
@@ -59,7 +70,7 @@ impl Handle {
         }
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         let file = Content::Plain(Arc::new(file));
-        let mut handle = Handle { file, id: id(&metadata), modified, start: Vec::new() };
+        let mut handle = Handle { file, id: id(&metadata), modified, start: Start::default() };
         handle.look_at_start()?;
         Ok(handle)
     }
@@ -69,14 +80,14 @@ impl Handle {
         let mut handle = Handle::open(path)?;
         if let Some(format) = Format::of_name(path) {
             handle.file = Content::Compressed(Arc::new(Unpacked::open(format, path)?));
-            handle.start = handle.read(0, START_BYTES)?;
+            handle.start = Start::of(&handle.read(0, START_BYTES.into())?);
         }
         Ok(handle)
     }
 
     /// What will tell it from others after a restart.
     pub fn identity(&self) -> Identity {
-        Identity::new(self.id, &self.start, self.modified)
+        Identity::new(self.id, (self.start.length.into(), self.start.checksum), self.modified)
     }
 
     /// Whether it must be read to its end to know its size.
@@ -143,18 +154,31 @@ impl Handle {
         None
     }
 
-    /// Its first bytes, up to a kilobyte.
-    pub fn start(&self) -> &[u8] {
-        &self.start
+    /// What may be a byte order mark.
+    pub fn mark(&self) -> &[u8] {
+        &self.start.mark[..self.start.mark.len().min(self.start.length.into())]
+    }
+
+    /// By so many first bytes it is known, up to a kilobyte.
+    pub fn known_by(&self) -> u16 {
+        self.start.length
     }
 
     /// Learns more of the start, if it was shorter before.
     pub fn look_at_start(&mut self) -> io::Result<()> {
-        if self.start.len() < START_BYTES && !self.is_compressed() {
-            self.start = self.read(0, START_BYTES)?;
-            self.start.shrink_to_fit();
+        if self.start.length < START_BYTES && !self.is_compressed() {
+            self.start = Start::of(&self.read(0, START_BYTES.into())?);
         }
         Ok(())
+    }
+
+    /// Whether so many of its first bytes have this checksum.
+    pub fn begins_with(&self, length: usize, checksum: u32) -> bool {
+        if length == usize::from(self.start.length) {
+            return checksum == self.start.checksum;
+        }
+        length < usize::from(self.start.length)
+            && self.read(0, length).is_ok_and(|start| start.len() == length && crc32fast::hash(&start) == checksum)
     }
 
     /// Up to `wanted` bytes from `offset` on; fewer only at the end of the file.
@@ -183,13 +207,34 @@ impl Handle {
 
     /// Whether the start is still what it was: a file that was emptied and has grown again meanwhile is another one.
     pub fn starts_as_before(&self) -> io::Result<bool> {
-        Ok(self.read(0, self.start.len())? == self.start)
+        Ok(Start::of(&self.read(0, self.start.length.into())?) == self.start)
     }
 
     /// Whether another file begins as this one does, so that it is the same text written anew. Nothing begins as an empty
     /// file does.
     pub fn is_continued_by(&self, other: &Handle) -> bool {
-        !self.start.is_empty() && other.start.starts_with(&self.start)
+        let length = self.start.length;
+        let begins = || other.read(0, length.into()).is_ok_and(|start| Start::of(&start) == self.start);
+        length > 0 && other.start.length >= length && (other.start == self.start || begins())
+    }
+}
+
+// === impl Start ===
+
+impl Start {
+    fn of(bytes: &[u8]) -> Start {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(bytes);
+        let mut mark = [0; 3];
+        for (to, byte) in mark.iter_mut().zip(bytes) {
+            *to = *byte;
+        }
+        Start {
+            length: u16::try_from(bytes.len()).unwrap_or(START_BYTES),
+            mark,
+            checksum: crc32fast::hash(bytes),
+            hash: hasher.finish(),
+        }
     }
 }
 

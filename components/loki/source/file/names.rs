@@ -7,13 +7,13 @@
 //! A file that is still is not looked at either: the kernel is asked to tell of the first thing that happens to it, once. So
 //! ten thousand of them cost nothing, and one that is written to costs no event for each write.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::handle::Handle;
@@ -30,34 +30,44 @@ pub struct Named {
 /// The watched names of a component.
 pub struct Names(Arc<Shared>);
 
-/// Ends the watch of a name when it is dropped.
+/// Ends the watch of a name, and the alarm, when it is dropped.
 pub struct Watched {
-    /// Seldom any: in boxes, as a channel has room for many from the start.
-    pub files: mpsc::Receiver<Box<Named>>,
+    mail: Arc<Mail>,
     names: Arc<Shared>,
-    places: Vec<(Id, OsString)>,
+    places: Vec<(Id, Arc<OsStr>)>,
     /// Whoever gets the name is seen.
     is_whole: bool,
+    /// Rings when something happens to the file that has the name: it is written to, emptied, renamed, or deleted. Once.
+    alarm: Option<Id>,
 }
 
-/// Rings when something happens to a file: it is written to, emptied, renamed, or deleted. Once.
-pub struct Alarm {
-    rung: oneshot::Receiver<()>,
-    id: Id,
-    names: Arc<Shared>,
+/// What a watch has to tell.
+pub enum News {
+    /// A file has got the name.
+    File(Named),
+    /// The alarm has rung.
+    Alarm,
+}
+
+/// What has happened and was not asked for yet. Mostly nothing: small, as there may be ten thousand.
+#[derive(Default)]
+struct Mail {
+    files: Mutex<VecDeque<Named>>,
+    rung: AtomicBool,
+    came: Notify,
 }
 
 struct Shared {
     kernel: kernel::Watcher,
     folders: Mutex<HashMap<Id, Folder>>,
     /// More than one if several tailers read the same file.
-    alarms: Mutex<HashMap<Id, Vec<oneshot::Sender<()>>>>,
+    alarms: Mutex<HashMap<Id, Vec<Arc<Mail>>>>,
     told: AtomicBool,
 }
 
 struct Folder {
     path: PathBuf,
-    files: HashMap<OsString, Vec<mpsc::Sender<Box<Named>>>>,
+    files: HashMap<Arc<OsStr>, Vec<Arc<Mail>>>,
 }
 
 /// What the kernel tells.
@@ -99,8 +109,8 @@ impl Names {
 
     /// Watches a name, and, if it is a link, the name that it leads to.
     pub fn watch(&self, path: &Path) -> Watched {
-        let (sender, files) = mpsc::channel(WAITING);
-        let mut places = Vec::new();
+        let mail = Arc::new(Mail::default());
+        let mut places = Vec::with_capacity(1);
         let target = std::fs::canonicalize(path).ok().filter(|target| target != path);
         let mut is_whole = target.as_ref().is_none_or(|target| leads_straight(path, target));
         for path in [Some(path), target.as_deref()].into_iter().flatten() {
@@ -110,8 +120,9 @@ impl Names {
                     let mut folders = self.0.folders();
                     let folder =
                         folders.entry(id).or_insert_with(|| Folder { path: folder.to_owned(), files: HashMap::new() });
-                    folder.files.entry(name.to_owned()).or_default().push(sender.clone());
-                    places.push((id, name.to_owned()));
+                    let name: Arc<OsStr> = name.into();
+                    folder.files.entry(name.clone()).or_insert_with(|| Vec::with_capacity(1)).push(mail.clone());
+                    places.push((id, name));
                 }
                 Err(error) => {
                     is_whole = false;
@@ -119,7 +130,7 @@ impl Names {
                 }
             }
         }
-        Watched { files, names: self.0.clone(), places, is_whole }
+        Watched { mail, names: self.0.clone(), places, is_whole, alarm: None }
     }
 
     /// Opens what gets a watched name, for ever.
@@ -133,17 +144,16 @@ impl Names {
                         continue;
                     }
                     Event::Missed => {
-                        self.0.alarms().clear();
+                        self.0.alarms().drain().for_each(|(_, waiting)| ring(&waiting));
                         continue;
                     }
                 };
                 let folders = self.0.folders();
                 let Some(folder) = folders.get(&id) else { continue };
-                let Some(senders) = folder.files.get(&name) else { continue };
+                let Some(waiting) = folder.files.get(&*name) else { continue };
                 let Ok(handle) = Handle::open(&folder.path.join(&name)) else { continue };
-                for sender in senders {
-                    let named = Named { handle: handle.clone(), at: Instant::now() };
-                    if sender.try_send(Box::new(named)).is_err() {
+                for mail in waiting {
+                    if !mail.put(Named { handle: handle.clone(), at: Instant::now() }) {
                         tracing::warn!(path = %folder.path.join(&name).display(), "the file is replaced faster than it can be read; what had its name for a moment may be missed");
                     }
                 }
@@ -158,54 +168,107 @@ impl Watched {
         self.is_whole = false;
     }
 
-    /// An alarm for a file that has the name; none where the kernel would not tell, or not of everything.
-    pub fn alarm(&self, file: &Handle) -> Option<Alarm> {
-        let file = file.descriptor().filter(|_| self.is_whole)?;
+    /// What has happened, waited for. May be dropped at any time without losing anything.
+    pub async fn news(&self) -> News {
+        loop {
+            if let Some(named) = self.take() {
+                return News::File(named);
+            }
+            if self.mail.rung.swap(false, Relaxed) {
+                return News::Alarm;
+            }
+            self.mail.came.notified().await;
+        }
+    }
+
+    /// A file that has got the name, if there is one that was not taken yet.
+    pub fn take(&self) -> Option<Named> {
+        let mut files = self.mail.files();
+        let named = files.pop_front();
+        if files.is_empty() {
+            *files = VecDeque::new();
+        }
+        named
+    }
+
+    /// Whether there is an alarm for the file, which has perhaps rung.
+    pub fn is_alarmed(&self) -> bool {
+        self.alarm.is_some()
+    }
+
+    /// Sets an alarm for a file that has the name; there is none where the kernel would not tell, or not of everything.
+    pub fn set_alarm(&mut self, file: &Handle) {
+        self.end_alarm();
+        let Some(file) = file.descriptor().filter(|_| self.is_whole) else { return };
         // Events are waited for until the alarm is among those that they ring.
         let mut alarms = self.names.alarms();
         match self.names.kernel.add_file(file) {
             Ok(id) => {
-                let (sender, rung) = oneshot::channel();
-                alarms.entry(id).or_default().push(sender);
-                Some(Alarm { rung, id, names: self.names.clone() })
+                alarms.entry(id).or_insert_with(|| Vec::with_capacity(1)).push(self.mail.clone());
+                self.alarm = Some(id);
             }
             Err(error) => {
                 if error.kind() != std::io::ErrorKind::Unsupported && !self.names.told.swap(true, Relaxed) {
                     tracing::warn!(%error, "the kernel watches no more files (fs.inotify.max_user_watches); those that are still are looked at again and again");
                 }
-                None
             }
         }
     }
-}
 
-impl Alarm {
-    /// Waits until it rings.
-    pub async fn rung(&mut self) {
-        let _ = (&mut self.rung).await;
+    /// Nobody waits for it any more.
+    pub fn end_alarm(&mut self) {
+        let Some(id) = self.alarm.take() else { return };
+        let mut alarms = self.names.alarms();
+        // It rings no more once it is not among them, so that the next one begins anew.
+        if let Some(waiting) = alarms.get_mut(&id) {
+            waiting.retain(|mail| !Arc::ptr_eq(mail, &self.mail));
+            if waiting.is_empty() {
+                alarms.remove(&id);
+                self.names.kernel.remove(id);
+            }
+        }
+        self.mail.rung.store(false, Relaxed);
     }
 }
 
-impl Drop for Alarm {
-    fn drop(&mut self) {
-        self.rung.close();
-        let mut alarms = self.names.alarms();
-        let Some(senders) = alarms.get_mut(&self.id) else { return };
-        senders.retain(|sender| !sender.is_closed());
-        if senders.is_empty() {
-            alarms.remove(&self.id);
-            self.names.kernel.remove(self.id);
+// === impl Mail ===
+
+impl Mail {
+    /// Takes a file in; false if there are too many.
+    fn put(&self, named: Named) -> bool {
+        let mut files = self.files();
+        if files.len() >= WAITING {
+            return false;
         }
+        files.push_back(named);
+        drop(files);
+        self.came.notify_one();
+        true
+    }
+
+    fn files(&self) -> MutexGuard<'_, VecDeque<Named>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// They may look.
+fn ring(waiting: &[Arc<Mail>]) {
+    for mail in waiting {
+        mail.rung.store(true, Relaxed);
+        mail.came.notify_one();
     }
 }
 
 impl Shared {
-    /// Whoever waits finds that nobody will ring again.
+    /// Once: the kernel tells no more of this file.
     fn ring(&self, id: Id) {
-        self.alarms().remove(&id);
+        let mut alarms = self.alarms();
+        if let Some(waiting) = alarms.remove(&id) {
+            ring(&waiting);
+        }
     }
 
-    fn alarms(&self) -> MutexGuard<'_, HashMap<Id, Vec<oneshot::Sender<()>>>> {
+    fn alarms(&self) -> MutexGuard<'_, HashMap<Id, Vec<Arc<Mail>>>> {
         self.alarms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -216,13 +279,13 @@ impl Shared {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        self.files.close();
+        self.end_alarm();
         let mut folders = self.names.folders();
         for (id, name) in &self.places {
             let Some(folder) = folders.get_mut(id) else { continue };
-            if let Some(senders) = folder.files.get_mut(name) {
-                senders.retain(|sender| !sender.is_closed());
-                if senders.is_empty() {
+            if let Some(waiting) = folder.files.get_mut(name) {
+                waiting.retain(|mail| !Arc::ptr_eq(mail, &self.mail));
+                if waiting.is_empty() {
                     folder.files.remove(name);
                 }
             }
@@ -383,12 +446,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.log");
         let names = Arc::new(Names::new());
-        let mut watched = names.watch(&path);
+        let watched = names.watch(&path);
         let running = names.clone();
         drop(base_sys::task::spawn("names", async move { running.run().await }));
         for number in 0..5 {
             std::fs::write(&path, number.to_string()).expect("a file");
-            let named = watched.files.recv().await.expect("the watch goes on");
+            let News::File(named) = watched.news().await else { panic!("no alarm was set") };
             std::fs::rename(&path, folder.path().join("old")).expect("another name");
             assert_eq!(named.handle.read(0, 10).expect("it is open"), number.to_string().as_bytes());
         }
@@ -412,18 +475,22 @@ mod tests {
         ];
         for happens in happens {
             open();
-            let watched = names.watch(&path);
+            let mut watches = [names.watch(&path), names.watch(&path), names.watch(&path)];
             let handle = Handle::open(&path).expect("it is there");
-            let Some(mut first) = watched.alarm(&handle) else {
-                eprintln!("skipped: the kernel does not tell of files in {}", path.display());
-                return;
-            };
-            let mut second = watched.alarm(&handle).expect("a second one for the same file");
-            drop(watched.alarm(&handle));
+            for watched in &mut watches {
+                watched.set_alarm(&handle);
+                if !watched.is_alarmed() {
+                    eprintln!("skipped: the kernel does not tell of files in {}", path.display());
+                    return;
+                }
+            }
+            watches[1].end_alarm();
             happens();
-            first.rung().await;
-            second.rung().await;
-            drop((first, second));
+            for watched in [&watches[0], &watches[2]] {
+                while !matches!(watched.news().await, News::Alarm) {}
+            }
+            assert!(!watches[1].mail.rung.load(Relaxed), "nobody waits for it");
+            drop(watches);
             assert!(names.0.alarms().is_empty());
         }
     }

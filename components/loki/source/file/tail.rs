@@ -6,9 +6,9 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::{AcqRel, Relaxed};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_sys::clock;
@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::compressed::Format;
 use super::handle::{Handle, Standing};
 use super::identity::{Identity, Known};
-use super::names::{Alarm, Named, Watched};
+use super::names::{Named, News, Watched};
 use super::progress::Position;
 use super::text::{MAX_LINE_BYTES, TextForm};
 use sdk_signals::window::{Progress, Window};
@@ -31,14 +31,10 @@ use sdk_signals::window::{Progress, Window};
 /// What a tailer is made of.
 pub struct Tail {
     pub path: PathBuf,
-    /// What may change while it is read.
-    pub settings: watch::Receiver<Settings>,
     /// Where to begin in the file that is there first.
     pub from: From,
-    /// The files that had the name before the last stop.
-    pub known: Option<Known>,
-    /// What is read by other tailers.
-    pub others: Arc<HashSet<PathBuf>>,
+    /// The files that had the name before the last stop, and what is read by other tailers.
+    pub known: Option<Box<(Known, Arc<HashSet<PathBuf>>)>>,
     pub position: Position,
     /// Counts the files that had the name: only the newest one's deliveries move the position.
     pub file: u64,
@@ -78,12 +74,14 @@ pub struct TailMetrics {
     pub read_lines: Counter,
 }
 
-/// Shown in the web API.
-#[derive(Default)]
+/// What a tailer shows, and what it is told.
 pub struct Status {
     pub running: AtomicBool,
     pub offset: AtomicU64,
     stays: AtomicU8,
+    settings: Mutex<Settings>,
+    /// The tailer has not seen them yet.
+    are_new: AtomicBool,
 }
 
 /// Whether a tailer waits for another file of the name: it does, it does not, it has ended.
@@ -109,6 +107,30 @@ struct Reading {
 // === impl Status ===
 
 impl Status {
+    /// Before anything is read.
+    pub fn new(settings: Settings) -> Status {
+        Status {
+            running: AtomicBool::new(false),
+            offset: AtomicU64::new(0),
+            stays: AtomicU8::new(STAYS),
+            settings: Mutex::new(settings),
+            are_new: AtomicBool::new(false),
+        }
+    }
+
+    /// It is read like this from now on.
+    pub fn change(&self, settings: Settings) {
+        let mut now = self.settings();
+        if *now != settings {
+            *now = settings;
+            self.are_new.store(true, Release);
+        }
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The target is gone, as its file is: what was not read of that is still read, and delivered.
     pub fn leave(&self) {
         let _ = self.stays.compare_exchange(STAYS, LEAVING, AcqRel, Relaxed);
@@ -167,6 +189,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 /// Even so, a file is looked at after a time between these: not everybody's writing is told of.
 const LOOK_ANYWAY: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
 
+/// Files are looked at in steps of this: those that have an alarm, and the others.
+const SELDOM_STEP: Duration = Duration::from_secs(1);
+const OFTEN_STEP: Duration = Duration::from_millis(50);
+
 /// A writer that was told of a rotation late goes on with the old file; so long it is waited for.
 const LATE_WRITERS: Duration = Duration::from_millis(250);
 
@@ -186,11 +212,11 @@ struct Lost;
 
 impl Tail {
     /// Follows the file through growth, truncation and rotation until it is stopped.
-    pub async fn run(mut self, stop: Stop) {
+    pub async fn run(mut self: Box<Self>, stop: Stop) {
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
             let mut from = match self.known.take() {
-                Some(known) => From::Offset(Box::pin(self.catch_up(known, &mut window, &stop)).await?),
+                Some(known) => From::Offset(Box::pin(self.catch_up(*known, &mut window, &stop)).await?),
                 None => self.from,
             };
             let mut last: Option<Reading> = None;
@@ -224,7 +250,7 @@ impl Tail {
     }
 
     /// Reads a compressed file to its end, once. Positions count what is behind the compression.
-    pub async fn run_compressed(mut self, format: Format, initial_delay: Duration, stop: Stop) {
+    pub async fn run_compressed(mut self: Box<Self>, format: Format, initial_delay: Duration, stop: Stop) {
         self.status.running.store(true, Relaxed);
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
@@ -320,8 +346,8 @@ impl Tail {
     }
 
     fn take_names(&mut self) {
-        while let Ok(named) = self.names.files.try_recv() {
-            self.waiting.push_back(*named);
+        while let Some(named) = self.names.take() {
+            self.waiting.push_back(named);
         }
     }
 
@@ -355,7 +381,7 @@ impl Tail {
 
     /// Finds the place to begin at. `last` is the file that had the name before.
     fn begin(&self, handle: Handle, from: From, last: Option<Reading>) -> Option<Reading> {
-        let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form(), 0));
+        let (form, first) = TextForm::of_mark(handle.mark()).unwrap_or((self.form(), 0));
         let size = handle.size().ok()?;
         let offset = match (from, last) {
             // The same text, written anew: what was read is read.
@@ -387,13 +413,12 @@ impl Tail {
         let mut more = true;
         let mut looked_at;
         let mut still_at = Instant::now() + STILL;
-        let mut alarm: Option<Alarm> = None;
+        self.names.end_alarm();
         loop {
             looked_at = clock::now();
             let before = reading.cursor.offset;
-            if self.settings.has_changed().unwrap_or(false) {
-                self.settings.mark_unchanged();
-                reading.cursor.form = TextForm::of_mark(reading.handle.start()).map_or(self.form(), |(form, _)| form);
+            if self.status.are_new.swap(false, Acquire) {
+                reading.cursor.form = TextForm::of_mark(reading.handle.mark()).map_or(self.form(), |(form, _)| form);
             }
             // In boxes is what a tailer that waits does not need: there may be ten thousand.
             if more {
@@ -405,13 +430,17 @@ impl Tail {
                 false => (poll * 2).min(self.poll().1.max(self.poll().0)),
             };
             // The alarm was set before the last look, so nothing can have happened between the two.
-            let asleep = alarm.is_some();
+            let asleep = self.names.is_alarmed();
             if !asleep && Instant::now() >= still_at {
-                alarm = self.names.alarm(&reading.handle);
+                self.names.set_alarm(&reading.handle);
                 still_at = Instant::now() + ASK_AGAIN;
+                window.give_back();
             }
-            let wait = if asleep { poll.max(self.look_anyway()) } else { poll };
-            let woken = self.idle(reading, window, stop, wait, alarm.as_mut()).await?;
+            let until = match asleep {
+                true => together(Instant::now() + poll.max(self.look_anyway()), SELDOM_STEP),
+                false => together(Instant::now() + poll, OFTEN_STEP),
+            };
+            let woken = self.idle(reading, window, stop, until).await?;
             more = woken == Woken::More;
 
             // A file that stands still costs this one look.
@@ -422,7 +451,8 @@ impl Tail {
                 self.names.distrust();
             }
             if woken != Woken::Time || !is_still {
-                (alarm, still_at) = (None, Instant::now() + STILL);
+                self.names.end_alarm();
+                still_at = Instant::now() + STILL;
             }
             match standing {
                 Ok(Standing::Same(now, _)) if now == size => {}
@@ -438,7 +468,7 @@ impl Tail {
                     if reading.cursor.offset == 0 {
                         // It was empty when it was opened: now its mark can be seen.
                         (reading.cursor.form, reading.first) =
-                            TextForm::of_mark(reading.handle.start()).unwrap_or((self.form(), 0));
+                            TextForm::of_mark(reading.handle.mark()).unwrap_or((self.form(), 0));
                         reading.cursor.offset = reading.first;
                     }
                 }
@@ -587,9 +617,9 @@ impl Tail {
 
     /// A file that was empty, or short, when it was opened can be known again by more, now that it is read.
     fn learn(&self, reading: &mut Reading) {
-        let known = reading.handle.start().len();
+        let known = reading.handle.known_by();
         let _ = reading.handle.look_at_start();
-        if reading.handle.start().len() > known && reading.cursor.file == self.file {
+        if reading.handle.known_by() > known && reading.cursor.file == self.file {
             self.position.was_modified(&reading.handle);
         }
     }
@@ -623,7 +653,7 @@ impl Tail {
             let entries = cursor.form.lines(&lines, clock::now_ns());
             let count = entries.len() as u64;
             let forward_to = self.forward_to.borrow().clone();
-            let labels = self.settings.borrow().labels.clone();
+            let labels = self.status.settings().labels.clone();
             let taken = tokio::select! {
                 biased;
                 taken = forward_to.consume(LogBatch::of(labels, entries)) => taken,
@@ -657,28 +687,22 @@ impl Tail {
         reading: &mut Reading,
         window: &mut Window<Place>,
         stop: &Stop,
-        poll: Duration,
-        mut alarm: Option<&mut Alarm>,
+        until: Instant,
     ) -> Result<Woken, Stopped> {
-        let until = together(Instant::now() + poll);
         loop {
-            let rung = async {
-                match &mut alarm {
-                    Some(alarm) => alarm.rung().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.stopped() => return Err(Stopped),
-                () = rung => return Ok(Woken::Alarm),
                 () = tokio::time::sleep_until(until) => return Ok(Woken::Time),
-                Some(named) = self.names.files.recv() => {
-                    let other = !named.handle.is(&reading.handle);
-                    self.waiting.push_back(*named);
-                    if other {
-                        return Ok(Woken::More);
+                news = self.names.news() => match news {
+                    News::Alarm => return Ok(Woken::Alarm),
+                    News::File(named) => {
+                        let other = !named.handle.is(&reading.handle);
+                        self.waiting.push_back(named);
+                        if other {
+                            return Ok(Woken::More);
+                        }
                     }
-                }
+                },
                 progress = window.progress() => if self.lost(progress) {
                     self.rewind(reading, window, stop).await?;
                     return Ok(Woken::More);
@@ -751,11 +775,11 @@ impl Tail {
     }
 
     fn form(&self) -> TextForm {
-        self.settings.borrow().form
+        self.status.settings().form
     }
 
     fn poll(&self) -> (Duration, Duration) {
-        self.settings.borrow().poll
+        self.status.settings().poll
     }
 
     fn show(&self, reading: &Reading, size: u64) {
@@ -796,13 +820,12 @@ async fn wait(stop: &Stop, time: Duration) -> Result<(), Stopped> {
 }
 
 /// Many idle files wake together, not one by one.
-fn together(at: Instant) -> Instant {
+fn together(at: Instant, step: Duration) -> Instant {
     use std::sync::OnceLock;
     static START: OnceLock<Instant> = OnceLock::new();
-    const STEP: u128 = 50;
     let start = *START.get_or_init(Instant::now);
-    let since = at.saturating_duration_since(start).as_millis();
-    start + Duration::from_millis(u64::try_from(since.div_ceil(STEP) * STEP).unwrap_or(u64::MAX))
+    let (since, step) = (at.saturating_duration_since(start).as_millis(), step.as_millis());
+    start + Duration::from_millis(u64::try_from(since.div_ceil(step) * step).unwrap_or(u64::MAX))
 }
 
 /// Behind the last newline.

@@ -7,7 +7,7 @@ impl Tail {
     /// Reads what is left of the files that had the name, and says where to begin in the one that has it.
     pub(super) async fn catch_up(
         &mut self,
-        known: Known,
+        (known, others): (Known, Arc<HashSet<PathBuf>>),
         window: &mut Window<Place>,
         stop: &Stop,
     ) -> Result<u64, Stopped> {
@@ -16,7 +16,7 @@ impl Tail {
             From::End => 0,
         };
         self.status.running.store(true, Relaxed);
-        let (path, others, asked) = (self.path.clone(), self.others.clone(), known.clone());
+        let (path, asked) = (self.path.clone(), known.clone());
         let found = base_sys::task::blocking("tail", move || siblings::find(&path, &asked, position, &others)).await;
         let Found { older, current, resume } = found.returned().ok_or(Stopped)?;
         // Names are watched since before: what was found must not come again.
@@ -33,7 +33,7 @@ impl Tail {
         let mut readings = Vec::new();
         for (handle, offset) in older {
             let file = self.file + readings.len() as u64;
-            let (form, first) = TextForm::of_mark(handle.start()).unwrap_or((self.form(), 0));
+            let (form, first) = TextForm::of_mark(handle.mark()).unwrap_or((self.form(), 0));
             let offset = offset.max(first);
             readings.push(Reading { handle, cursor: Cursor { file, offset, form }, first });
         }

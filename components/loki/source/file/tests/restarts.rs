@@ -1,5 +1,7 @@
 //! Files that lose their name, or what they hold, while nobody reads them.
 
+use base_sys::clock;
+
 use super::*;
 
 /// A log, and who reads it now and then.
