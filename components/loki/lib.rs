@@ -2,6 +2,8 @@
 
 mod echo;
 mod enrich;
+#[cfg(test)]
+mod notes;
 pub mod process;
 mod recent;
 mod relabel;

@@ -15,7 +15,7 @@ use base_stdx::GoDuration;
 use base_sys::chance::Chance;
 use bytes::Bytes;
 use language_eval::{Arguments, Exports, Invalid, Validate};
-use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
+use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Tap, Update};
 use sdk_labels::Labels;
 use sdk_signals::{
     BoxFuture, Consumer, Delivery, FanOut, LogBatch, LogEntry, LogGroup, LogsReceiver, Receiver, Refused,
@@ -91,6 +91,7 @@ struct Filter {
     counters: Counters,
     durations: Arc<Mutex<Durations>>,
     ended: AtomicBool,
+    tap: Tap,
 }
 
 struct Wanted {
@@ -177,6 +178,7 @@ impl Component for Secretfilter {
             },
             durations,
             ended: AtomicBool::new(false),
+            tap: context.tap(),
         });
         let receiver = LogsReceiver(Receiver::new(context.id(), filter.clone() as Arc<dyn Consumer<LogBatch>>));
         context.publish(&SecretfilterExports { receiver: receiver.clone() });
@@ -244,6 +246,13 @@ impl Consumer<LogBatch> for Filter {
 
 impl Filter {
     fn filter(&self, wanted: &Wanted, batch: LogBatch) -> LogBatch {
+        let look = self.tap.look();
+        let show = |before: &Bytes, after: &Bytes| {
+            if let Some(look) = &look {
+                look.count("loki_log", 1);
+                look.show(|| format!("{} => {}", String::from_utf8_lossy(before), String::from_utf8_lossy(after)));
+            }
+        };
         let mut took = Vec::with_capacity(batch.len());
         let mut filtered = LogBatch { groups: Vec::with_capacity(batch.groups.len()) };
         for LogGroup { labels, entries } in batch.groups {
@@ -252,12 +261,17 @@ impl Filter {
             for mut entry in entries {
                 if !self.is_chosen(wanted) {
                     self.counters.bypassed.inc();
+                    show(&entry.line, &entry.line);
                     kept.push(entry);
                     continue;
                 }
+                let before = entry.line.clone();
                 let began = Instant::now();
                 let fate = self.entry(wanted, origin, &mut entry);
                 took.push(began.elapsed());
+                if !matches!(fate, Fate::Dropped) {
+                    show(&before, &entry.line);
+                }
                 match fate {
                     Fate::Kept => kept.push(entry),
                     Fate::Labelled => {
@@ -398,6 +412,15 @@ mod tests {
         let (groups, _) = filtered("redact_with = \"<$SECRET_NAME:$SECRET_HASH>\"", &token()).await;
         let hash: String = Sha1::digest(token().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(line(&groups), format!("<gitlab-pat:{hash}>"));
+    }
+
+    #[tokio::test]
+    async fn who_looks_sees_lines_before_and_after() {
+        let (_, alone) = filtered("redact_percent = 100", "").await;
+        let notes = crate::notes::Notes::of(&alone.component.filter.tap);
+        let batch = LogBatch::of(Labels::empty(), vec![LogEntry::new(1, format!("key {}", token()))]);
+        alone.component.filter.consume(batch).await.unwrap().detach();
+        assert_eq!(notes.take(), ["1 loki_log".to_owned(), format!("key {} => key REDACTED", token())]);
     }
 
     #[tokio::test]

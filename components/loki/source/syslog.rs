@@ -183,6 +183,7 @@ impl Syslog {
             parsing_errors: self.parsing_errors.clone(),
             empty_messages: self.empty_messages.clone(),
             wanted: self.wanted.subscribe(),
+            tap: self.context.tap(),
         }
     }
 

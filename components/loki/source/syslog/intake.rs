@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base_metrics::Counter;
+use base_stdx::quote::quote;
 use base_stdx::timestamp::{Date, days_since_1970};
 use bytes::Bytes;
-use sdk_component::Stop;
+use language_eval::Word as _;
+use sdk_component::{Stop, Tap};
 use sdk_labels::{Labels, LabelsBuilder};
 use sdk_relabel::Rules;
 use sdk_signals::{FanOut, LogBatch, LogEntry, LogGroup};
@@ -25,6 +27,7 @@ pub struct Shared {
     pub parsing_errors: Counter,
     pub empty_messages: Counter,
     pub wanted: watch::Receiver<Arc<Forwarding>>,
+    pub tap: Tap,
 }
 
 /// Where entries go, and how their labels are made.
@@ -86,6 +89,7 @@ impl Intake {
         };
         let time = self.time(&message);
         let labels = self.labels(&message);
+        self.show(&message, &labels, time, &line);
         self.push(labels, LogEntry::new(time, line));
     }
 
@@ -95,8 +99,10 @@ impl Intake {
             self.shared.empty_messages.inc();
             return;
         }
-        let labels = self.labels(&Message { priority, ..Message::default() });
+        let message = Message { priority, ..Message::default() };
+        let labels = self.labels(&message);
         let time = self.now();
+        self.show(&message, &labels, time, &line);
         self.push(labels, LogEntry::new(time, line));
     }
 
@@ -141,6 +147,27 @@ impl Intake {
         }
         let labels = self.builder.labels();
         Labels::from_pairs(labels.iter().filter(|(name, _)| !name.starts_with("__")))
+    }
+
+    /// A message and its labels before and after the rules, for those who look at the component.
+    fn show(&mut self, message: &Message<'_>, labels: &Labels, time: i64, line: &[u8]) {
+        let tap = self.shared.tap.clone();
+        let Some(look) = tap.look() else { return };
+        look.count("loki_log", 1);
+        if !look.wants_text() {
+            return;
+        }
+        self.builder.reset(&self.origin);
+        self.describe(message);
+        let original = self.builder.labels();
+        look.show(|| {
+            let (format, line) = (quote(self.arguments.syslog_format.as_str().as_bytes()), quote(line));
+            let time = jiff::Timestamp::from_nanosecond(i128::from(time)).unwrap_or_default();
+            let time = time.strftime("%Y-%m-%dT%H:%M:%SZ");
+            format!(
+                "[IN] New Log: Format={format} TS=\"{time}\"\n  Message: {line}\n  Labels:\n  - Mapped:   {labels}\n  - Original: {original}\n"
+            )
+        });
     }
 
     fn describe(&mut self, message: &Message<'_>) {

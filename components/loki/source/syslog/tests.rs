@@ -77,6 +77,23 @@ fn lines(batches: &[LogBatch]) -> Vec<String> {
     entries.map(|entry| String::from_utf8_lossy(&entry.line).into_owned()).collect()
 }
 
+#[tokio::test]
+async fn who_looks_sees_messages_and_labels_before_the_rules() {
+    let (collector, scope) = sink(true);
+    let mut alone = Alone::<Syslog>::start(&config("tcp", "labels = { job = \"x\" }", true), &scope).unwrap();
+    let notes = crate::notes::Notes::of(&alone.component.context.tap());
+    let address = listening(&alone).await;
+    send("tcp", address, b"<13>1 2026-03-04T05:06:07Z web app - - - it \"works\"\n").await;
+    until(|| !collector.batches().is_empty()).await;
+    let shown = notes.take();
+    assert_eq!(shown[0], "1 loki_log");
+    assert!(shown[1].starts_with("[IN] New Log: Format=\"rfc5424\" TS=\""), "{}", shown[1]);
+    assert!(shown[1].contains("  Message: \"it \\\"works\\\"\"\n  Labels:\n  - Mapped:   {"), "{}", shown[1]);
+    assert!(shown[1].contains("  - Original: {__syslog_connection_"), "{}", shown[1]);
+    assert!(shown[1].contains("__syslog_message_app_name=\"app\""), "{}", shown[1]);
+    alone.stop().await.unwrap();
+}
+
 // === recorded ===
 
 #[tokio::test]
