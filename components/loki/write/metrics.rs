@@ -74,8 +74,9 @@ impl Metrics {
     pub fn new(scope: &Scope) -> Metrics {
         let counter = |name, help| scope.counter_vec(name, help, &["host", "tenant"]);
         let dropped = |name, help| scope.counter_vec(name, help, &["host", "tenant", "reason"]);
-        let sizes: Vec<f64> = (0..8).map(|power| 1024.0 * 4f64.powi(power)).collect();
-        let latencies = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+        let sizes = [1u32, 4, 16, 64, 256, 512, 1024, 2048, 4096, 8192, 16_384, 20_480];
+        let sizes = sizes.map(|kibibytes| f64::from(kibibytes) * 1024.0);
+        let latencies = [0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
         Metrics {
             sent_bytes: counter("loki_write_sent_bytes_total", "Number of bytes sent."),
             sent_entries: counter("loki_write_sent_entries_total", "Number of log entries sent to the ingester."),
@@ -96,7 +97,7 @@ impl Metrics {
             ),
             request_bytes: scope.histogram_vec(
                 "loki_write_request_size_bytes",
-                "Number of bytes for encoded requests.",
+                "Number of bytes for requests.",
                 &sizes,
                 &["host", "tenant"],
             ),
@@ -108,7 +109,7 @@ impl Metrics {
             ),
             propagation_seconds: scope.histogram_vec(
                 "loki_write_entry_propagation_latency_seconds",
-                "Time from when an entry was taken until it was sent.",
+                "Write latency for entries",
                 &latencies,
                 &["host", "tenant"],
             ),
