@@ -12,7 +12,7 @@ use super::label_names;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::streams::Changes;
-use crate::process::work::{Seen, Work};
+use crate::process::work::Work;
 
 /// Makes structured metadata of extracted values and labels. A label that is used is removed.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -63,25 +63,22 @@ impl Stage for IntoMetadata {
         let Work { lines, store, streams, .. } = work;
         let mut number = String::new();
         for line in lines {
-            let mut pairs: Vec<(Bytes, Bytes)> = Vec::new();
-            let mut put = |name: Bytes, value: &[u8]| match pairs.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = Bytes::copy_from_slice(value),
-                None => pairs.push((name, Bytes::copy_from_slice(value))),
-            };
-            let as_text = |seen: &Seen<'_>, number: &mut String| {
-                seen.text(number).filter(|text| std::str::from_utf8(text).is_ok()).map(<[u8]>::to_vec)
+            let mut pairs: Vec<(Bytes, Bytes)> = Vec::with_capacity(self.values.len());
+            let mut put = |name: Bytes, value: Bytes| match pairs.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, old)) => *old = value,
+                None => pairs.push((name, value)),
             };
             for (name, _, slot) in &self.values {
-                if let Some(text) = as_text(&store.see(line, *slot, streams), &mut number) {
-                    put(name.clone(), &text);
+                if let Some(text) = store.shared(line, *slot, streams, &mut number) {
+                    put(name.clone(), text);
                 }
             }
             if let Some(regex) = &self.regex {
                 for (name, seen) in store.everything(line, streams) {
                     if regex.is_match(name)
-                        && let Some(text) = as_text(&seen, &mut number)
+                        && let Some(text) = seen.text(&mut number).filter(|text| std::str::from_utf8(text).is_ok())
                     {
-                        put(Bytes::copy_from_slice(name.as_bytes()), &text);
+                        put(Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(text));
                     }
                 }
             }
@@ -89,13 +86,13 @@ impl Stage for IntoMetadata {
             let labels = streams.labels(line.stream);
             for (name, source, _) in &self.values {
                 if let Some(value) = labels.get(source) {
-                    put(name.clone(), value.as_bytes());
+                    put(name.clone(), Bytes::copy_from_slice(value.as_bytes()));
                     self.changes.remove(source);
                 }
             }
             if let Some(regex) = &self.regex {
                 for (name, value) in labels.iter().filter(|(name, _)| regex.is_match(name)) {
-                    put(Bytes::copy_from_slice(name.as_bytes()), value.as_bytes());
+                    put(Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
                     self.changes.remove(name);
                 }
             }
@@ -110,6 +107,9 @@ impl Stage for IntoMetadata {
 
 /// New values take the place of old ones of the same name.
 fn merged(old: &Metadata, mut new: Vec<(Bytes, Bytes)>) -> Metadata {
+    if old.is_empty() {
+        return new.into_iter().collect();
+    }
     let mut pairs = Vec::with_capacity(old.pairs().len() + new.len());
     for (name, value) in old.pairs() {
         let replaced = new.iter().position(|(known, _)| known == name);

@@ -1,5 +1,7 @@
 //! Lines as views, and their extracted values in rows of slots.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -233,12 +235,32 @@ impl Store {
             Value::Absent | Value::Null => None,
             Value::Bool(true) => self.push(b"true"),
             Value::Bool(false) => self.push(b"false"),
-            Value::Number(number) => self.push(base_stdx::float::plain(number).as_bytes()),
+            Value::Number(number) if !number.is_finite() => self.push(base_stdx::float::plain(number).as_bytes()),
+            Value::Number(number) => {
+                let start = self.arena.len();
+                if start >= MAX_ARENA {
+                    return None;
+                }
+                // Writing into memory does not fail.
+                let _ = write!(self.arena, "{number}");
+                Some(Span { in_arena: true, start: start as u32, end: self.arena.len() as u32 })
+            }
             Value::Label(stream) => {
                 let value = streams.labels(stream).get(self.plan.name(slot))?;
                 self.push(value.as_bytes())
             }
         }
+    }
+
+    /// The extracted value as text that outlives the batch: a part of the line's input where it is one. `None` for what is
+    /// absent, null, or no UTF-8.
+    pub fn shared(&self, line: &Line, slot: Slot, streams: &Streams, number: &mut String) -> Option<Bytes> {
+        let seen = self.see(line, slot, streams);
+        let text = seen.text(number).filter(|text| std::str::from_utf8(text).is_ok())?;
+        Some(match self.value(line, slot) {
+            Value::Text(span) if !span.in_arena => line.input.slice(span.start as usize..span.end as usize),
+            _ => Bytes::copy_from_slice(text),
+        })
     }
 
     /// Every name that is there, with its value: slots first, then other names. Only complete in a pipeline that looks
@@ -303,7 +325,13 @@ impl Seen<'_> {
             Seen::Bool(false) => Some(b"false"),
             Seen::Text(text) => Some(text),
             Seen::Number(value) => {
-                *number = base_stdx::float::plain(*value);
+                number.clear();
+                if !value.is_finite() {
+                    number.push_str(&base_stdx::float::plain(*value));
+                    return Some(number.as_bytes());
+                }
+                // Writing into memory does not fail.
+                let _ = write!(number, "{value}");
                 Some(number.as_bytes())
             }
         }
