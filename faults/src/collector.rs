@@ -31,6 +31,8 @@ pub struct Holdings {
     pub files: u64,
     /// Resident memory.
     pub kilobytes: u64,
+    /// Of this, what is no file: the program itself is one, and a debug build a large one.
+    pub anonymous: u64,
 }
 
 impl std::fmt::Display for Holdings {
@@ -143,7 +145,24 @@ impl Collector {
             line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("the kernel does not tell {name}"))
         };
         let files = std::fs::read_dir(format!("/proc/{id}/fd")).map_err(said)?.count() as u64;
-        Ok(Holdings { threads: number("Threads:")?, files, kilobytes: number("VmRSS:")? })
+        Ok(Holdings {
+            threads: number("Threads:")?,
+            files,
+            kilobytes: number("VmRSS:")?,
+            anonymous: number("RssAnon:")?,
+        })
+    }
+
+    /// Does something, and looks meanwhile how much memory it holds; the most, in KiB, without files.
+    pub async fn watched<T>(&self, work: impl Future<Output = T>) -> Result<(T, u64), String> {
+        let mut work = std::pin::pin!(work);
+        let mut most = self.holdings()?.anonymous;
+        loop {
+            tokio::select! {
+                done = &mut work => return Ok((done, most.max(self.holdings()?.anonymous))),
+                () = tokio::time::sleep(Duration::from_millis(20)) => most = most.max(self.holdings()?.anonymous),
+            }
+        }
     }
 
     /// Waits until it has a file open: what is gone before anybody could open it, nobody can read.

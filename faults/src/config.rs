@@ -61,22 +61,63 @@ pub enum Keeping {
     Storage,
 }
 
+/// How OTLP is passed on.
+#[derive(Clone, Debug, Default)]
+pub struct Otlp {
+    /// A batch processor in front of the exporter; the inside of its block.
+    pub batch: Option<&'static str>,
+    /// The inside of `sending_queue`.
+    pub queue: String,
+    /// By gRPC; by HTTP otherwise.
+    pub grpc: bool,
+    /// How long a try of the exporter may take.
+    pub timeout: Option<&'static str>,
+}
+
+impl Otlp {
+    /// To this port. What comes by HTTP is taken by a receiver `a`, what comes by gRPC by another one, `b`.
+    pub fn text(&self, port: u16) -> String {
+        let Otlp { batch, queue, grpc, timeout } = self;
+        let outputs = |next: &str| {
+            let outputs = ["traces", "metrics", "logs"].map(|signal| format!("\t\t{signal} = [{next}.input]\n"));
+            format!("\toutput {{\n{}\t}}\n", outputs.concat())
+        };
+        let (exporter, client, own) = match (grpc, timeout) {
+            (true, timeout) => (
+                "otelcol.exporter.otlp.a",
+                format!("\t\tendpoint = \"127.0.0.1:{port}\"\n\t\ttls {{\n\t\t\tinsecure = true\n\t\t}}\n"),
+                timeout.map(|timeout| format!("\ttimeout = \"{timeout}\"\n")),
+            ),
+            (false, timeout) => {
+                let timeout = timeout.map(|timeout| format!("\t\ttimeout = \"{timeout}\"\n"));
+                let client = format!("\t\tendpoint = \"http://127.0.0.1:{port}\"\n{}", timeout.unwrap_or_default());
+                ("otelcol.exporter.otlphttp.a", client, None)
+            }
+        };
+        let own = own.unwrap_or_default();
+        let first = if batch.is_some() { "otelcol.processor.batch.a" } else { exporter };
+        let receive = outputs(first);
+        let batch = batch.map(|inside| format!("otelcol.processor.batch \"a\" {{\n{inside}{}}}\n", outputs(exporter)));
+        let component = exporter.trim_end_matches(".a");
+        format!(
+            "otelcol.receiver.otlp \"a\" {{\n\thttp {{\n\t\tendpoint = \"127.0.0.1:0\"\n\t}}\n{receive}}}\n\
+             otelcol.receiver.otlp \"b\" {{\n\tgrpc {{\n\t\tendpoint = \"127.0.0.1:0\"\n\t}}\n{receive}}}\n{}\
+             otelcol.storage.file \"a\" {{ }}\n\
+             {component} \"a\" {{\n{own}\tclient {{\n{client}\t\tcompression = \"none\"\n\t}}\n\
+             \tretry_on_failure {{\n\t\tinitial_interval = \"50ms\"\n\t\tmax_interval = \"500ms\"\n\t\tmax_elapsed_time = \"0s\"\n\t}}\n\
+             \tsending_queue {{\n{queue}\t}}\n}}\n",
+            batch.unwrap_or_default()
+        )
+    }
+}
+
 /// What is pushed is passed on to this port.
 pub fn relay(kind: Kind, keeping: Keeping, port: u16) -> String {
     match kind {
-        Kind::Spans => {
-            let next =
-                if keeping == Keeping::Batches { "otelcol.processor.batch.a" } else { "otelcol.exporter.otlphttp.a" };
-            let storage =
-                if keeping == Keeping::Storage { "\t\tstorage = otelcol.storage.file.a.handler\n" } else { "" };
-            format!(
-                "otelcol.receiver.otlp \"a\" {{\n\thttp {{\n\t\tendpoint = \"127.0.0.1:0\"\n\t}}\n\toutput {{\n\t\ttraces = [{next}.input]\n\t}}\n}}\n\
-                 otelcol.processor.batch \"a\" {{\n\toutput {{\n\t\ttraces = [otelcol.exporter.otlphttp.a.input]\n\t}}\n}}\n\
-                 otelcol.storage.file \"a\" {{ }}\n\
-                 otelcol.exporter.otlphttp \"a\" {{\n\tclient {{\n\t\tendpoint = \"http://127.0.0.1:{port}\"\n\t\tcompression = \"none\"\n\t}}\n\
-                 \tretry_on_failure {{\n\t\tinitial_interval = \"50ms\"\n\t\tmax_interval = \"500ms\"\n\t\tmax_elapsed_time = \"0s\"\n\t}}\n\
-                 \tsending_queue {{\n{storage}\t}}\n}}\n"
-            )
+        Kind::Spans | Kind::Records | Kind::Points => {
+            let queue = if keeping == Keeping::Storage { "\t\tstorage = otelcol.storage.file.a.handler\n" } else { "" };
+            let batch = (keeping == Keeping::Batches).then_some("");
+            Otlp { batch, queue: queue.to_owned(), ..Otlp::default() }.text(port)
         }
         Kind::Samples => {
             let deadline = match keeping {

@@ -5,7 +5,9 @@ mod damage;
 mod disk;
 mod docker;
 mod endpoints;
+mod hostile;
 mod kill;
+mod overload;
 mod reload;
 mod rotation;
 mod stop;
@@ -177,6 +179,38 @@ pub const SCENARIOS: &[Scenario] = &[
         spans(s, QUEUE),
         Answer::HangsUp
     )),
+    scenario!("spans-slow", "spans: backend answers late", |s| backend::moods(spans(s, QUEUE), SLOW)),
+    scenario!("spans-overload", "spans: twice what the backend takes", |s| overload::twice(s, false)),
+    scenario!("spans-overload-batch", "the same, behind a batch processor", |s| overload::twice(s, true)),
+    scenario!(
+        "spans-dead-network",
+        "spans: the network to the backend dies without a word",
+        |s| hostile::dead_network(s, false)
+    ),
+    scenario!(long "spans-dead-network-grpc", "the same by gRPC", |s| hostile::dead_network(s, true)),
+    scenario!("half-open", "clients vanish in the middle of a request", hostile::half_open),
+    scenario!("rapid-reset", "HTTP/2 rapid reset", hostile::rapid_reset),
+    scenario!("bombs", "bombs: bodies that become too large, in each coding of HTTP and gRPC", hostile::bombs),
+    scenario!("records-kill", "log records in a durable queue: `kill -9` under load", |s| kill::under_load(records(
+        s, STORAGE
+    ))),
+    scenario!(long "records-kill-outage", "log records in a durable queue: `kill -9` while the backend comes and goes", |s| {
+        kill::in_outages(records(s, STORAGE))
+    }),
+    scenario!(long "records-stop-down", "log records: SIGTERM, backend down", |s| stop::stops(
+        records(s, QUEUE),
+        Answer::Status(503)
+    )),
+    scenario!("points-kill", "data points in a durable queue: `kill -9` under load", |s| kill::under_load(points(
+        s, STORAGE
+    ))),
+    scenario!(long "points-kill-outage", "data points in a durable queue: `kill -9` while the backend comes and goes", |s| {
+        kill::in_outages(points(s, STORAGE))
+    }),
+    scenario!(long "points-stop-down", "data points: SIGTERM, backend down", |s| stop::stops(
+        points(s, QUEUE),
+        Answer::Status(503)
+    )),
     scenario!("samples-kill", "samples: `kill -9` under load", |s| kill::under_load(samples(s))),
     scenario!(long "samples-kill-fill", "samples: `kill -9` while requests fill for 5 s", |s| kill::under_load(filling(s))),
     scenario!("samples-kill-outage", "samples: `kill -9` while the backend comes and goes", |s| kill::in_outages(
@@ -213,6 +247,14 @@ async fn lines(settings: Settings, wal: bool) -> Result<Site, String> {
 
 async fn spans(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, String> {
     Site::pushed(settings, Kind::Spans, keeping).await
+}
+
+async fn records(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Records, keeping).await
+}
+
+async fn points(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Points, keeping).await
 }
 
 async fn samples(settings: Settings) -> Result<Site<Pushes>, String> {

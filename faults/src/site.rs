@@ -8,7 +8,7 @@ use sdk_testing::sink::{self, Protocol, Tally, Verdict};
 use tempfile::TempDir;
 
 use crate::collector::{Collector, said};
-use crate::config::{self, Config, Keeping};
+use crate::config::{self, Config, Keeping, Otlp};
 use crate::load::Load;
 use crate::log::{Log, Rotation};
 use crate::pushes::{Kind, Pushes};
@@ -116,11 +116,27 @@ impl Site {
 impl Site<Pushes> {
     /// With a client that pushes, and a sink that is well.
     pub async fn pushed(settings: Settings, kind: Kind, keeping: Keeping) -> Result<Site<Pushes>, String> {
-        let folder = folder()?;
         let log = Pushes::new(kind);
         let (port, tally) = sink::http(log.protocol()).await.map_err(said)?;
-        let site = Site { folder, settings, tally, port, log };
+        let site = Site { folder: folder()?, settings, tally, port, log };
         site.configure(&config::relay(kind, keeping, port))?;
+        Ok(site)
+    }
+
+    /// The same for OTLP that is passed on as `otlp` says. The exporter sends to the port that `through` makes of the sink's.
+    pub async fn otlp(
+        settings: Settings,
+        log: Arc<Pushes>,
+        otlp: &Otlp,
+        through: impl AsyncFnOnce(u16) -> Result<u16, String>,
+    ) -> Result<Site<Pushes>, String> {
+        let (port, tally) = match otlp.grpc {
+            true => sink::grpc_numbered().await,
+            false => sink::http(Protocol::Otlp).await,
+        }
+        .map_err(said)?;
+        let site = Site { folder: folder()?, settings, tally, port, log };
+        site.configure(&otlp.text(through(port).await?))?;
         Ok(site)
     }
 }

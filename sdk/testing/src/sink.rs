@@ -43,7 +43,7 @@ pub enum Protocol {
     Loki,
     /// POST, snappy protobuf.
     RemoteWrite,
-    /// POST, protobuf of spans, not compressed.
+    /// POST, protobuf of any signal, not compressed.
     Otlp,
 }
 
@@ -201,7 +201,8 @@ fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], O
                 }
             }
         }
-        // resource_spans = 1, scope_spans = 2, spans = 2, name = 5; spans have no order
+        // resource_spans = 1, scope_spans = 2, spans = 2, name = 5; spans have no order. In the places of these are the
+        // bodies of log records, and the gauges of metrics.
         Protocol::Otlp => {
             for scope in fields(message, 1).flat_map(|resource| fields(resource, 2)) {
                 for span in fields(scope, 2) {
@@ -228,6 +229,15 @@ fn number_behind(line: &[u8], name: &[u8]) -> Option<u64> {
 
 /// Starts an OTLP gRPC sink on a free port of the loopback interface; it counts spans.
 pub async fn grpc() -> std::io::Result<(u16, Arc<Tally>)> {
+    grpc_of(false).await
+}
+
+/// The same, and it reads the numbers of what comes.
+pub async fn grpc_numbered() -> std::io::Result<(u16, Arc<Tally>)> {
+    grpc_of(true).await
+}
+
+async fn grpc_of(numbered: bool) -> std::io::Result<(u16, Arc<Tally>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let tally = Arc::new(Tally::default());
@@ -237,14 +247,14 @@ pub async fn grpc() -> std::io::Result<(u16, Arc<Tally>)> {
             let _ = stream.set_nodelay(true);
             let tally = counted.clone();
             tokio::spawn(async move {
-                let _ = grpc_connection(stream, tally).await;
+                let _ = grpc_connection(stream, tally, numbered).await;
             });
         }
     });
     Ok((port, tally))
 }
 
-async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>) -> Result<(), h2::Error> {
+async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>, numbered: bool) -> Result<(), h2::Error> {
     let mut connection = h2::server::Builder::new()
         .initial_window_size(8 << 20)
         .initial_connection_window_size(24 << 20)
@@ -275,11 +285,15 @@ async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>) -> Re
             } else {
                 payload
             };
-            // resource_spans = 1, scope_spans = 2, spans = 2
-            let spans = fields(payload, 1)
-                .flat_map(|resource| fields(resource, 2))
-                .map(|scope| fields(scope, 2).count() as u64);
-            tally.items.fetch_add(spans.sum(), Relaxed);
+            if numbered {
+                count(Protocol::Otlp, payload, &tally);
+            } else {
+                // resource_spans = 1, scope_spans = 2, spans = 2
+                let spans = fields(payload, 1)
+                    .flat_map(|resource| fields(resource, 2))
+                    .map(|scope| fields(scope, 2).count() as u64);
+                tally.items.fetch_add(spans.sum(), Relaxed);
+            }
 
             let response =
                 http::Response::builder().header("content-type", "application/grpc").body(()).expect("constant parts");
