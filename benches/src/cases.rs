@@ -1,5 +1,6 @@
 //! The cases: each feeds one candidate and measures it.
 
+mod files;
 mod idle;
 mod otlp;
 mod scrape;
@@ -30,6 +31,7 @@ pub const NAMES: &[&str] = &[
     "otlp-insert",
     "otlp-gzip",
     "idle",
+    "files",
 ];
 
 /// One line of the table.
@@ -59,6 +61,7 @@ pub async fn run(case: &str, candidate: &Candidate) -> std::io::Result<Option<Ro
         "otlp-insert" => otlp::run(candidate, &otlp::INSERT).await,
         "otlp-gzip" => otlp::run(candidate, &otlp::GZIP).await,
         "idle" => idle::run(candidate).await,
+        "files" => files::run(candidate).await,
         other => Err(std::io::Error::other(format!("no such case: {other}; there are {}", NAMES.join(", ")))),
     }
 }
