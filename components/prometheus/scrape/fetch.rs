@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, header};
 use sdk_component::{MemoryHttp, Problem};
 use sdk_net::decompress::{DecompressError, Encoding, decompress};
-use sdk_net::{Client, Options, SendError, USER_AGENT};
+use sdk_net::{Client, Options, Repeated, SendError, USER_AGENT};
 use sdk_protocols_exposition::Format;
 
 use super::arguments::{Protocol, ScrapeArguments};
@@ -35,6 +35,15 @@ pub(crate) struct Fetcher {
 pub(crate) struct Fetched {
     pub(crate) body: Vec<u8>,
     pub(crate) format: PageFormat,
+}
+
+/// How a target's page is asked for, worked out once.
+pub(crate) enum Asked {
+    /// Of our own server, without the network.
+    Memory(Request<Bytes>),
+    Network(Repeated),
+    /// There is no such address.
+    Never(String),
 }
 
 /// Why there is none.
@@ -66,20 +75,13 @@ impl Fetcher {
         })
     }
 
-    /// The page, within the target's timeout.
-    pub(crate) async fn fetch(&self, target: &Target) -> Result<Fetched, Unfetched> {
-        match tokio::time::timeout(target.timeout, self.get(target)).await {
-            Ok(fetched) => fetched,
-            Err(_) => Err(Unfetched::because(format!("no answer from {} within {:?}", target.url, target.timeout))),
-        }
-    }
-
-    async fn get(&self, target: &Target) -> Result<Fetched, Unfetched> {
+    /// How to ask for the page of this target.
+    pub(crate) fn ask(&self, target: &Target) -> Asked {
         let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = target
-            .url
-            .parse()
-            .map_err(|error| Unfetched::because(format!("{:?} is not an address: {error}", target.url)))?;
+        *request.uri_mut() = match target.url.parse() {
+            Ok(uri) => uri,
+            Err(error) => return Asked::Never(format!("{:?} is not an address: {error}", target.url)),
+        };
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, self.accept.clone());
         let encoding = if self.compression { "gzip" } else { "identity" };
@@ -89,13 +91,32 @@ impl Fetcher {
         if let Ok(timeout) = HeaderValue::try_from(timeout) {
             headers.insert("x-prometheus-scrape-timeout-seconds", timeout);
         }
-
-        let (status, headers, body) = if target.address == self.memory_http.address() {
-            let (head, body) = self.memory_http.call(request).await.into_parts();
-            (head.status, head.headers, body)
+        if target.address == self.memory_http.address() {
+            Asked::Memory(request)
         } else {
-            let response = self.client.send(request).await.map_err(Unfetched::from)?;
-            (response.status, response.headers, response.body)
+            Asked::Network(self.client.repeated(request))
+        }
+    }
+
+    /// The page, within the target's timeout.
+    pub(crate) async fn fetch(&self, target: &Target, asked: &mut Asked) -> Result<Fetched, Unfetched> {
+        match tokio::time::timeout(target.timeout, self.get(asked)).await {
+            Ok(fetched) => fetched,
+            Err(_) => Err(Unfetched::because(format!("no answer from {} within {:?}", target.url, target.timeout))),
+        }
+    }
+
+    async fn get(&self, asked: &mut Asked) -> Result<Fetched, Unfetched> {
+        let (status, headers, body) = match asked {
+            Asked::Memory(request) => {
+                let (head, body) = self.memory_http.call(request.clone()).await.into_parts();
+                (head.status, head.headers, body)
+            }
+            Asked::Network(request) => {
+                let response = self.client.repeat(request).await?;
+                (response.status, response.headers, response.body)
+            }
+            Asked::Never(reason) => return Err(Unfetched::because(reason.clone())),
         };
         if status != http::StatusCode::OK {
             return Err(Unfetched::because(format!("server returned HTTP status {status}")));

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::failures::FailureLog;
-use super::fetch::Fetcher;
+use super::fetch::{Asked, Fetcher, Unfetched};
 use super::metrics::Metrics;
 use super::page::{Limit, Page, Rules};
 use super::target::Target;
@@ -84,6 +84,7 @@ impl Scraper {
     pub(crate) async fn run(mut self) {
         let Order::Scrape(mut manner) = self.orders.borrow_and_update().clone() else { return };
         let mut page = self.page(&manner);
+        let mut asked = manner.fetcher.ask(&self.target);
         let first = Instant::now() + self.target.offset(clock::now_ns(), self.seed);
         let mut ticks = tokio::time::interval_at(first, self.target.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -111,6 +112,7 @@ impl Scraper {
                                 }
                             }
                             manner = new;
+                            asked = manner.fetcher.ask(&self.target);
                         }
                         Order::Retire => {
                             if !self.retire(&mut page, ever, &mut ticks).await {
@@ -127,7 +129,7 @@ impl Scraper {
                     last = Some(due);
                     ever = true;
                     let time = self.aligned(schedule_ms, clock::now_ms());
-                    self.scrape(&manner, &mut page, time).await;
+                    self.scrape(&manner, &mut asked, &mut page, time).await;
                 }
             }
         }
@@ -182,11 +184,11 @@ impl Scraper {
         }
     }
 
-    async fn scrape(&self, manner: &Manner, page: &mut Page, time: i64) {
+    async fn scrape(&self, manner: &Manner, asked: &mut Asked, page: &mut Page, time: i64) {
         let start = Instant::now();
         let fetched = match &manner.forbidden {
-            Some(reason) => Err(super::fetch::Unfetched { reason: reason.clone(), too_large: false }),
-            None => manner.fetcher.fetch(&self.target).await,
+            Some(reason) => Err(Unfetched { reason: reason.clone(), too_large: false }),
+            None => manner.fetcher.fetch(&self.target, asked).await,
         };
         let mut report = Report { up: false, duration: Duration::ZERO, scraped: 0, kept: 0, added: 0, body_bytes: 0.0 };
         let (samples, error) = match fetched {

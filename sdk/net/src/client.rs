@@ -7,6 +7,7 @@ mod at_random;
 mod config;
 mod credentials;
 mod identity;
+mod repeated;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
 use credentials::Credentials;
 pub(crate) use credentials::secret_value;
 pub use identity::Identity;
+pub use repeated::Repeated;
 
 use crate::secret_file::Stamp;
 
@@ -76,6 +78,16 @@ pub struct Streaming {
     pub headers: HeaderMap,
     url: String,
     response: reqwest::Response,
+}
+
+/// A body from its pieces, within its bound; of one that comes in one piece nothing is copied.
+struct Gathered<'u> {
+    declared: usize,
+    limit: usize,
+    url: &'u str,
+    first: Bytes,
+    /// All of it, once there is a second piece.
+    all: BytesMut,
 }
 
 /// Why there is no answer. None of these texts holds a secret; URLs come without query and credentials.
@@ -175,46 +187,36 @@ impl Client {
     }
 
     async fn execute(&self, url: &str, mut request: Request<Bytes>) -> Result<reqwest::Response, SendError> {
-        if let Some(value) = self.credentials.header().await?
-            && !request.headers().contains_key(header::AUTHORIZATION)
-        {
-            request.headers_mut().insert(header::AUTHORIZATION, value);
-        }
-        for name in self.headers.keys() {
-            if !request.headers().contains_key(name) {
-                for value in self.headers.get_all(name) {
-                    request.headers_mut().append(name.clone(), value.clone());
-                }
-            }
-        }
+        self.complete(request.headers_mut()).await?;
         let client = self.client()?;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| SendError::Config(format!("cannot request {url}: {}", innermost(&error))))?;
         client.execute(request).await.map_err(|error| self.failed(url, &error))
     }
 
-    async fn read_body(&self, url: &str, mut response: reqwest::Response) -> Result<Bytes, SendError> {
-        let limit = self.options.max_response_bytes;
-        let too_large = || SendError::TooLarge { url: url.to_owned(), limit };
-        let declared = response.content_length();
-        if declared.is_some_and(|declared| declared > limit as u64) {
-            return Err(too_large());
+    /// Adds what the configuration says to a request's own headers.
+    async fn complete(&self, headers: &mut HeaderMap) -> Result<(), SendError> {
+        if let Some(value) = self.credentials.header().await?
+            && !headers.contains_key(header::AUTHORIZATION)
+        {
+            headers.insert(header::AUTHORIZATION, value);
         }
-        let Some(first) = response.chunk().await.map_err(|error| self.failed(url, &error))? else {
-            return Ok(Bytes::new());
-        };
-        if declared == Some(first.len() as u64) {
-            return Ok(first);
-        }
-        let mut body = BytesMut::with_capacity(declared.map_or(first.len() * 2, |declared| declared as usize));
-        body.extend_from_slice(&first);
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(url, &error))? {
-            if body.len() + chunk.len() > limit {
-                return Err(too_large());
+        for name in self.headers.keys() {
+            if !headers.contains_key(name) {
+                for value in self.headers.get_all(name) {
+                    headers.append(name.clone(), value.clone());
+                }
             }
-            body.extend_from_slice(&chunk);
         }
-        if body.len() > limit { Err(too_large()) } else { Ok(body.freeze()) }
+        Ok(())
+    }
+
+    async fn read_body(&self, url: &str, mut response: reqwest::Response) -> Result<Bytes, SendError> {
+        let mut body = Gathered::new(response.content_length(), self.options.max_response_bytes, url)?;
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(url, &error))? {
+            body.push(chunk)?;
+        }
+        Ok(body.whole())
     }
 
     fn failed(&self, url: &str, error: &reqwest::Error) -> SendError {
@@ -289,6 +291,48 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", &self.config).field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+// === impl Gathered ===
+
+impl<'u> Gathered<'u> {
+    fn new(declared: Option<u64>, limit: usize, url: &'u str) -> Result<Self, SendError> {
+        let gathered = Gathered {
+            declared: declared.unwrap_or(0) as usize,
+            limit,
+            url,
+            first: Bytes::new(),
+            all: BytesMut::new(),
+        };
+        gathered.check(gathered.declared)?;
+        Ok(gathered)
+    }
+
+    fn push(&mut self, chunk: Bytes) -> Result<(), SendError> {
+        self.check(self.first.len() + self.all.len() + chunk.len())?;
+        if self.first.is_empty() && self.all.is_empty() {
+            self.first = chunk;
+            return Ok(());
+        }
+        if self.all.is_empty() {
+            self.all.reserve(self.declared.min(1 << 20).max(2 * self.first.len()));
+            self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        }
+        self.all.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    fn check(&self, length: usize) -> Result<(), SendError> {
+        if length <= self.limit {
+            Ok(())
+        } else {
+            Err(SendError::TooLarge { url: self.url.to_owned(), limit: self.limit })
+        }
+    }
+
+    fn whole(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }
 
@@ -376,12 +420,22 @@ fn shown(uri: &http::Uri) -> String {
     format!("{}://{host}{}", uri.scheme_str().unwrap_or("http"), uri.path())
 }
 
-/// reqwest's outer errors repeat the URL with its query; the cause is what a reader needs.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
+/// What an error comes from in the end.
+fn deepest<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
+    cause
+}
+
+fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    deepest(error).to_string()
+}
+
+/// reqwest's outer errors repeat the URL with its query; the cause is what a reader needs.
+fn innermost(error: &reqwest::Error) -> String {
+    let cause = deepest(error);
     if cause.downcast_ref::<reqwest::Error>().is_some() {
         return match error {
             error if error.is_redirect() => "too many redirects".to_owned(),
