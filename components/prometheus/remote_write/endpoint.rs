@@ -221,8 +221,8 @@ impl Endpoint {
         let max_age = self.setup.max_age.and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or(i64::MAX);
         let oldest = clock::now_ms().saturating_sub(max_age);
         let (mut requests, mut items) = (0u64, 0u64);
-        for Found { draft, version, items: count, counts, highest_timestamp, body, .. } in found {
-            if highest_timestamp < oldest {
+        for Found { draft, version, items: count, counts, highest_timestamp, taken_at_ms, body, .. } in found {
+            if taken_at_ms < oldest {
                 self.metrics.samples_too_old.add(counts.samples(count).into());
                 self.metrics.histograms_too_old.add(counts.histograms.into());
                 self.journal.done(draft);

@@ -1,7 +1,8 @@
 //! What an earlier run has left.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use base_sys::fs;
 use sdk_protocols_remote_write::{Part, Version, join};
@@ -22,6 +23,8 @@ pub(crate) struct Found {
     pub(crate) items: u32,
     pub(crate) counts: Counts,
     pub(crate) highest_timestamp: i64,
+    /// Not before this, in milliseconds since 1970: when its last file was written to for the last time.
+    pub(crate) taken_at_ms: i64,
     /// As it is sent.
     pub(crate) body: Box<[u8]>,
 }
@@ -32,7 +35,7 @@ pub(super) fn read(name: &str, files: &[(u64, PathBuf)]) -> Vec<Found> {
     let mut contents = Vec::new();
     for (id, path) in files {
         match fs::read_bounded(path, MOST_FILE_BYTES) {
-            Ok(bytes) => contents.push((*id, bytes)),
+            Ok(bytes) => contents.push((*id, modified_ms(path), bytes)),
             Err(error) => {
                 tracing::error!(endpoint = name, path = %path.display(), %error, "cannot read what was taken before the end");
             }
@@ -40,9 +43,9 @@ pub(super) fn read(name: &str, files: &[(u64, PathBuf)]) -> Vec<Found> {
     }
     let mut done = HashSet::new();
     let mut places: HashMap<u64, usize> = HashMap::new();
-    let mut drafts: Vec<(u64, u64, Vec<PartOf<'_>>)> = Vec::new();
+    let mut drafts: Vec<(u64, u64, i64, Vec<PartOf<'_>>)> = Vec::new();
     let mut damaged_bytes = 0;
-    for (id, bytes) in &contents {
+    for (id, modified, bytes) in &contents {
         entries(
             bytes,
             |bytes| damaged_bytes += bytes,
@@ -50,10 +53,11 @@ pub(super) fn read(name: &str, files: &[(u64, PathBuf)]) -> Vec<Found> {
                 Entry::Done(draft) => drop(done.insert(draft)),
                 Entry::Part(draft, part) => {
                     let place = *places.entry(draft).or_insert_with(|| {
-                        drafts.push((draft, *id, Vec::new()));
+                        drafts.push((draft, *id, *modified, Vec::new()));
                         drafts.len() - 1
                     });
-                    drafts[place].2.push(part);
+                    drafts[place].2 = *modified;
+                    drafts[place].3.push(part);
                 }
             },
         );
@@ -62,8 +66,16 @@ pub(super) fn read(name: &str, files: &[(u64, PathBuf)]) -> Vec<Found> {
         tracing::warn!(endpoint = name, damaged_bytes, "some of what was taken before the end cannot be read");
     }
     drafts.retain(|(draft, ..)| !done.contains(draft));
-    let found = drafts.into_iter().filter_map(|(draft, first_file, parts)| found(draft, first_file, parts));
+    let found = drafts.into_iter().filter_map(|(draft, first_file, taken_at_ms, parts)| {
+        Some(Found { taken_at_ms, ..found(draft, first_file, parts)? })
+    });
     found.collect()
+}
+
+fn modified_ms(path: &Path) -> i64 {
+    let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    since.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(i64::MAX)
 }
 
 fn found(draft: u64, first_file: u64, mut parts: Vec<PartOf<'_>>) -> Option<Found> {
@@ -80,6 +92,7 @@ fn found(draft: u64, first_file: u64, mut parts: Vec<PartOf<'_>>) -> Option<Foun
         items: 0,
         counts: Counts::default(),
         highest_timestamp: i64::MIN,
+        taken_at_ms: i64::MAX,
         body: Box::default(),
     };
     for part in &parts {
