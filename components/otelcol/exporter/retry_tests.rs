@@ -19,6 +19,9 @@ use sdk_signals::{OtelConsumer, OtlpBatch, OtlpSignal, Outcome};
 use sdk_testing::component::{Alone, decode};
 use sdk_testing::table::table;
 
+/// For what is to happen at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The head of an answer.
 #[derive(Clone, Debug)]
 struct Answer {
@@ -131,6 +134,11 @@ async fn check<C: Component>(exporter: &Exporter, answer: impl Fn(i64) -> Answer
     let outcome = input.0.consume(batch).await.unwrap().await;
     let label = format!("{}/otelcol.exporter.{0}.test", exporter.kind);
     let count = |what: &str| alone.metric(&format!("otelcol_exporter_{what}_spans_total"), &[("exporter", &label)]);
+    // What waits for two seconds is written down, which counts as delivered: the answer may still be to come.
+    let since = tokio::time::Instant::now();
+    while count("sent") == Some(0.0) && count("send_failed") == Some(0.0) && since.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let seen = (outcome, *backend.asked.lock().unwrap(), count("sent"), count("send_failed"));
     let wanted = match expected.starts_with("again") {
         true => (Outcome::Delivered, 2, Some(1.0), Some(0.0)),

@@ -40,8 +40,8 @@ pub(crate) struct Fetched {
 /// How a target's page is asked for, worked out once.
 pub(crate) enum Asked {
     /// Of our own server, without the network.
-    Memory(Request<Bytes>),
-    Network(Repeated),
+    Memory(Box<Request<Bytes>>),
+    Network(Box<Repeated>),
     /// There is no such address.
     Never(String),
 }
@@ -92,9 +92,9 @@ impl Fetcher {
             headers.insert("x-prometheus-scrape-timeout-seconds", timeout);
         }
         if target.address == self.memory_http.address() {
-            Asked::Memory(request)
+            Asked::Memory(Box::new(request))
         } else {
-            Asked::Network(self.client.repeated(request))
+            Asked::Network(Box::new(self.client.repeated(request)))
         }
     }
 
@@ -109,7 +109,7 @@ impl Fetcher {
     async fn get(&self, asked: &mut Asked) -> Result<Fetched, Unfetched> {
         let (status, headers, body) = match asked {
             Asked::Memory(request) => {
-                let (head, body) = self.memory_http.call(request.clone()).await.into_parts();
+                let (head, body) = self.memory_http.call(Request::clone(request)).await.into_parts();
                 (head.status, head.headers, body)
             }
             Asked::Network(request) => {
