@@ -6,6 +6,7 @@ mod google;
 mod sigv4;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -15,7 +16,9 @@ use sdk_component::Problem;
 
 use super::arguments::Endpoint;
 use aws::Chain;
-use azure::Tokens;
+use azure::Azure;
+use google::Google;
+use tokens::Tokens;
 
 /// The variables of the process, or of a test; "" for what is not set.
 pub(crate) type Environment = Arc<dyn Fn(&str) -> String + Send + Sync>;
@@ -25,8 +28,8 @@ pub(crate) enum Identity {
     /// The HTTP client's own credentials, or none.
     Client,
     Aws(Chain),
-    Azure(Tokens),
-    Google(google::Tokens),
+    Azure(Tokens<Azure>),
+    Google(Tokens<Google>),
 }
 
 impl Identity {
@@ -37,10 +40,10 @@ impl Identity {
             return Chain::new(sigv4, environment).map(Identity::Aws);
         }
         if let Some(google_iam) = &endpoint.google_iam {
-            return google::Tokens::new(google_iam, environment).map(Identity::Google);
+            return Tokens::new(Google::new(google_iam, environment)).map(Identity::Google);
         }
         match &endpoint.azuread {
-            Some(azuread) => Tokens::new(azuread, environment).map(Identity::Azure),
+            Some(azuread) => Tokens::new(Azure::new(azuread, environment)).map(Identity::Azure),
             None => Ok(Identity::Client),
         }
     }

@@ -1,21 +1,14 @@
-//! Tokens of Azure AD (Microsoft Entra), kept until shortly before they expire: for the identity of a machine, of a
-//! workload in Kubernetes, or of an application with a secret.
+//! Tokens of Azure AD (Microsoft Entra): for the identity of a machine, of a workload in Kubernetes, or of an application
+//! with a secret.
 
-use std::time::Duration;
-
-use base_sys::clock;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
-use sdk_component::Problem;
-use sdk_net::{Client, ClientConfig, Options};
-use tokio::sync::Mutex;
 use url::form_urlencoded;
 
 use super::super::arguments::AzureAd;
 use super::Environment;
+use super::tokens::Authority;
 
-/// A token is renewed so long before it ends, in milliseconds.
-const RENEW_EARLY: i64 = 5 * 60 * 1000;
 /// No file with a token is longer.
 const MOST_FILE: usize = 1 << 20;
 /// Where the metadata service of a virtual machine listens.
@@ -23,60 +16,21 @@ const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
 /// Where Kubernetes puts the token of a workload.
 const TOKEN_FILE: &str = "/var/run/secrets/azure/tokens/azure-identity-token";
 
-/// Gets tokens.
-pub(crate) struct Tokens {
+/// Azure AD, as an endpoint's block names it.
+pub(crate) struct Azure {
     config: AzureAd,
     environment: Environment,
-    client: Client,
-    cached: Mutex<Option<(HeaderValue, i64)>>,
 }
 
-impl Tokens {
-    pub(super) fn new(config: &AzureAd, environment: Environment) -> Result<Tokens, Problem> {
-        let options = Options { timeout: Duration::from_secs(10), ..Options::default() };
-        let client = Client::new(ClientConfig::default(), options)
-            .map_err(|error| Problem::at("endpoint", error.to_string()))?;
-        Ok(Tokens { config: config.clone(), environment, client, cached: Mutex::default() })
+impl Azure {
+    pub(super) fn new(config: &AzureAd, environment: Environment) -> Azure {
+        Azure { config: config.clone(), environment }
     }
+}
 
-    pub(super) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), String> {
-        let mut cached = self.cached.lock().await;
-        let header = match &*cached {
-            Some((header, until)) if clock::now_ms() < *until => header.clone(),
-            _ => {
-                let (header, until) =
-                    self.fetch().await.map_err(|why| format!("cannot get a token of Azure AD: {why}"))?;
-                cached.insert((header, until)).0.clone()
-            }
-        };
-        request.headers_mut().insert(header::AUTHORIZATION, header);
-        Ok(())
-    }
-
-    async fn fetch(&self) -> Result<(HeaderValue, i64), String> {
-        let request = self.request()?;
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
-        let answer: serde_json::Value = serde_json::from_slice(&response.body).unwrap_or_default();
-        let text = |name: &str| answer[name].as_str().unwrap_or("");
-        if !response.status.is_success() {
-            return Err(format!(
-                "the server answers {}: {} {}",
-                response.status,
-                text("error"),
-                text("error_description")
-            ));
-        }
-        if text("access_token").is_empty() {
-            return Err("the answer holds no access_token".to_owned());
-        }
-        // A number, or (of the metadata service) a text that holds one.
-        let seconds =
-            answer["expires_in"].as_i64().or_else(|| answer["expires_in"].as_str()?.parse().ok()).unwrap_or(0);
-        let header = HeaderValue::try_from(format!("Bearer {}", text("access_token")));
-        let mut header = header.map_err(|_| "the token holds a character that no header may hold".to_owned())?;
-        header.set_sensitive(true);
-        Ok((header, clock::now_ms() + (seconds.saturating_mul(1000) - RENEW_EARLY).max(0)))
-    }
+impl Authority for Azure {
+    const NAME: &'static str = "Azure AD";
+    const RENEW_EARLY: i64 = 5 * 60 * 1000;
 
     fn request(&self) -> Result<Request<Bytes>, String> {
         let scope = self.config.scope();

@@ -1,24 +1,19 @@
-//! Tokens of Google's IAM that may write to Cloud Monitoring, kept until shortly before they expire: for a service account
-//! with a key, for a user who has logged in (`gcloud`), or for the account of the machine.
+//! Tokens of Google's IAM that may write to Cloud Monitoring: for a service account with a key, for a user who has logged in
+//! (`gcloud`), or for the account of the machine.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use base_sys::clock;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, header};
-use sdk_component::Problem;
 use sdk_net::oauth2::{Algorithm, signed};
-use sdk_net::{Client, ClientConfig, Options};
 use serde_json::Value as Json;
-use tokio::sync::Mutex;
 use url::form_urlencoded;
 
 use super::super::arguments::GoogleIam;
 use super::Environment;
+use super::tokens::Authority;
 
-/// A token is renewed so long before it ends, in milliseconds.
-const RENEW_EARLY: i64 = 60 * 1000;
 /// How long an assertion of ours is good, in seconds: the most that Google takes.
 const ASSERTION: i64 = 3600;
 /// No file with credentials is longer.
@@ -26,56 +21,27 @@ const MOST_FILE: usize = 1 << 20;
 const SCOPE: &str = "https://www.googleapis.com/auth/monitoring.write";
 const TOKEN_SERVER: &str = "https://oauth2.googleapis.com/token";
 
-/// Gets tokens.
-pub(crate) struct Tokens {
+/// Google, as an endpoint's block names it.
+pub(crate) struct Google {
     config: GoogleIam,
     environment: Environment,
-    client: Client,
-    cached: Mutex<Option<(HeaderValue, i64)>>,
 }
 
-impl Tokens {
-    pub(super) fn new(config: &GoogleIam, environment: Environment) -> Result<Tokens, Problem> {
-        let options = Options { timeout: Duration::from_secs(10), ..Options::default() };
-        let client = Client::new(ClientConfig::default(), options)
-            .map_err(|error| Problem::at("endpoint", error.to_string()))?;
-        Ok(Tokens { config: config.clone(), environment, client, cached: Mutex::default() })
-    }
+impl Authority for Google {
+    const NAME: &'static str = "Google";
+    const RENEW_EARLY: i64 = 60 * 1000;
 
-    pub(super) async fn sign(&self, request: &mut Request<Bytes>) -> Result<(), String> {
-        let mut cached = self.cached.lock().await;
-        let header = match &*cached {
-            Some((header, until)) if clock::now_ms() < *until => header.clone(),
-            _ => {
-                let fetched = self.fetch().await;
-                let (header, until) = fetched.map_err(|why| format!("cannot get a token of Google: {why}"))?;
-                cached.insert((header, until)).0.clone()
-            }
-        };
-        request.headers_mut().insert(header::AUTHORIZATION, header);
-        Ok(())
+    fn request(&self) -> Result<Request<Bytes>, String> {
+        match self.credentials()? {
+            Some(credentials) => self.exchange(&credentials),
+            None => self.ask_the_machine(),
+        }
     }
+}
 
-    async fn fetch(&self) -> Result<(HeaderValue, i64), String> {
-        let request = match self.credentials()? {
-            Some(credentials) => self.exchange(&credentials)?,
-            None => self.ask_the_machine()?,
-        };
-        let response = self.client.send(request).await.map_err(|error| error.to_string())?;
-        let answer: Json = serde_json::from_slice(&response.body).unwrap_or_default();
-        let text = |name: &str| answer[name].as_str().unwrap_or("");
-        if !response.status.is_success() {
-            let (status, error, more) = (response.status, text("error"), text("error_description"));
-            return Err(format!("the server answers {status}: {error} {more}"));
-        }
-        if text("access_token").is_empty() {
-            return Err("the answer holds no access_token".to_owned());
-        }
-        let header = HeaderValue::try_from(format!("Bearer {}", text("access_token")));
-        let mut header = header.map_err(|_| "the token holds a character that no header may hold".to_owned())?;
-        header.set_sensitive(true);
-        let seconds = answer["expires_in"].as_i64().unwrap_or(0);
-        Ok((header, clock::now_ms() + (seconds.saturating_mul(1000) - RENEW_EARLY).max(0)))
+impl Google {
+    pub(super) fn new(config: &GoogleIam, environment: Environment) -> Google {
+        Google { config: config.clone(), environment }
     }
 
     /// The file that is configured, or the one where Google's tools look: none means the machine's account.

@@ -122,7 +122,7 @@ async fn tokens_of_azure_are_got_for_each_kind_of_identity() {
     for block in &blocks {
         let variables = [("AZURE_AUTHORITY_HOST", &*address), ("AZURE_POD_IDENTITY_AUTHORITY_HOST", &*address)];
         let config = endpoint(&format!("azuread {{\n{block}\n}}")).azuread.expect("a block");
-        let tokens = Tokens::new(&config, environment(&variables)).expect("it can be made");
+        let tokens = Tokens::new(Azure::new(&config, environment(&variables))).expect("it can be made");
         for _ in 0..2 {
             let shown = header(async |request| tokens.sign(request).await, "authorization").await;
             assert_eq!(shown.as_deref(), Ok("Bearer tok"));
@@ -147,10 +147,10 @@ async fn tokens_of_azure_are_got_for_each_kind_of_identity() {
     assert!(form(2).contains("client_assertion=jwt") && form(2).contains("jwt-bearer"), "{}", form(2));
 }
 
-fn google(credentials: &str, variables: &[(&str, &str)]) -> google::Tokens {
+fn google(credentials: &str, variables: &[(&str, &str)]) -> Tokens<Google> {
     let block = format!("google_iam {{\n{credentials}\n}}");
     let config = endpoint(&block).google_iam.expect("a block");
-    google::Tokens::new(&config, environment(variables)).expect("it can be made")
+    Tokens::new(Google::new(&config, environment(variables))).expect("it can be made")
 }
 
 #[tokio::test]
@@ -162,7 +162,7 @@ async fn google_s_tokens_come_from_the_machine_a_user_or_an_account() {
     let folder = tempfile::tempdir().expect("a folder");
     let home = folder.path().display().to_string();
     let authorization =
-        async |tokens: &google::Tokens| header(async |request| tokens.sign(request).await, "authorization").await;
+        async |tokens: &Tokens<Google>| header(async |request| tokens.sign(request).await, "authorization").await;
 
     let peer = Peer::start(vec![token("machine")]).await;
     let tokens = google("", &[("HOME", &home), ("GCE_METADATA_HOST", &peer.address.to_string())]);
