@@ -1,6 +1,6 @@
 //! All endpoints of one set of arguments.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use base_sys::task::Scope;
 use sdk_component::Context;
 use sdk_labels::Labels;
 use sdk_protocols_loki::stream_labels;
-use sdk_queue::{Config, Disk, Overflow, Queue};
+use sdk_queue::{Config, Disk, Folders, Overflow, Queue, hand_over};
 use sdk_signals::{Delivery, LogBatch, Outcome, Refused};
 use tokio::time::Instant;
 
@@ -59,14 +59,20 @@ impl Pipeline {
             last_written: arguments.is_durable().then(|| metrics.wal_last_written()),
             tasks: Scope::new(),
         };
-        let mut directories: Vec<PathBuf> = Vec::new();
+        let mut directories: Vec<String> = Vec::new();
         for endpoint in &arguments.endpoint {
-            let mut directory = context.data_path().join("queue").join(endpoint.directory());
+            let mut directory = endpoint.directory();
             // Two endpoints with one address but, say, other headers: the second has a directory of its own.
             while directories.contains(&directory) {
-                directory.as_mut_os_string().push("-2");
+                directory.push_str("-2");
             }
-            directories.push(directory.clone());
+            directories.push(directory);
+        }
+        let root = context.data_path().join("queue");
+        let left_behind = hand_over(Folders { roots: vec![root.clone()], wanted: directories.clone() }).await;
+        metrics.left_behind(left_behind.iter().map(|left| left.items).sum());
+        for (endpoint, directory) in arguments.endpoint.iter().zip(directories) {
+            let directory = root.join(directory);
             let lanes = pipeline.open_endpoint(context, metrics, arguments, endpoint, &directory).await?;
             pipeline.endpoints.push(lanes);
         }

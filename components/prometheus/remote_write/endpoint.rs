@@ -32,7 +32,7 @@ use xxhash_rust::xxh64::xxh64;
 use super::arguments::{self, QueueConfig, Wal};
 use super::identity::Identity;
 use super::journal::{Found, Journal, Writing};
-use super::meta::Meta;
+use super::meta::{Counts, Meta};
 use super::metrics::{Limits, Metrics};
 use super::request::{Known, Request};
 use crate::rewrite::{Cache, Rewrite};
@@ -46,8 +46,15 @@ const BYTES_PER_SAMPLE: usize = 70;
 const LEAST_MEMORY_BYTES: usize = 1 << 20;
 /// And at most so much.
 const MOST_MEMORY_BYTES: usize = 64 << 20;
+/// A sample that was older than this when the endpoint began may not be sent: one that the backend finds too old can make it
+/// refuse the whole request. Prometheus takes what is an hour older than its newest; Alloy sends nothing older than itself.
+const OLDER_THAN_START: Duration = Duration::from_secs(60 * 60);
 /// Series for which the outcome of external labels and rules is remembered.
 const REMEMBERED_SERIES: usize = 200_000;
+
+/// Where each endpoint has a folder, in the component's own.
+pub(crate) const QUEUES: &str = "queue";
+pub(crate) const JOURNALS: &str = "taken";
 
 /// An endpoint's configuration, checked; starting it cannot fail but for the disk.
 pub(crate) struct Setup {
@@ -66,6 +73,9 @@ pub(crate) struct Setup {
     rewrite: Option<Rewrite>,
     /// Equal for equal configurations: an endpoint that an update does not change goes on.
     pub(crate) fingerprint: u64,
+    /// The folder of its queue: the same after a change of password or time-out, so that what is on the disk is sent with
+    /// the new ones.
+    pub(crate) folder: String,
 }
 
 /// An endpoint at work.
@@ -80,6 +90,10 @@ pub(crate) struct Endpoint {
     /// How many shards there should be.
     pub(crate) shards: AtomicUsize,
     highest_timestamp: AtomicI64,
+    /// In milliseconds since 1970.
+    began_at_ms: i64,
+    /// Its requests are of another run than those that have been found in the queue.
+    first_generation: u32,
     /// The endpoint has refused the configured version of the protocol and takes the other.
     speaks_other: AtomicBool,
 }
@@ -121,6 +135,7 @@ impl Setup {
             "" => format!("{:06x}", fingerprint & 0xff_ffff),
             name => name.to_owned(),
         };
+        let folder = folder_of(config);
         let mut headers = HeaderMap::new();
         for (name, value) in &config.headers {
             // The decoder has seen that they are good.
@@ -143,6 +158,7 @@ impl Setup {
             send_native_histograms: config.send_native_histograms,
             rewrite: (!rewrite.is_empty()).then_some(rewrite),
             fingerprint,
+            folder,
         })
     }
 
@@ -165,26 +181,41 @@ impl Setup {
     }
 }
 
+/// A name, or what says whose data it is: the address, the headers (a tenant), and who logs in (in Grafana Cloud a tenant).
+fn folder_of(config: &arguments::Endpoint) -> String {
+    let name = &config.name;
+    if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+        return name.clone();
+    }
+    let shape = match name.as_str() {
+        "" => {
+            let login = config.client.0.basic_auth.as_ref().map(|basic| &basic.username);
+            format!("{}\n{:?}\n{login:?}", config.url, config.headers)
+        }
+        name => name.to_owned(),
+    };
+    format!("{:016x}", xxh64(shape.as_bytes(), 0))
+}
+
 impl Endpoint {
-    /// Opens the queue and the journal in `data`, where `directory` is its own name, with what an earlier run left there.
+    /// Opens the queue and the journal in their folders below `data`, with what an earlier run left there.
     pub(crate) async fn open(
         mut setup: Setup,
         component: &str,
         data: &Path,
-        directory: &str,
         metrics: &base_metrics::Scope,
     ) -> Result<Arc<Endpoint>, sdk_queue::OpenError> {
         let name = format!("{component} endpoint {}", setup.name);
         let config = Config {
             name: name.clone(),
             memory_bytes: setup.memory_bytes(),
-            disk: Some(Disk::new(data.join("queue").join(directory), DISK_BYTES)),
+            disk: Some(Disk::new(data.join(QUEUES).join(&setup.folder), DISK_BYTES)),
             durable: false,
             overflow: Overflow::DropOldest,
         };
         // It also makes sure that nobody else works here.
         let queue = Queue::open(config).await?;
-        let folder = data.join("taken").join(directory);
+        let folder = data.join(JOURNALS).join(&setup.folder);
         let opened = {
             let folder = folder.clone();
             base_sys::task::blocking("journal", move || Journal::open(folder, name)).await
@@ -200,13 +231,17 @@ impl Endpoint {
         let metrics = Metrics::new(metrics, &setup.name, &setup.url, &limits);
         let cache = setup.rewrite.take().map(|rewrite| Cache::of_size(rewrite, REMEMBERED_SERIES));
         // Requests of an earlier run may still be there; ours are another generation.
-        let generation = clock::now_ms() as u32;
+        let began_at_ms = clock::now_ms();
+        let generation = began_at_ms as u32;
+        metrics.samples.pending.add(queue.counters().recovered.items.load(Ordering::Relaxed) as f64);
         let endpoint = Arc::new(Endpoint {
             shards: AtomicUsize::new(limits.min_shards),
             pending: Mutex::new(Pending { shards: Vec::new(), version: setup.version, generation, cache }),
             speaks_other: AtomicBool::new(false),
             begun: Notify::new(),
             highest_timestamp: AtomicI64::new(0),
+            began_at_ms,
+            first_generation: generation,
             setup,
             queue,
             journal,
@@ -358,10 +393,20 @@ impl Endpoint {
 
     /// Samples from before this are too old, in milliseconds since 1970.
     fn oldest_timestamp(&self) -> i64 {
+        let oldest = self.began_at_ms - OLDER_THAN_START.as_millis() as i64;
         match self.setup.queue.sample_age_limit.as_nanos() {
-            0 => i64::MIN,
-            limit => clock::now_ms() - limit / 1_000_000,
+            0 => oldest,
+            limit => oldest.max(clock::now_ms() - limit / 1_000_000),
         }
+    }
+
+    /// A request of so many items waits no longer.
+    pub(crate) fn waits_no_longer(&self, meta: &Meta, items: u32) {
+        const EARLIER: u32 = 1 << 31;
+        let of_this_run = meta.generation.wrapping_sub(self.first_generation) < EARLIER;
+        // What was found in the queue is pending as samples: of what kind it is had not been read.
+        let counts = if of_this_run { meta.counts } else { Counts::default() };
+        self.metrics.pending(items, counts, -1.0);
     }
 
     /// Sends what has waited for the deadline; says when to look again, if something still waits.

@@ -29,9 +29,14 @@ fn config(address: &str, version: Version, more: &str) -> String {
     )
 }
 
+/// A page may say that its samples are of a time that long ago.
+const EARLIER_S: i64 = 30 * 60;
+
 /// The first request that a page leads to.
 async fn request_of(page: &str, version: Version) -> (Asked, Vec<TimeSeries>, String) {
-    let target = Peer::start(vec![Answer::page(OPEN_METRICS, page.replace("@eof@", "# EOF\n"))]).await;
+    let earlier = base_sys::clock::now_ms() / 1000 - EARLIER_S - 1;
+    let page = page.replace("@eof@", "# EOF\n").replace("@earlier@", &earlier.to_string());
+    let target = Peer::start(vec![Answer::page(OPEN_METRICS, page)]).await;
     let peer = Peer::start(vec![taken()]).await;
     let mut writer =
         Alone::<RemoteWrite>::start(&config(&peer.address, version, ""), &Scope::new()).expect("it starts");
@@ -49,11 +54,16 @@ async fn request_of(page: &str, version: Version) -> (Asked, Vec<TimeSeries>, St
     (asked, series, target.address.clone())
 }
 
-/// A series as one line: its labels as sent, then what it holds. Times that the page did not say are left out.
+/// A series as one line: its labels as sent, then what it holds. Times of now are left out.
 fn shown(series: &TimeSeries) -> String {
     let labels: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let mut text = labels.join(",");
-    let time = |time: i64| if time < 1_000_000_000_000 { format!("@{time}") } else { String::new() };
+    let ago = |time: i64| (base_sys::clock::now_ms() - time) / 1000;
+    let time = |time: i64| match time {
+        0..1_000_000_000_000 => format!("@{time}"),
+        time if ago(time) >= EARLIER_S => format!("@earlier.{:03}", time % 1000),
+        _ => String::new(),
+    };
     for sample in &series.samples {
         text += &format!(" {:?}{}", sample.value, time(sample.timestamp));
         if sample.start != 0 {
@@ -170,8 +180,8 @@ const PAYLOADS: &[Payload] = &[
     },
     Payload {
         rules: &["time in milliseconds", "start of a counter", "time of the page"],
-        page: "# TYPE c counter\nc_total 5 123.456\nc_created 100.5\n@eof@",
-        expect: &["__name__=c_total,instance=i,job=j 5.0@123456"],
+        page: "# TYPE c counter\nc_total 5 @earlier@.456\nc_created 100.5\n@eof@",
+        expect: &["__name__=c_total,instance=i,job=j 5.0@earlier.456"],
     },
 ];
 

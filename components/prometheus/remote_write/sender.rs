@@ -118,12 +118,13 @@ impl Sender {
         let meta = Meta::from_bytes(&lease.record().meta);
         if meta.is_none() {
             tracing::warn!(endpoint = self.endpoint.setup.name, "a request that another version has queued is dropped");
+            self.endpoint.metrics.pending(lease.record().items, Counts::default(), -1.0);
             lease.refuse();
             return None;
         }
         let (meta, endpoint) = (meta?, &self.endpoint);
         if endpoint.journal.is_repeat(meta.draft) {
-            endpoint.metrics.pending(lease.record().items, meta.counts, -1.0);
+            endpoint.waits_no_longer(&meta, lease.record().items);
             lease.refuse();
             return None;
         }
@@ -135,7 +136,9 @@ impl Sender {
         let (endpoint, setup) = (&self.endpoint, &self.endpoint.setup);
         let overflow = endpoint.queue.counters().lost_overflow.items.load(Ordering::Relaxed);
         let counted = endpoint.metrics.samples_overflow.get() as u64;
-        endpoint.metrics.samples_overflow.add(overflow.saturating_sub(counted));
+        let dropped = overflow.saturating_sub(counted);
+        endpoint.metrics.samples_overflow.add(dropped);
+        endpoint.metrics.samples.pending.add(-(dropped as f64));
 
         let now = endpoint.shards.load(Ordering::Relaxed);
         let waiting = endpoint.queue.stats().records;
@@ -161,7 +164,7 @@ impl Sender {
         let mut sent = Sent { version: meta.version, body: lease.record().body.joined(), items, counts };
         let mut has_switched = false;
         let settled = || {
-            metrics.pending(items, counts, -1.0);
+            self.endpoint.waits_no_longer(&meta, items);
             // Before the next request of this shard is on its way: after a kill, this one must not follow it.
             self.endpoint.journal.done(meta.draft);
         };

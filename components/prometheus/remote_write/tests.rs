@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use language_eval::Scope;
 use sdk_histogram::{Classic, NativeHistogram, ResetHint};
 use sdk_labels::Labels;
@@ -453,6 +454,101 @@ async fn an_endpoint_that_does_not_know_version_2_gets_version_1_from_then_on() 
         assert_eq!(alone.metric("prometheus_remote_storage_histograms_dropped_total", &reason), Some(2.0));
         alone.stop().await.expect("it stops");
     }
+}
+
+/// The first sample's value of each request.
+fn values(peer: &Peer) -> Vec<f64> {
+    peer.asked().iter().flat_map(sent).map(|one| one.samples[0].value).collect()
+}
+
+#[tokio::test]
+async fn what_piled_up_is_sent_to_the_endpoint_as_it_is_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sick = Peer::start(vec![Answer::status(503)]).await;
+    let well = Peer::start(vec![Answer::status(204)]).await;
+    let config = |address: &str, more: &str| {
+        let queue = "queue_config {\nmax_samples_per_send = 1\nmax_backoff = \"100ms\"\n}";
+        format!("endpoint {{\nurl = \"http://{address}/\"\n{queue}\n{more}\n}}")
+    };
+    let login = "basic_auth {\nusername = \"u\"\npassword = \"p\"\n}";
+    let build = |config: &str| Alone::<RemoteWrite>::build_in(config, &Scope::new(), folder.path()).expect("built");
+    let mut alone = build(&config(&sick.address, "remote_timeout = \"3s\""));
+    alone.run();
+    push(&alone, batch([(0, 1.0)])).await.detach();
+    sick.wait_for(1).await;
+    // Whatever changes, as a reload or between two runs: there is one endpoint, and what it sends is meant for it.
+    alone.update(&config(&sick.address, login), &Scope::new()).expect("good arguments");
+    push(&alone, batch([(0, 2.0)])).await.detach();
+    alone.stop().await.expect("it stops");
+    drop(alone);
+
+    let mut alone = build(&config(&well.address, ""));
+    alone.run();
+    well.wait_for(2).await;
+    assert_eq!(push(&alone, batch([(0, 3.0)])).await.await, Outcome::Delivered);
+    assert_eq!(values(&well), [1.0, 2.0, 3.0]);
+    let metric = |name: &str| alone.metric(name, &[]);
+    assert_eq!(metric("ferroalloy_queue_left_behind_items"), Some(0.0));
+    assert_eq!(metric("prometheus_remote_storage_samples_pending"), Some(0.0));
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn what_may_be_meant_for_another_tenant_is_kept_and_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sick = Peer::start(vec![Answer::status(503)]).await;
+    let well = Peer::start(vec![Answer::status(204)]).await;
+    let endpoint = |address: &str, tenant: &str| {
+        let queue = "queue_config {\nmax_samples_per_send = 1\n}";
+        format!(
+            "endpoint {{\nurl = \"http://{address}/\"\nheaders = {{ \"X-Scope-OrgID\" = \"{tenant}\" }}\n{queue}\n}}\n"
+        )
+    };
+    let build = |config: &str| Alone::<RemoteWrite>::build_in(config, &Scope::new(), folder.path()).expect("built");
+    let mut alone = build(&(endpoint(&sick.address, "a") + &endpoint(&sick.address, "b")));
+    alone.run();
+    push(&alone, batch([(0, 1.0)])).await.detach();
+    sick.wait_for(2).await;
+    alone.stop().await.expect("it stops");
+    drop(alone);
+
+    // Two have gone, one has come.
+    let mut alone = build(&endpoint(&well.address, "a"));
+    alone.run();
+    assert_eq!(push(&alone, batch([(0, 2.0)])).await.await, Outcome::Delivered);
+    assert_eq!(values(&well), [2.0]);
+    assert_eq!(alone.metric("ferroalloy_queue_left_behind_items", &[]), Some(2.0));
+    alone.stop().await.expect("it stops");
+    drop(alone);
+
+    // In another order: each tenant has its own.
+    let again = Peer::start(vec![Answer::status(204)]).await;
+    let mut alone = build(&(endpoint(&sick.address, "b") + &endpoint(&again.address, "c")));
+    alone.run();
+    assert_eq!(push(&alone, batch([(0, 3.0)])).await.now_or_never(), None);
+    again.wait_for(1).await;
+    assert_eq!(values(&again)[0], 1.0, "the only one that is gone is a's");
+    assert_eq!(alone.metric("ferroalloy_queue_left_behind_items", &[]), Some(0.0));
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_sample_from_long_ago_does_not_cost_the_others_their_request() {
+    let peer = Peer::start(vec![Answer::status(204)]).await;
+    let config = format!("endpoint {{\nurl = \"http://{}/\"\n}}", peer.address);
+    let mut alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+    let now = base_sys::clock::now_ms();
+    let minutes = |minutes: i64| Sample {
+        series: Series::of(&Labels::from_pairs([("__name__", "m"), ("minutes", minutes.to_string().as_str())])),
+        timestamp: now - minutes * 60_000,
+        value: minutes as f64,
+    };
+    let delivery = push(&alone, [0, 59, 61, 60 * 24 * 365].map(minutes).into_iter().collect()).await;
+    assert_eq!(delivery.await, Outcome::Delivered);
+    assert_eq!(values(&peer), [0.0, 59.0]);
+    let reason = [("reason", "too_old")];
+    assert_eq!(alone.metric("prometheus_remote_storage_samples_dropped_total", &reason), Some(2.0));
+    alone.stop().await.expect("it stops");
 }
 
 #[tokio::test]

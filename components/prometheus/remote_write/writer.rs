@@ -7,13 +7,14 @@ use std::time::Duration;
 use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use sdk_component::{Context, Problem, Stop, Stopped, Tap, Update};
+use sdk_queue::{Folders, hand_over};
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::arguments::Wal;
-use super::endpoint::{Endpoint, Setup};
+use super::endpoint::{Endpoint, JOURNALS, QUEUES, Setup};
 use super::health::Health;
 use super::seen::{Seen, SeenMetrics};
 use super::sender::Sender;
@@ -40,6 +41,8 @@ pub(crate) struct Writer {
     fan_in: Arc<FanIn>,
     /// What should be, since the last build or update. It has made a plan once, so it succeeds.
     wanted: watch::Sender<Planner>,
+    /// Samples on the disk for endpoints that are gone.
+    left_behind: Gauge,
 }
 
 /// The consumer behind the exported receiver.
@@ -129,7 +132,11 @@ impl Writer {
             ),
         });
         let receiver = MetricsReceiver(Receiver::new(context.id(), fan_in.clone()));
-        Ok((Writer { context: context.clone(), fan_in, wanted: watch::Sender::new(wanted) }, receiver))
+        let left_behind = metrics.gauge(
+            "ferroalloy_queue_left_behind_items",
+            "Items on the disk for endpoints that are not in the configuration any more.",
+        );
+        Ok((Writer { context: context.clone(), fan_in, wanted: watch::Sender::new(wanted), left_behind }, receiver))
     }
 
     /// Another plan, once it is committed.
@@ -180,22 +187,33 @@ impl Writer {
             }
             futures_util::future::join_all(ended.into_iter().map(|one| one.end(REMOVAL_GRACE))).await;
         }
-        for setup in wanted {
+        let mut folders: Vec<String> = kept.iter().map(|one| one.endpoint.setup.folder.clone()).collect();
+        let mut new = Vec::new();
+        for mut setup in wanted {
             if kept.iter().any(|one| one.endpoint.setup.fingerprint == setup.fingerprint) {
                 continue;
             }
-            let taken = kept.iter().any(|one| one.endpoint.setup.name == setup.name);
-            kept.push(self.begin(setup, taken, health).await?);
+            if folders.contains(&setup.folder) {
+                // Another one goes by the same name, or sends to the same address.
+                setup.folder = format!("{:016x}", setup.fingerprint);
+            }
+            folders.push(setup.folder.clone());
+            new.push(setup);
+        }
+        let data = self.context.data_path();
+        let roots = vec![data.join(QUEUES), data.join(JOURNALS)];
+        let left_behind = hand_over(Folders { roots, wanted: folders }).await;
+        self.left_behind.set_u64(left_behind.iter().map(|left| left.items).sum());
+        for setup in new {
+            kept.push(self.begin(setup, health).await?);
         }
         Ok(kept)
     }
 
-    /// Opens an endpoint's queue and starts to send. `taken`: another one goes by the same name.
-    async fn begin(&self, setup: Setup, taken: bool, health: &Arc<Health>) -> Result<Running, Stopped> {
-        let plain = setup.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        let directory = if plain && !taken { setup.name.clone() } else { format!("{:016x}", setup.fingerprint) };
-        let (context, data) = (&self.context, self.context.data_path());
-        let opened = Endpoint::open(setup, context.local_id(), data, &directory, context.metrics()).await;
+    /// Opens an endpoint's queue and starts to send.
+    async fn begin(&self, setup: Setup, health: &Arc<Health>) -> Result<Running, Stopped> {
+        let context = &self.context;
+        let opened = Endpoint::open(setup, context.local_id(), context.data_path(), context.metrics()).await;
         let endpoint = opened.map_err(|error| Stopped(error.to_string()))?;
 
         let (scope, stopping) = (Scope::new(), CancellationToken::new());

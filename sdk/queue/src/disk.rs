@@ -90,6 +90,8 @@ pub(crate) enum Stop {
 const READ_BYTES: u64 = 4 << 20;
 
 const CURSOR: &str = "cursor";
+/// Every queue directory has it.
+pub(crate) const LOCK: &str = "lock";
 const FRONT: &str = "front-";
 
 // === impl Unread ===
@@ -115,7 +117,7 @@ impl Store {
     /// memory at the last stop) come back with it, to be sent before everything else.
     pub fn open(config: Disk, counters: Arc<Counters>) -> io::Result<(Store, Vec<(Record, i64)>)> {
         fs::create_dir_private(&config.dir)?;
-        let lock = fs::create_private(&config.dir.join("lock"))?;
+        let lock = fs::create_private(&config.dir.join(LOCK))?;
         if let Err(std::fs::TryLockError::WouldBlock) = lock.try_lock() {
             return Err(io::Error::new(io::ErrorKind::WouldBlock, "another process uses this queue directory"));
         }

@@ -21,12 +21,14 @@ mod config;
 mod counters;
 mod disk;
 mod driver;
+mod folders;
 mod queue;
 mod record;
 
 pub use body::Body;
 pub use config::{Config, Disk, Overflow};
 pub use counters::{Counters, Lost};
+pub use folders::{Folders, LeftBehind, hand_over};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 
