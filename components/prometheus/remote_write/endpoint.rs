@@ -116,6 +116,17 @@ struct Shard {
     begun: Instant,
 }
 
+/// How far a batch is put into requests.
+struct Filled {
+    /// Rows that are.
+    rows: usize,
+    too_old: u64,
+    /// The highest timestamp of them.
+    highest: i64,
+    /// By shard: whether its request has nothing of this batch yet.
+    first: Vec<bool>,
+}
+
 impl Setup {
     /// Checks what the decoder could not. `external_labels` are the same for all endpoints.
     pub(crate) fn new(config: &arguments::Endpoint, external_labels: &Labels, wal: &Wal) -> Result<Setup, Problem> {
@@ -301,34 +312,13 @@ impl Endpoint {
         // Version 1 has no place for it.
         let known = if version == Version::V2 { Known::of(batch) } else { Known::default() };
 
-        let oldest = self.oldest_timestamp();
         let full = self.setup.samples_per_request();
-        let mut too_old = 0;
-        let mut highest = i64::MIN;
-        let mut first = vec![true; pending.shards.len()];
-        for (row, (series, timestamp, value)) in batch.rows().enumerate() {
-            if timestamp < oldest {
-                too_old += 1;
-                continue;
-            }
-            if series.as_remote_write().is_empty() {
-                self.metrics.samples_dropped_series.inc();
-                continue;
-            }
-            let at = shard_of(series, wanted);
-            let shard = &mut pending.shards[at];
-            shard.begin(&mut first[at], settle, &self.begun);
-            match &mut shard.request {
-                Request::V1(request) => request.push_sample(series, value, timestamp),
-                Request::V2(request) => request.push_sample(series, &known, value, timestamp, batch.start(row)),
-            }
-            shard.highest_timestamp = shard.highest_timestamp.max(timestamp);
-            highest = highest.max(timestamp);
-            if shard.request.len() >= full {
-                first[at] = true;
-                self.send(&mut pending, at).await?;
-            }
+        let mut filled = Filled { rows: 0, too_old: 0, highest: i64::MIN, first: vec![true; pending.shards.len()] };
+        while let Some(at) = self.fill(&mut pending.shards, batch, &known, settle, &mut filled) {
+            self.send(&mut pending, at).await?;
         }
+        let Filled { too_old, mut highest, mut first, .. } = filled;
+        let oldest = self.oldest_timestamp();
         if self.setup.send_exemplars {
             for exemplar in &batch.exemplars {
                 let at = shard_of(&exemplar.series, wanted);
@@ -370,6 +360,52 @@ impl Endpoint {
         let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
         self.metrics.highest_timestamp.set((highest / 1000).max(0) as f64);
         Ok(())
+    }
+
+    /// Puts samples into requests until one of these is full: the number of its shard.
+    fn fill(
+        &self,
+        shards: &mut [Shard],
+        batch: &SampleBatch,
+        known: &Known<'_>,
+        settle: &Settle,
+        filled: &mut Filled,
+    ) -> Option<usize> {
+        let oldest = self.oldest_timestamp();
+        let full = self.setup.samples_per_request();
+        let wanted = shards.len();
+        let (mut too_old, mut highest) = (0, filled.highest);
+        let mut full_shard = None;
+        let done = filled.rows;
+        filled.rows = batch.len();
+        for (row, (series, timestamp, value)) in batch.rows().enumerate().skip(done) {
+            if timestamp < oldest {
+                too_old += 1;
+                continue;
+            }
+            if series.as_remote_write().is_empty() {
+                self.metrics.samples_dropped_series.inc();
+                continue;
+            }
+            let at = shard_of(series, wanted);
+            let shard = &mut shards[at];
+            shard.begin(&mut filled.first[at], settle, &self.begun);
+            match &mut shard.request {
+                Request::V1(request) => request.push_sample(series, value, timestamp),
+                Request::V2(request) => request.push_sample(series, known, value, timestamp, batch.start(row)),
+            }
+            shard.highest_timestamp = shard.highest_timestamp.max(timestamp);
+            highest = highest.max(timestamp);
+            if shard.request.len() >= full {
+                filled.first[at] = true;
+                filled.rows = row + 1;
+                full_shard = Some(at);
+                break;
+            }
+        }
+        filled.too_old += too_old;
+        filled.highest = highest;
+        full_shard
     }
 
     /// In which version requests are written from now on.
@@ -503,10 +539,14 @@ impl Shard {
     }
 
     /// Before the first sample of a batch goes into a request.
+    #[inline]
     fn begin(&mut self, first: &mut bool, settle: &Settle, begun: &Notify) {
-        if !std::mem::take(first) {
-            return;
+        if std::mem::take(first) {
+            self.join(settle, begun);
         }
+    }
+
+    fn join(&mut self, settle: &Settle, begun: &Notify) {
         if self.request.is_empty() {
             self.begun = Instant::now();
             begun.notify_one();

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use sdk_histogram::{Counts, CountsOf, NativeHistogram};
 use sdk_labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
-use sdk_protocols_exposition::{Entry, Format, Kind, Parser, Sample, exemplar_labels, labels};
+use sdk_protocols_exposition::{Comments, Entry, Format, Kind, Parser, Sample, exemplar_labels, labels};
 use sdk_series::Series;
 use sdk_signals::{About, Exemplar, HistogramSample, MetricMetadata, STALE, Samples, Times};
 
@@ -61,6 +61,8 @@ pub(crate) struct Page {
     /// The texts of all series, one behind the other.
     texts: Vec<u8>,
     lines: Vec<Line>,
+    /// What stands before some of the lines, with the line's number, in order.
+    comments: Vec<(u32, Comments)>,
     /// The series of the rows, then those of the report.
     rows: Arc<[Series]>,
     /// By row: whether the end of the series is told. Report series are not in it.
@@ -123,6 +125,15 @@ pub(crate) enum Limit {
 
 /// Where the samples of a page come from: the page itself, or its list.
 trait Lines<'a> {
+    /// The value of the next sample, if that is one of this series without a time or anything else to it.
+    fn next_value_of(&mut self, series: &[u8]) -> Option<f64>;
+
+    /// Passes over what stands before the next sample, if it is this.
+    fn skip(&mut self, comments: &Comments);
+
+    /// What stood before this sample, the last one.
+    fn comments(&self, sample: &Sample<'a>) -> Option<Comments>;
+
     /// The next sample, found quicker if it is of the series `expected`.
     fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>>;
 
@@ -131,6 +142,14 @@ trait Lines<'a> {
 
     /// What a list knows about the last sample beside.
     fn item(&self) -> Option<&'a Item>;
+}
+
+/// A page that is walked over.
+struct PageLines<'a> {
+    parser: Parser<'a>,
+    /// Behind the last sample, and behind the one before it.
+    behind: usize,
+    behind_other: usize,
 }
 
 /// A list that is walked over.
@@ -154,6 +173,7 @@ struct Extras {
 struct Rewritten {
     texts: Vec<u8>,
     lines: Vec<Line>,
+    comments: Vec<(u32, Comments)>,
     rows: Vec<Series>,
     tracked: Vec<bool>,
     /// What stands in this page already.
@@ -174,6 +194,7 @@ impl Page {
         Page {
             texts: Vec::new(),
             lines: Vec::new(),
+            comments: Vec::new(),
             rows: report.clone().into(),
             tracked: Vec::new(),
             alive: false,
@@ -188,6 +209,7 @@ impl Page {
     pub(crate) fn forget_texts(&mut self) {
         self.texts = Vec::new();
         self.lines = Vec::new();
+        self.comments = Vec::new();
     }
 
     /// Reads a page. On a failure nothing has changed.
@@ -204,7 +226,8 @@ impl Page {
         }
         let listed = match format {
             PageFormat::Text(format) if !rules.wanted.of_text() => {
-                return self.read_lines(Parser::new(page, format), rules, now);
+                let lines = PageLines { parser: Parser::new(page, format), behind: 0, behind_other: 0 };
+                return self.read_lines(lines, rules, now);
             }
             PageFormat::Text(format) => Listed::text_page(page, format, rules.wanted),
             PageFormat::Protobuf => Listed::protobuf(page, rules.wanted),
@@ -223,7 +246,30 @@ impl Page {
         let mut exemplars = Vec::new();
         let mut extras = Extras::default();
         let mut expected = 0;
+        let mut comments = self.comments.iter().peekable();
         loop {
+            if rewritten.is_none()
+                && let Some(line) = self.lines.get(expected)
+            {
+                while let Some((_, comments)) = comments.next_if(|(before, _)| *before as usize <= expected) {
+                    lines.skip(comments);
+                }
+                if !line.timed
+                    && let Some(value) = lines.next_value_of(self.text(line))
+                {
+                    scraped.scraped += 1;
+                    expected += 1;
+                    if line.row == NOT_KEPT {
+                        scraped.duplicates += 1;
+                        continue;
+                    }
+                    values.push(value);
+                    if let Some(times) = &mut times {
+                        times.push(now);
+                    }
+                    continue;
+                }
+            }
             let hint = self.lines.get(expected).map_or(&b""[..], |line| self.text(line));
             let sample = match lines.next_sample(hint) {
                 None => break,
@@ -279,6 +325,8 @@ impl Page {
                             .map_err(|(reason, limit)| failure(reason, limit, &scraped, 1))?,
                     };
                     is_new = !by_text.contains_key(sample.series);
+                    let before = lines.comments(&sample).map(|comments| (rewritten.lines.len() as u32, comments));
+                    rewritten.comments.extend(before);
                     let (row, first) = rewritten.push(sample.series, series, tracked, timestamp.is_some(), dropped);
                     scraped.added += u64::from(is_new && first && !dropped);
                     row
@@ -351,6 +399,7 @@ impl Page {
             self.rows = new.rows.iter().chain(&self.report).cloned().collect();
             self.texts = new.texts;
             self.lines = new.lines;
+            self.comments = new.comments;
             self.tracked = new.tracked;
         }
         let series = if ended.is_empty() && extras.zeros.is_empty() {
@@ -500,6 +549,7 @@ impl Page {
         Rewritten {
             texts: self.texts[..end].to_vec(),
             lines: lines.to_vec(),
+            comments: self.comments.iter().take_while(|(line, _)| (*line as usize) < same).copied().collect(),
             rows: self.rows[..rows].to_vec(),
             tracked: self.tracked[..rows].to_vec(),
             seen: self.rows[..rows].iter().cloned().collect(),
@@ -533,12 +583,29 @@ const REPORT_HELP: [(&str, &str, &str); 8] = [
 
 // === impl Lines ===
 
-impl<'a> Lines<'a> for Parser<'a> {
+impl<'a> Lines<'a> for PageLines<'a> {
     #[inline]
+    fn next_value_of(&mut self, series: &[u8]) -> Option<f64> {
+        let value = self.parser.next_value_of(series)?;
+        self.behind = self.parser.place();
+        Some(value)
+    }
+
+    fn skip(&mut self, comments: &Comments) {
+        self.parser.pass_over(comments);
+    }
+
+    fn comments(&self, sample: &Sample<'a>) -> Option<Comments> {
+        self.parser.comments(self.behind_other, sample)
+    }
+
     fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>> {
         loop {
-            match self.next_like(expected)? {
-                Ok(Entry::Sample(sample)) => return Some(Ok(sample)),
+            match self.parser.next_like(expected)? {
+                Ok(Entry::Sample(sample)) => {
+                    self.behind_other = std::mem::replace(&mut self.behind, self.parser.place());
+                    return Some(Ok(sample));
+                }
                 Ok(_) => {}
                 Err(error) => return Some(Err(error.to_string())),
             }
@@ -546,7 +613,7 @@ impl<'a> Lines<'a> for Parser<'a> {
     }
 
     fn kind(&self) -> Kind {
-        Parser::kind(self)
+        self.parser.kind()
     }
 
     #[inline]
@@ -556,6 +623,16 @@ impl<'a> Lines<'a> for Parser<'a> {
 }
 
 impl<'a> Lines<'a> for ListedLines<'a> {
+    fn next_value_of(&mut self, _: &[u8]) -> Option<f64> {
+        None
+    }
+
+    fn skip(&mut self, _: &Comments) {}
+
+    fn comments(&self, _: &Sample<'a>) -> Option<Comments> {
+        None
+    }
+
     fn next_sample(&mut self, _: &[u8]) -> Option<Result<Sample<'a>, String>> {
         let item = self.listed.items.get(self.next)?;
         self.next += 1;
@@ -855,13 +932,14 @@ mod tests {
         /// Whatever pages follow each other, the samples are those of a reader without a memory, and exactly the series
         /// that are gone have ended.
         #[test]
-        fn a_memory_changes_nothing(pages in proptest::collection::vec(proptest::collection::vec((0u8..6, proptest::option::of(0i64..3)), 0..6), 1..6)) {
+        fn a_memory_changes_nothing(pages in proptest::collection::vec(proptest::collection::vec((0u8..6, proptest::option::of(0i64..3), 0usize..6), 0..6), 1..6)) {
             let mut page = page();
             let mut before: HashSet<Series> = HashSet::new();
             for lines in pages {
-                let text: String = lines.iter().map(|(name, time)| match time {
-                    Some(time) => format!("m{name} {name} {time}\n"),
-                    None => format!("m{name} {name}\n"),
+                let comments = ["", "", "# TYPE m gauge\n", "# TYPE m counter\n", "\n# HELP m x\n", "# EOF\n"];
+                let text: String = lines.iter().map(|(name, time, comment)| match time {
+                    Some(time) => format!("{}m{name} {name} {time}\n", comments[*comment]),
+                    None => format!("{}m{name} {name}\n", comments[*comment]),
                 }).collect();
                 let fresh = self::page().read(text.as_bytes(), TEXT, &rules(), 1000).expect("a good page").samples;
                 let ours = page.read(text.as_bytes(), TEXT, &rules(), 1000).expect("a good page").samples;

@@ -15,17 +15,19 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
     exact(text).or_else(|| general(text))
 }
 
-/// Up to 19 digits, whose value is exact when they and the power of ten fit a double: one multiplication or division then
-/// rounds correctly.
 #[inline]
 fn exact(text: &[u8]) -> Option<f64> {
+    exact_prefix(text).filter(|(_, length)| *length == text.len()).map(|(value, _)| value)
+}
+
+/// The number at the start of a text and its length, in the usual case: up to 19 digits, whose value is exact when they and
+/// the power of ten fit a double, so that one multiplication or division rounds correctly.
+#[inline]
+pub(crate) fn exact_prefix(text: &[u8]) -> Option<(f64, usize)> {
     let (negative, digits) = match text {
         [b'-', rest @ ..] => (true, rest),
         rest => (false, rest),
     };
-    if digits.is_empty() || digits.len() > 24 {
-        return None;
-    }
     let mut mantissa: u64 = 0;
     let mut exponent: i32 = 0;
     let mut seen = 0;
@@ -65,7 +67,7 @@ fn exact(text: &[u8]) -> Option<f64> {
         }
         exponent = exponent.saturating_add(if minus { -power } else { power });
     }
-    if at != digits.len() || mantissa > 1 << 53 {
+    if mantissa > 1 << 53 {
         return None;
     }
     let value = match exponent {
@@ -73,7 +75,7 @@ fn exact(text: &[u8]) -> Option<f64> {
         -22..=-1 => mantissa as f64 / EXACT[-exponent as usize],
         _ => return None,
     };
-    Some(if negative { -value } else { value })
+    Some((if negative { -value } else { value }, at + usize::from(negative)))
 }
 
 fn general(text: &[u8]) -> Option<f64> {

@@ -22,4 +22,4 @@ mod text;
 pub use float::parse_float;
 pub use kind::Kind;
 pub use labels::{exemplar_labels, labels, openmetrics_float};
-pub use parser::{Entry, Error, Exemplar, Format, Parser, Sample};
+pub use parser::{Comments, Entry, Error, Exemplar, Format, Parser, Sample};

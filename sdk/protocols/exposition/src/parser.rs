@@ -1,7 +1,12 @@
 //! The walk over a page.
 
 use std::fmt;
+use std::hash::BuildHasher;
 
+use foldhash::fast::FixedState;
+use memchr::memchr;
+
+use crate::float::{exact_prefix, parse_float};
 use crate::kind::Kind;
 use crate::{openmetrics, text};
 
@@ -78,6 +83,15 @@ pub struct Exemplar<'a> {
     pub timestamp: Option<i64>,
 }
 
+/// Lines without a value that stand together: enough of them to know them again in a later page, but for one change in four
+/// thousand million. There are many of these.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comments {
+    hash: u32,
+    length: u16,
+    kind: Kind,
+}
+
 /// Why a page cannot be read. One bad line spoils the page, as half a histogram is worse than none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
@@ -89,6 +103,8 @@ pub struct Error {
     pub text: String,
 }
 
+/// A number is not longer, as a rule.
+const NUMBER: usize = 32;
 /// So much of a bad line is shown.
 const SHOWN: usize = 80;
 
@@ -143,11 +159,54 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The value of the next line, if that line is of this series (given as its text in an earlier page) and says nothing
+    /// else. Any other line is left for [`Parser::next_like`].
+    #[inline]
+    pub fn next_value_of(&mut self, series: &[u8]) -> Option<f64> {
+        let [b' ', rest @ ..] = self.page.get(self.at..)?.strip_prefix(series)? else { return None };
+        let (value, length) = match exact_prefix(rest) {
+            Some(found) => found,
+            None => {
+                let length = memchr(b'\n', &rest[..rest.len().min(NUMBER)])?;
+                (parse_float(&rest[..length])?, length)
+            }
+        };
+        if series.is_empty() || rest.get(length) != Some(&b'\n') {
+            return None;
+        }
+        self.at = self.page.len() - rest.len() + length + 1;
+        Some(value)
+    }
+
+    /// Where the walk is, in bytes from the start of the page.
+    pub fn place(&self) -> usize {
+        self.at
+    }
+
+    /// What stood between a place and the line of a sample that was met behind it. None when that was nothing, or nothing
+    /// that is worth knowing again.
+    pub fn comments(&self, from: usize, sample: &Sample<'_>) -> Option<Comments> {
+        let end = (sample.series.as_ptr() as usize).checked_sub(self.page.as_ptr() as usize)?;
+        let text = self.page.get(from..end).filter(|text| !text.is_empty())?;
+        let length = u16::try_from(text.len()).ok().filter(|_| self.unit.is_empty())?;
+        Some(Comments { hash: hash_of(text), length, kind: self.kind })
+    }
+
+    /// Passes over lines that were met in an earlier page, if the same ones stand here.
+    pub fn pass_over(&mut self, comments: &Comments) -> bool {
+        let end = self.at + usize::from(comments.length);
+        let same = self.page.get(self.at..end).is_some_and(|text| hash_of(text) == comments.hash);
+        if same {
+            (self.at, self.kind, self.unit) = (end, comments.kind, b"");
+        }
+        same
+    }
+
     fn error(&self, at: usize, message: impl Into<String>) -> Error {
         let before = &self.page[..at.min(self.page.len())];
         let line_start = memchr::memrchr(b'\n', before).map_or(0, |i| i + 1);
         let rest = &self.page[line_start..];
-        let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len()).min(SHOWN)];
+        let line = &rest[..memchr(b'\n', rest).unwrap_or(rest.len()).min(SHOWN)];
         Error {
             line: 1 + memchr::memchr_iter(b'\n', before).count(),
             message: message.into(),
@@ -162,6 +221,10 @@ impl<'a> Iterator for Parser<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         Parser::next(self)
     }
+}
+
+fn hash_of(text: &[u8]) -> u32 {
+    (FixedState::default().hash_one(text) >> 32) as u32
 }
 
 /// What is wrong, and where.
@@ -179,5 +242,65 @@ impl From<(usize, &'static str)> for Fault {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: {} in {:?}", self.line, self.message, self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_is_known_gives_its_value_and_any_other_stays() {
+        let value = |format, page: &'static str, series: &str| {
+            let mut parser = Parser::new(page.as_bytes(), format);
+            let value = parser.next_value_of(series.as_bytes());
+            (value.map(f64::to_bits), parser.place())
+        };
+        for format in [Format::Text, Format::OpenMetrics] {
+            for (page, expect) in [
+                ("a{b=\"c\"} 1\nd 2\n", Some((1.0, 11))),
+                ("a{b=\"c\"} -0.25e2\n", Some((-25.0, 17))),
+                ("a{b=\"c\"} 0.12345678901234567890\n", Some((0.123_456_789_012_345_68, 32))),
+                ("a{b=\"c\"} +Inf\n", Some((f64::INFINITY, 14))),
+                ("a{b=\"c\"} 1 1700000000\n", None),
+                ("a{b=\"c\"} 1 # {t=\"x\"} 1\n", None),
+                ("a{b=\"c\"} 1", None),
+                ("a{b=\"c\"}  1\n", None),
+                ("a{b=\"c\"} 1e\n", None),
+                ("a{b=\"c\"} \n", None),
+                ("a{b=\"d\"} 1\n", None),
+                ("a{b=\"c\"}x 1\n", None),
+                ("", None),
+            ] {
+                let expect = expect.map_or((None, 0), |(value, place): (f64, usize)| (Some(value.to_bits()), place));
+                assert_eq!(value(format, page, "a{b=\"c\"}"), expect, "{page:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn comments_that_are_known_are_passed_over() {
+        let page = "# HELP a Text.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 2\n";
+        let mut parser = Parser::new(page.as_bytes(), Format::Text);
+        let sample = |parser: &mut Parser<'static>| loop {
+            if let Entry::Sample(sample) = parser.next().expect("a line").expect("a good one") {
+                return sample;
+            }
+        };
+        let first = sample(&mut parser);
+        let comments = parser.comments(0, &first).expect("there are some");
+        let second = sample(&mut parser);
+        assert_eq!(parser.comments(parser.place(), &second), None, "that is behind it");
+
+        let mut again = Parser::new(page.as_bytes(), Format::Text);
+        assert!(again.pass_over(&comments));
+        assert_eq!((again.kind(), again.next_value_of(b"a")), (Kind::Counter, Some(1.0)));
+        assert!(!again.pass_over(&comments), "others");
+        assert_eq!(again.next_value_of(b"b"), None);
+        assert_eq!(sample(&mut again), second);
+        let changed = page.replace("Text.", "Test.");
+        let mut changed = Parser::new(changed.as_bytes(), Format::Text);
+        assert!(!changed.pass_over(&comments));
+        assert_eq!(changed.place(), 0);
     }
 }
