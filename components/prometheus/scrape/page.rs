@@ -3,7 +3,7 @@
 //! A target's page has the same series in the same order nearly every time. So each line is compared with the line that
 //! stood there before, and a page without a change costs no look-up, no label, and no reference: its samples share the
 //! list of series with the scrape before. When a line differs, it is looked up among the old lines by its text; what is
-//! not there either is new, and only then its labels are read.
+//! not there either is new, and only then its labels are read. Of texts only their marks are kept.
 //!
 //! Native histograms have a memory of their own: they are few, and no columns.
 
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use sdk_histogram::{Counts, CountsOf, NativeHistogram};
 use sdk_labels::{Labels, LabelsBuilder, METRIC_NAME, is_legacy_label_name, is_legacy_metric_name};
-use sdk_protocols_exposition::{Comments, Entry, Format, Kind, Parser, Sample, exemplar_labels, labels};
+use sdk_protocols_exposition::{Comments, Entry, Format, Kind, Mark, Parser, Sample, exemplar_labels, labels};
 use sdk_series::Series;
 use sdk_signals::{About, Exemplar, HistogramSample, MetricMetadata, STALE, Samples, Times};
 
@@ -58,8 +58,6 @@ pub(crate) struct Rules {
 
 /// The memory of one target's page.
 pub(crate) struct Page {
-    /// The texts of all series, one behind the other.
-    texts: Vec<u8>,
     lines: Vec<Line>,
     /// What stands before some of the lines, with the line's number, in order.
     comments: Vec<(u32, Comments)>,
@@ -81,15 +79,13 @@ pub(crate) struct Page {
 /// A line with a value.
 #[derive(Clone, Copy)]
 struct Line {
-    start: u32,
-    length: u32,
-    /// `NOT_KEPT` for a series that stands twice in the page.
+    mark: Mark,
+    /// `NOT_KEPT` for a series that stands twice in the page. The highest bit: it has a time of its own.
     row: u32,
-    /// Has a time of its own.
-    timed: bool,
 }
 
-const NOT_KEPT: u32 = u32::MAX;
+const TIMED: u32 = 1 << 31;
+const NOT_KEPT: u32 = TIMED - 1;
 
 /// What a scrape gave.
 #[derive(Debug, Default)]
@@ -126,7 +122,7 @@ pub(crate) enum Limit {
 /// Where the samples of a page come from: the page itself, or its list.
 trait Lines<'a> {
     /// The value of the next sample, if that is one of this series without a time or anything else to it.
-    fn next_value_of(&mut self, series: &[u8]) -> Option<f64>;
+    fn next_value_of(&mut self, series: Mark) -> Option<f64>;
 
     /// Passes over what stands before the next sample, if it is this.
     fn skip(&mut self, comments: &Comments);
@@ -135,7 +131,7 @@ trait Lines<'a> {
     fn comments(&self, sample: &Sample<'a>) -> Option<Comments>;
 
     /// The next sample, found quicker if it is of the series `expected`.
-    fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>>;
+    fn next_sample(&mut self, expected: Option<Mark>) -> Option<Result<Sample<'a>, String>>;
 
     /// Of which kind the family of the last sample is.
     fn kind(&self) -> Kind;
@@ -171,7 +167,6 @@ struct Extras {
 
 /// A page under way that differs from the one before.
 struct Rewritten {
-    texts: Vec<u8>,
     lines: Vec<Line>,
     comments: Vec<(u32, Comments)>,
     rows: Vec<Series>,
@@ -192,7 +187,6 @@ impl Page {
         };
         let report: Vec<Series> = report.iter().map(series).collect();
         Page {
-            texts: Vec::new(),
             lines: Vec::new(),
             comments: Vec::new(),
             rows: report.clone().into(),
@@ -207,7 +201,6 @@ impl Page {
 
     /// Other rules hold from now on: the texts say nothing any more, but the series live on until the next page.
     pub(crate) fn forget_texts(&mut self) {
-        self.texts = Vec::new();
         self.lines = Vec::new();
         self.comments = Vec::new();
     }
@@ -242,7 +235,7 @@ impl Page {
         // Only when a line has a time of its own.
         let mut times: Option<Vec<i64>> = None;
         let mut rewritten: Option<Rewritten> = None;
-        let mut by_text: Option<HashMap<&[u8], usize, RandomState>> = None;
+        let mut by_text: Option<HashMap<Mark, usize, RandomState>> = None;
         let mut exemplars = Vec::new();
         let mut extras = Extras::default();
         let mut expected = 0;
@@ -254,12 +247,12 @@ impl Page {
                 while let Some((_, comments)) = comments.next_if(|(before, _)| *before as usize <= expected) {
                     lines.skip(comments);
                 }
-                if !line.timed
-                    && let Some(value) = lines.next_value_of(self.text(line))
+                if !line.is_timed()
+                    && let Some(value) = lines.next_value_of(line.mark)
                 {
                     scraped.scraped += 1;
                     expected += 1;
-                    if line.row == NOT_KEPT {
+                    if line.row() == NOT_KEPT {
                         scraped.duplicates += 1;
                         continue;
                     }
@@ -270,7 +263,7 @@ impl Page {
                     continue;
                 }
             }
-            let hint = self.lines.get(expected).map_or(&b""[..], |line| self.text(line));
+            let hint = self.lines.get(expected).map(|line| line.mark);
             let sample = match lines.next_sample(hint) {
                 None => break,
                 Some(Ok(sample)) => sample,
@@ -289,12 +282,13 @@ impl Page {
             let dropped = timestamp.is_some_and(|timestamp| timestamp > now + MOST_AHEAD);
             scraped.out_of_bounds += u64::from(dropped);
 
+            let mark = Mark::of(sample.series);
             let row = match &mut rewritten {
                 None => {
-                    let same = !hint.is_empty() && sample.series == hint && !dropped;
-                    let line = self.lines.get(expected).filter(|line| same && line.timed == timestamp.is_some());
+                    let same = hint == Some(mark) && !dropped;
+                    let line = self.lines.get(expected).filter(|line| same && line.is_timed() == timestamp.is_some());
                     expected += usize::from(line.is_some());
-                    line.map(|line| line.row)
+                    line.map(|line| line.row())
                 }
                 Some(_) => None,
             };
@@ -304,15 +298,11 @@ impl Page {
                 None => {
                     let rewritten = rewritten.get_or_insert_with(|| self.rewrite(expected));
                     let by_text = by_text.get_or_insert_with(|| self.by_text());
-                    let known = if sample.series == hint && !hint.is_empty() {
-                        Some(expected)
-                    } else {
-                        by_text.get(sample.series).copied()
-                    };
+                    let known = if hint == Some(mark) { Some(expected) } else { by_text.get(&mark).copied() };
                     if let Some(known) = known {
                         expected = known + 1;
                     }
-                    let known = known.and_then(|line| self.lines.get(line)).filter(|line| line.row != NOT_KEPT);
+                    let known = known.and_then(|line| self.lines.get(line)).filter(|line| line.row() != NOT_KEPT);
                     if std::str::from_utf8(sample.series).is_err() {
                         // Prometheus' parser sees it before the sample counts.
                         scraped.scraped -= 1;
@@ -320,14 +310,14 @@ impl Page {
                         return Err(failure(format!("invalid UTF-8 in series {text}"), None, &scraped, 0));
                     }
                     let series = match known {
-                        Some(line) => self.rows[line.row as usize].clone(),
+                        Some(line) => self.rows[line.row() as usize].clone(),
                         None => series_of(&sample, lines.kind(), rules)
                             .map_err(|(reason, limit)| failure(reason, limit, &scraped, 1))?,
                     };
-                    is_new = !by_text.contains_key(sample.series);
+                    is_new = !by_text.contains_key(&mark);
                     let before = lines.comments(&sample).map(|comments| (rewritten.lines.len() as u32, comments));
                     rewritten.comments.extend(before);
-                    let (row, first) = rewritten.push(sample.series, series, tracked, timestamp.is_some(), dropped);
+                    let (row, first) = rewritten.push(mark, series, tracked, timestamp.is_some(), dropped);
                     scraped.added += u64::from(is_new && first && !dropped);
                     row
                 }
@@ -395,9 +385,11 @@ impl Page {
         }
         self.histograms = extras.seen;
         self.last_read = now;
-        if let Some(new) = rewritten {
+        if let Some(mut new) = rewritten {
+            new.lines.shrink_to_fit();
+            new.comments.shrink_to_fit();
+            new.tracked.shrink_to_fit();
             self.rows = new.rows.iter().chain(&self.report).cloned().collect();
-            self.texts = new.texts;
             self.lines = new.lines;
             self.comments = new.comments;
             self.tracked = new.tracked;
@@ -532,22 +524,16 @@ impl Page {
         self.rows.iter().zip(&self.tracked).filter(|(_, tracked)| **tracked).map(|(series, _)| series.clone())
     }
 
-    fn text(&self, line: &Line) -> &[u8] {
-        &self.texts[line.start as usize..(line.start + line.length) as usize]
-    }
-
-    fn by_text(&self) -> HashMap<&[u8], usize, RandomState> {
+    fn by_text(&self) -> HashMap<Mark, usize, RandomState> {
         // Of a series that stands twice the first line counts.
-        self.lines.iter().enumerate().rev().map(|(at, line)| (self.text(line), at)).collect()
+        self.lines.iter().enumerate().rev().map(|(at, line)| (line.mark, at)).collect()
     }
 
     /// A new page that begins with the first `same` lines of this one.
     fn rewrite(&self, same: usize) -> Rewritten {
         let lines = &self.lines[..same];
-        let end = lines.last().map_or(0, |line| line.start + line.length) as usize;
-        let rows = lines.iter().filter(|line| line.row != NOT_KEPT).count();
+        let rows = lines.iter().filter(|line| line.row() != NOT_KEPT).count();
         Rewritten {
-            texts: self.texts[..end].to_vec(),
             lines: lines.to_vec(),
             comments: self.comments.iter().take_while(|(line, _)| (*line as usize) < same).copied().collect(),
             rows: self.rows[..rows].to_vec(),
@@ -585,7 +571,7 @@ const REPORT_HELP: [(&str, &str, &str); 8] = [
 
 impl<'a> Lines<'a> for PageLines<'a> {
     #[inline]
-    fn next_value_of(&mut self, series: &[u8]) -> Option<f64> {
+    fn next_value_of(&mut self, series: Mark) -> Option<f64> {
         let value = self.parser.next_value_of(series)?;
         self.behind = self.parser.place();
         Some(value)
@@ -599,7 +585,7 @@ impl<'a> Lines<'a> for PageLines<'a> {
         self.parser.comments(self.behind_other, sample)
     }
 
-    fn next_sample(&mut self, expected: &[u8]) -> Option<Result<Sample<'a>, String>> {
+    fn next_sample(&mut self, expected: Option<Mark>) -> Option<Result<Sample<'a>, String>> {
         loop {
             match self.parser.next_like(expected)? {
                 Ok(Entry::Sample(sample)) => {
@@ -623,7 +609,7 @@ impl<'a> Lines<'a> for PageLines<'a> {
 }
 
 impl<'a> Lines<'a> for ListedLines<'a> {
-    fn next_value_of(&mut self, _: &[u8]) -> Option<f64> {
+    fn next_value_of(&mut self, _: Mark) -> Option<f64> {
         None
     }
 
@@ -633,7 +619,7 @@ impl<'a> Lines<'a> for ListedLines<'a> {
         None
     }
 
-    fn next_sample(&mut self, _: &[u8]) -> Option<Result<Sample<'a>, String>> {
+    fn next_sample(&mut self, _: Option<Mark>) -> Option<Result<Sample<'a>, String>> {
         let item = self.listed.items.get(self.next)?;
         self.next += 1;
         let value = match item.value {
@@ -653,11 +639,19 @@ impl<'a> Lines<'a> for ListedLines<'a> {
     }
 }
 
+impl Line {
+    fn row(&self) -> u32 {
+        self.row & !TIMED
+    }
+
+    fn is_timed(&self) -> bool {
+        self.row & TIMED != 0
+    }
+}
+
 impl Rewritten {
     /// One more line: its row, and whether its series stands in the page for the first time.
-    fn push(&mut self, text: &[u8], series: Series, tracked: bool, timed: bool, dropped: bool) -> (u32, bool) {
-        let start = self.texts.len() as u32;
-        self.texts.extend_from_slice(text);
+    fn push(&mut self, mark: Mark, series: Series, tracked: bool, timed: bool, dropped: bool) -> (u32, bool) {
         let first = self.seen.insert(series.clone());
         let row = if dropped || (!timed && !first) {
             NOT_KEPT
@@ -666,7 +660,7 @@ impl Rewritten {
             self.tracked.push(tracked);
             self.rows.len() as u32 - 1
         };
-        self.lines.push(Line { start, length: text.len() as u32, row, timed });
+        self.lines.push(Line { mark, row: if timed { row | TIMED } else { row } });
         (row, first)
     }
 }

@@ -1,7 +1,7 @@
 //! What must hold for any page at all; for fuzzing. It panics if it does not hold.
 
 use crate::protobuf::{self, MetricValue};
-use crate::{Entry, Format, Parser, exemplar_labels, labels};
+use crate::{Entry, Format, Mark, Parser, exemplar_labels, labels};
 
 /// Both formats: the walk ends after no more entries than there are lines, series read again as they were read first,
 /// and who knows the series in advance reads the same as who does not.
@@ -23,7 +23,7 @@ pub fn page(bytes: &[u8]) {
             let entry = parser.next();
             assert_eq!(
                 shown(&entry),
-                shown(&knowing.next_like(series)),
+                shown(&knowing.next_like(Some(Mark::of(series)))),
                 "with {:?} known",
                 series.escape_ascii().to_string()
             );

@@ -1,13 +1,12 @@
 //! The walk over a page.
 
 use std::fmt;
-use std::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
 use memchr::memchr;
 
 use crate::float::{exact_prefix, parse_float};
 use crate::kind::Kind;
+use crate::mark::{Mark, Marker};
 use crate::{openmetrics, text};
 
 /// Which of the two text formats a page is in.
@@ -27,6 +26,7 @@ pub struct Parser<'a> {
     pub(crate) kind: Kind,
     pub(crate) unit: &'a [u8],
     pub(crate) ended: bool,
+    marker: Marker,
 }
 
 /// What a line says. Escapes are still in the texts.
@@ -83,12 +83,10 @@ pub struct Exemplar<'a> {
     pub timestamp: Option<i64>,
 }
 
-/// Lines without a value that stand together: enough of them to know them again in a later page, but for one change in four
-/// thousand million. There are many of these.
+/// Lines without a value that stand together, and what they say of the samples behind them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Comments {
-    hash: u32,
-    length: u16,
+    mark: Mark,
     kind: Kind,
 }
 
@@ -111,7 +109,7 @@ const SHOWN: usize = 80;
 impl<'a> Parser<'a> {
     /// From the start of a page.
     pub fn new(page: &'a [u8], format: Format) -> Parser<'a> {
-        Parser { page, at: 0, format, kind: Kind::Unknown, unit: b"", ended: false }
+        Parser { page, at: 0, format, kind: Kind::Unknown, unit: b"", ended: false, marker: Marker::new() }
     }
 
     /// What the last TYPE line said; it decides how `le` and `quantile` are written.
@@ -127,21 +125,19 @@ impl<'a> Parser<'a> {
     /// The next entry; None at the end of the page. After an error there is nothing more.
     #[allow(clippy::should_implement_trait)] // it is one, see below; this keeps callers from importing the trait
     pub fn next(&mut self) -> Option<Result<Entry<'a>, Error>> {
-        self.next_like(b"")
+        self.next_like(None)
     }
 
-    /// As [`Parser::next`], quicker when the next line is of the series `expected`, given as its text in an earlier page.
-    #[inline]
-    pub fn next_like(&mut self, expected: &[u8]) -> Option<Result<Entry<'a>, Error>> {
+    /// As [`Parser::next`], quicker when the next line is of the series `expected`.
+    pub fn next_like(&mut self, expected: Option<Mark>) -> Option<Result<Entry<'a>, Error>> {
         if self.ended {
             return None;
         }
-        let start = self.at;
         // Behind a bare name and a blank a brace may still open, in the classic format.
-        let known = !expected.is_empty()
-            && self.page[start..].starts_with(expected)
-            && matches!(self.page[start + expected.len()..], [b' ', next, ..] if !matches!(next, b'{' | b' ' | b'\t'));
-        let series = known.then(|| &self.page[start..start + expected.len()]);
+        let series = expected
+            .and_then(|expected| self.expected(expected))
+            .filter(|(_, rest)| matches!(rest, [b' ', next, ..] if !matches!(next, b'{' | b' ' | b'\t')))
+            .map(|(series, _)| series);
         let entry = match self.format {
             Format::Text => text::entry(self, series),
             Format::OpenMetrics => openmetrics::entry(self, series),
@@ -159,11 +155,18 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// The value of the next line, if that line is of this series (given as its text in an earlier page) and says nothing
-    /// else. Any other line is left for [`Parser::next_like`].
+    /// The series of the next line and what follows it, if it is this one.
     #[inline]
-    pub fn next_value_of(&mut self, series: &[u8]) -> Option<f64> {
-        let [b' ', rest @ ..] = self.page.get(self.at..)?.strip_prefix(series)? else { return None };
+    fn expected(&self, series: Mark) -> Option<(&'a [u8], &'a [u8])> {
+        let (text, rest) = self.page.get(self.at..)?.split_at_checked(series.length())?;
+        (!text.is_empty() && self.marker.mark(text) == series).then_some((text, rest))
+    }
+
+    /// The value of the next line, if that line is of this series and says nothing else. Any other line is left for
+    /// [`Parser::next_like`].
+    #[inline]
+    pub fn next_value_of(&mut self, series: Mark) -> Option<f64> {
+        let (_, [b' ', rest @ ..]) = self.expected(series)? else { return None };
         let (value, length) = match exact_prefix(rest) {
             Some(found) => found,
             None => {
@@ -171,7 +174,7 @@ impl<'a> Parser<'a> {
                 (parse_float(&rest[..length])?, length)
             }
         };
-        if series.is_empty() || rest.get(length) != Some(&b'\n') {
+        if rest.get(length) != Some(&b'\n') {
             return None;
         }
         self.at = self.page.len() - rest.len() + length + 1;
@@ -188,16 +191,14 @@ impl<'a> Parser<'a> {
     pub fn comments(&self, from: usize, sample: &Sample<'_>) -> Option<Comments> {
         let end = (sample.series.as_ptr() as usize).checked_sub(self.page.as_ptr() as usize)?;
         let text = self.page.get(from..end).filter(|text| !text.is_empty())?;
-        let length = u16::try_from(text.len()).ok().filter(|_| self.unit.is_empty())?;
-        Some(Comments { hash: hash_of(text), length, kind: self.kind })
+        self.unit.is_empty().then(|| Comments { mark: self.marker.mark(text), kind: self.kind })
     }
 
     /// Passes over lines that were met in an earlier page, if the same ones stand here.
     pub fn pass_over(&mut self, comments: &Comments) -> bool {
-        let end = self.at + usize::from(comments.length);
-        let same = self.page.get(self.at..end).is_some_and(|text| hash_of(text) == comments.hash);
+        let same = self.expected(comments.mark).is_some();
         if same {
-            (self.at, self.kind, self.unit) = (end, comments.kind, b"");
+            (self.at, self.kind, self.unit) = (self.at + comments.mark.length(), comments.kind, b"");
         }
         same
     }
@@ -221,10 +222,6 @@ impl<'a> Iterator for Parser<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         Parser::next(self)
     }
-}
-
-fn hash_of(text: &[u8]) -> u32 {
-    (FixedState::default().hash_one(text) >> 32) as u32
 }
 
 /// What is wrong, and where.
@@ -253,7 +250,7 @@ mod tests {
     fn a_line_that_is_known_gives_its_value_and_any_other_stays() {
         let value = |format, page: &'static str, series: &str| {
             let mut parser = Parser::new(page.as_bytes(), format);
-            let value = parser.next_value_of(series.as_bytes());
+            let value = parser.next_value_of(Mark::of(series.as_bytes()));
             (value.map(f64::to_bits), parser.place())
         };
         for format in [Format::Text, Format::OpenMetrics] {
@@ -294,9 +291,9 @@ mod tests {
 
         let mut again = Parser::new(page.as_bytes(), Format::Text);
         assert!(again.pass_over(&comments));
-        assert_eq!((again.kind(), again.next_value_of(b"a")), (Kind::Counter, Some(1.0)));
+        assert_eq!((again.kind(), again.next_value_of(Mark::of(b"a"))), (Kind::Counter, Some(1.0)));
         assert!(!again.pass_over(&comments), "others");
-        assert_eq!(again.next_value_of(b"b"), None);
+        assert_eq!(again.next_value_of(Mark::of(b"b")), None);
         assert_eq!(sample(&mut again), second);
         let changed = page.replace("Text.", "Test.");
         let mut changed = Parser::new(changed.as_bytes(), Format::Text);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
-use sdk_protocols_exposition::{Entry, Format, Kind, Parser, exemplar_labels, labels};
+use sdk_protocols_exposition::{Entry, Format, Kind, Mark, Parser, exemplar_labels, labels};
 
 /// Every entry in a form that is easy to write down.
 fn read(format: Format, page: &str) -> Result<Vec<String>, String> {
@@ -307,7 +307,7 @@ proptest! {
         let mut hinted = Parser::new(page.as_bytes(), format);
         let mut hints = hints.iter().cycle();
         for entry in plain {
-            let same = hinted.next_like(hints.next().unwrap().as_bytes()).unwrap();
+            let same = hinted.next_like(Some(Mark::of(hints.next().unwrap().as_bytes()))).unwrap();
             // NaN is not equal to itself.
             prop_assert_eq!(format!("{entry:?}"), format!("{same:?}"));
             if let Ok(Entry::Sample(sample)) = entry {
@@ -315,7 +315,7 @@ proptest! {
                 prop_assert!(read.is_some());
             }
         }
-        prop_assert!(hinted.next_like(b"a").is_none());
+        prop_assert!(hinted.next_like(Some(Mark::of(b"a"))).is_none());
     }
 
     #[test]
