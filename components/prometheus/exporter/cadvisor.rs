@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use base_stdx::duration::GoDuration;
 use base_sys::task;
+use http::HeaderValue;
 use language_eval::Arguments;
 use sdk_component::{Component, Context, HttpHandler, Problem, Stop, Stopped, Update};
 use sdk_docker::{Engine, Host};
@@ -32,6 +33,7 @@ use crate::serve::{not_found, page_of};
 use crate::targets::{ExporterExports, targets};
 use exporter::{Exporter, Settings};
 use host::Roots;
+use identity::Engines;
 use kinds::{Kind, Kinds};
 use labels::Labelling;
 use usage::Usages;
@@ -39,11 +41,16 @@ use usage::Usages;
 /// An engine that takes longer has other worries.
 const ENGINE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const DOCKER_HOST: &str = "unix:///var/run/docker.sock";
+const CONTAINERD_HOST: &str = "/run/containerd/containerd.sock";
+/// cAdvisor knows no other.
+const CRIO_HOST: &str = "/var/run/crio/crio.sock";
+
 /// Shows what containers use: CPU, memory, disks, network, and the limits that they have, under the names that cAdvisor gave
 /// them.
 ///
-/// A container is a cgroup, of the first or of the second version. Names, images and labels come from Docker; a cgroup that
-/// Docker does not know is shown by its path.
+/// A container is a cgroup, of the first or of the second version. Names, images and labels come from Docker, containerd and
+/// CRI-O; a cgroup that none of them knows is shown by its path.
 #[derive(Arguments)]
 pub struct CadvisorArguments {
     /// Whether all labels that containers have become labels of their series.
@@ -74,14 +81,15 @@ pub struct CadvisorArguments {
     /// How long old measurements are kept. None are: each scrape shows what it measures.
     #[attr(default = GoDuration::from_secs(120))]
     storage_duration: GoDuration,
-    /// Where containerd listens. It is not asked: its containers are shown by the paths of their cgroups.
-    #[attr(default = "/run/containerd/containerd.sock".to_owned())]
+    /// The socket on which containerd listens. Its containers are named by their ids, as cAdvisor does; what Kubernetes calls
+    /// them is in their labels. CRI-O is asked too, at `/var/run/crio/crio.sock`.
+    #[attr(default = CONTAINERD_HOST.to_owned())]
     containerd_host: String,
     /// The namespace of containerd's containers.
     #[attr(default = "k8s.io".to_owned())]
     containerd_namespace: String,
     /// Where Docker listens: `unix:///var/run/docker.sock`, `tcp://host:2375`, `https://…`.
-    #[attr(default = "unix:///var/run/docker.sock".to_owned())]
+    #[attr(default = DOCKER_HOST.to_owned())]
     docker_host: String,
     /// Whether to speak TLS with Docker.
     #[attr(optional)]
@@ -200,14 +208,13 @@ fn settings(arguments: CadvisorArguments) -> Result<Settings, Problem> {
     if enabled.is_some() && kinds.has(Kind::Resctrl) {
         unread.push("nothing is read of resctrl");
     }
-    if arguments.containerd_host != "/run/containerd/containerd.sock" || arguments.containerd_namespace != "k8s.io" {
-        unread.push("containerd is not asked, its containers are shown by the paths of their cgroups");
-    }
     for message in &unread {
         tracing::warn!(message, "an argument of prometheus.exporter.cadvisor does nothing");
     }
     let host = Host::parse(&arguments.docker_host, arguments.use_docker_tls)
         .map_err(|error| Problem::at("docker_host", error.to_string()))?;
+    let namespace = HeaderValue::from_str(&arguments.containerd_namespace)
+        .map_err(|_| Problem::at("containerd_namespace", "it is not the name of a namespace"))?;
     let mut client = ClientConfig::default();
     if arguments.use_docker_tls {
         client.tls_config.cert_file = arguments.docker_tls_cert;
@@ -232,7 +239,14 @@ fn settings(arguments: CadvisorArguments) -> Result<Settings, Problem> {
         environment: named(arguments.env_metadata_allowlist),
         without_root: arguments.disable_root_cgroup_stats,
         docker_only: arguments.docker_only,
-        docker: Engine::new(host, Some(identity), ENGINE_TIMEOUT),
+        engines: Engines {
+            docker: Engine::new(host, Some(identity), ENGINE_TIMEOUT),
+            docker_is_named: arguments.docker_host != DOCKER_HOST,
+            containerd: arguments.containerd_host.trim_start_matches("unix://").into(),
+            containerd_is_named: arguments.containerd_host != CONTAINERD_HOST,
+            namespace,
+            crio: CRIO_HOST.into(),
+        },
         unread,
     })
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base_metrics::{Losses, Page};
-use sdk_docker::Engine;
 use tokio::time::Instant;
 
 use super::filesystems::Filesystems;
 use super::hierarchy::{Cgroups, Found, Hierarchy};
 use super::host::{Reader, Roots};
-use super::identity::{Identities, Identity};
+use super::identity::{Engines, Identities, Identity};
 use super::kinds::{Kind, Kinds};
 use super::labels::{Labelling, level};
 use super::machine::Machine;
@@ -33,7 +32,7 @@ pub(super) struct Settings {
     pub environment: Vec<String>,
     pub without_root: bool,
     pub docker_only: bool,
-    pub docker: Engine,
+    pub engines: Engines,
     /// What was asked for and is not done, as sentences.
     pub unread: Vec<&'static str>,
 }
@@ -59,10 +58,9 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub fn new(mut settings: Settings, roots: Roots, usages: Arc<Usages>) -> Exporter {
-        let environment = std::mem::take(&mut settings.environment);
+    pub fn new(settings: Settings, roots: Roots, usages: Arc<Usages>) -> Exporter {
         Exporter {
-            identities: Identities::new(settings.docker.clone(), environment, roots.host.clone()),
+            identities: Identities::new(&settings.engines, &settings.environment, &roots.host),
             settings,
             roots,
             reader: Reader::default(),
@@ -87,7 +85,7 @@ impl Exporter {
         });
     }
 
-    /// Asks the engine of those that are new.
+    /// Asks the engines of those that are new.
     pub async fn ask(&mut self) {
         if let Ok((_, cgroups)) = &self.cgroups {
             self.identities.refresh(cgroups).await;
@@ -130,8 +128,8 @@ impl Exporter {
     }
 
     fn judge(&self, measured: &Result<Vec<Shown>, String>, trouble: Option<String>) -> Result<String, String> {
-        let docker = self.identities.trouble();
-        match (measured, docker) {
+        let silent = self.identities.trouble();
+        match (measured, silent) {
             (Err(why), _) => return Err(why.clone()),
             (Ok(_), Some(why)) if self.settings.docker_only => return Err(why.to_owned()),
             _ => {}
@@ -139,7 +137,7 @@ impl Exporter {
         if let Some(trouble) = trouble {
             return Err(trouble);
         }
-        let mut message = match docker {
+        let mut message = match silent {
             Some(why) => format!("containers are shown by the paths of their cgroups: {why}"),
             None => "containers are measured".to_owned(),
         };
@@ -153,8 +151,7 @@ impl Exporter {
     fn containers(&mut self, hierarchy: &Hierarchy, cgroups: &Cgroups) -> Vec<Shown> {
         let kinds = self.settings.kinds;
         if kinds.has(Kind::Disk) || kinds.has(Kind::DiskIo) {
-            let images = self.identities.images().map(|images| self.roots.on_host(images));
-            self.filesystems.refresh(&mut self.reader, &self.roots, images.as_deref());
+            self.filesystems.refresh(&mut self.reader, &self.roots, &self.identities.images());
         }
         let accepted: Vec<(&String, &Found)> = cgroups.iter().filter(|(name, _)| self.accepts(name)).collect();
         self.schedules.retain(|name, _| cgroups.contains_key(name));

@@ -45,6 +45,14 @@ pub(super) struct Filesystems {
     stats: BTreeMap<(u64, u64), DiskStats>,
 }
 
+/// Where a container engine keeps its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ImageStore {
+    pub root: PathBuf,
+    /// Folders in it that may have file systems of their own.
+    pub below: Vec<String>,
+}
+
 struct Partition {
     point: PathBuf,
     major: u64,
@@ -64,8 +72,8 @@ impl Filesystems {
         }
     }
 
-    /// Looks at what is there now. `images` is where a container engine keeps its files.
-    pub fn refresh(&mut self, reader: &mut Reader, roots: &Roots, images: Option<&Path>) {
+    /// Looks at what is there now. `images` is where container engines keep their files.
+    pub fn refresh(&mut self, reader: &mut Reader, roots: &Roots, images: &[ImageStore]) {
         let text = reader.text(&roots.proc, "self/mountinfo").unwrap_or_default();
         let mounts: Vec<Mount> = text.lines().filter_map(Mount::parse).collect();
         self.partitions = partitions(&mounts, images);
@@ -137,7 +145,7 @@ impl Filesystems {
 }
 
 /// The mounts that are storage, each device once.
-fn partitions(mounts: &[Mount], images: Option<&Path>) -> BTreeMap<String, Partition> {
+fn partitions(mounts: &[Mount], images: &[ImageStore]) -> BTreeMap<String, Partition> {
     let mut partitions = BTreeMap::new();
     let of = |mount: &Mount| Partition {
         point: PathBuf::from(&mount.point),
@@ -169,13 +177,14 @@ fn partitions(mounts: &[Mount], images: Option<&Path>) -> BTreeMap<String, Parti
         partitions.insert(device, partition);
     }
     // Where images are, and the root, are storage whatever their kind.
-    let holding_images = mounts.iter().filter(|mount| {
-        let point = Path::new(&mount.point);
-        let below = ["devicemapper", "btrfs", "aufs", "overlay", "overlay2", "zfs"];
-        images.is_some_and(|images| images.starts_with(point) || below.iter().any(|kind| images.join(kind) == point))
-    });
-    let images = holding_images.max_by_key(|mount| mount.point.len());
-    for mount in images.into_iter().chain(mounts.iter().find(|mount| mount.point == "/")) {
+    let holding = |store: &ImageStore| {
+        let holds = |mount: &&Mount| {
+            let point = Path::new(&mount.point);
+            store.root.starts_with(point) || store.below.iter().any(|folder| store.root.join(folder) == point)
+        };
+        mounts.iter().filter(holds).max_by_key(|mount| mount.point.len())
+    };
+    for mount in images.iter().filter_map(holding).chain(mounts.iter().find(|mount| mount.point == "/")) {
         partitions.insert(mount.source.clone(), of(mount));
     }
     partitions
@@ -244,7 +253,8 @@ mod tests {
 
     fn devices(lines: &[&str], images: Option<&str>) -> Vec<String> {
         let mounts: Vec<Mount> = lines.iter().filter_map(|line| Mount::parse(line)).collect();
-        partitions(&mounts, images.map(Path::new))
+        let images = images.map(|root| ImageStore { root: root.into(), below: vec!["overlay-images".into()] });
+        partitions(&mounts, images.as_slice())
             .iter()
             .map(|(name, at)| format!("{name} {}", at.point.display()))
             .collect()

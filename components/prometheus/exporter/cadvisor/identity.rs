@@ -1,13 +1,22 @@
 //! Whose a cgroup is: what container engines tell of it.
 
+mod containerd;
+mod crio;
+mod docker;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sdk_docker::{Details, Engine, Info};
+use http::HeaderValue;
+use sdk_docker::Engine;
 use tokio::time::Instant;
 
-use super::hierarchy::{Cgroups, Found};
+use super::filesystems::ImageStore;
+use super::hierarchy::Cgroups;
+use containerd::Containerd;
+use crio::Crio;
+use docker::Docker;
 
 /// A container with a health check is asked after it again.
 const HEALTH_AGE: Duration = Duration::from_secs(10);
@@ -15,6 +24,18 @@ const HEALTH_AGE: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(8);
 /// An engine that did not answer is left alone so long.
 const PAUSE: Duration = Duration::from_secs(30);
+
+/// Where engines listen.
+#[derive(Clone)]
+pub(super) struct Engines {
+    pub docker: Engine,
+    pub docker_is_named: bool,
+    pub containerd: PathBuf,
+    pub containerd_is_named: bool,
+    /// The namespace of containerd's containers.
+    pub namespace: HeaderValue,
+    pub crio: PathBuf,
+}
 
 /// What an engine told of a container.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,14 +59,46 @@ pub(super) struct Identity {
 
 /// Knows containers, and asks engines of those that it does not.
 pub(super) struct Identities {
-    docker: Engine,
-    /// Of the engine itself; asked for once.
-    info: Option<Info>,
-    /// Beginnings of names of variables to show.
-    environment: Vec<String>,
+    docker: Asked<Docker>,
+    containerd: Asked<Containerd>,
+    crio: Asked<Crio>,
     known: HashMap<String, Known>,
-    host: PathBuf,
-    /// Why the engine is not asked until when.
+}
+
+/// A container engine.
+trait Keeper {
+    /// Asks for what is asked for once, of the engine itself.
+    async fn reach(&mut self) -> Result<(), Silence>;
+
+    /// Whose the cgroup is with this id in its name.
+    async fn who(&self, cgroup: &str, id: &str) -> Result<Who, Silence>;
+
+    /// Where it keeps its files, if that is known.
+    fn images(&self) -> Option<ImageStore>;
+}
+
+/// What an engine says of a cgroup.
+enum Who {
+    Known(Identity),
+    /// It has just been made, or ends: the next look tells.
+    Unsettled,
+    /// It is not of this engine.
+    Stranger,
+}
+
+/// Why an engine does not answer.
+struct Silence {
+    why: String,
+    /// Asking again at once would take as long again.
+    is_slow: bool,
+}
+
+/// An engine, and whether it answers.
+struct Asked<K> {
+    engine: K,
+    /// It was named in the configuration.
+    is_named: bool,
+    /// Why it is not asked until when.
     silent: Option<(Instant, String)>,
 }
 
@@ -56,9 +109,18 @@ struct Known {
     identity: Option<Identity>,
 }
 
+// === impl Identities ===
+
 impl Identities {
-    pub fn new(docker: Engine, environment: Vec<String>, host: PathBuf) -> Identities {
-        Identities { docker, info: None, environment, known: HashMap::new(), host, silent: None }
+    pub fn new(engines: &Engines, environment: &[String], host: &Path) -> Identities {
+        let docker = Docker::new(engines.docker.clone(), environment.to_vec(), host.to_owned());
+        let containerd = Containerd::new(&engines.containerd, engines.namespace.clone(), environment.to_vec());
+        Identities {
+            docker: Asked::new(docker, engines.docker_is_named),
+            containerd: Asked::new(containerd, engines.containerd_is_named),
+            crio: Asked::new(Crio::new(&engines.crio, host.to_owned()), false),
+            known: HashMap::new(),
+        }
     }
 
     /// Who this is, as far as is known.
@@ -66,28 +128,25 @@ impl Identities {
         self.known.get(name)?.identity.as_ref()
     }
 
-    /// Where the engine keeps its files.
-    pub fn images(&self) -> Option<&Path> {
-        self.info.as_ref().map(|info| Path::new(&info.root))
+    /// Where engines keep their files.
+    pub fn images(&self) -> Vec<ImageStore> {
+        [self.docker.engine.images(), self.crio.engine.images()].into_iter().flatten().collect()
     }
 
-    /// Why the engine cannot be asked, if it cannot.
+    /// Why an engine that is wanted cannot be asked: one that the configuration names, or any if none can be.
     pub fn trouble(&self) -> Option<&str> {
-        self.silent.as_ref().map(|(_, why)| why.as_str())
+        let docker = self.docker.trouble();
+        let containerd = self.containerd.trouble();
+        let named = docker.filter(|_| self.docker.is_named).or(containerd.filter(|_| self.containerd.is_named));
+        named.or(docker.filter(|_| containerd.is_some() && self.crio.trouble().is_some()))
     }
 
     /// Forgets who has gone, and asks who is new.
     pub async fn refresh(&mut self, cgroups: &Cgroups) {
         self.known.retain(|name, known| cgroups.get(name).is_some_and(|found| found.inode == known.inode));
-        if self.silent.as_ref().is_some_and(|(until, _)| Instant::now() < *until) {
-            return;
-        }
-        if self.info.is_none() {
-            match self.docker.info().await {
-                Ok(info) => self.info = Some(info),
-                Err(error) => return self.pause(&error),
-            }
-        }
+        self.docker.reach().await;
+        self.containerd.reach().await;
+        self.crio.reach().await;
         let begun = Instant::now();
         for (name, found) in cgroups {
             let Some(id) = container_id(name) else { continue };
@@ -97,74 +156,74 @@ impl Identities {
             if begun.elapsed() > PATIENCE {
                 return;
             }
-            match self.docker.details(id).await {
-                // It has just been made, or ends: the next look tells.
-                Ok(Some(details)) if !details.state.running => {}
-                Ok(details) => self.learn(name, *found, details.map(|details| self.identity(id, &details))),
-                Err(error) => return self.pause(&error),
+            let identity = match self.who(name, id).await {
+                Some(Who::Known(identity)) => Some(identity),
+                Some(Who::Stranger) => None,
+                Some(Who::Unsettled) | None => continue,
+            };
+            self.known.insert(name.clone(), Known { inode: found.inode, asked: Instant::now(), identity });
+        }
+    }
+
+    /// What the first engine says that knows it; none if one that might know it does not answer.
+    async fn who(&mut self, cgroup: &str, id: &str) -> Option<Who> {
+        let mut all_answered = true;
+        for engine in 0..3 {
+            let answer = match engine {
+                0 => self.docker.who(cgroup, id).await,
+                1 => self.containerd.who(cgroup, id).await,
+                _ => self.crio.who(cgroup, id).await,
+            };
+            match answer {
+                Some(Who::Stranger) => {}
+                Some(who) => return Some(who),
+                None => all_answered = false,
             }
+        }
+        all_answered.then_some(Who::Stranger)
+    }
+}
+
+// === impl Asked ===
+
+impl<K: Keeper> Asked<K> {
+    fn new(engine: K, is_named: bool) -> Asked<K> {
+        Asked { engine, is_named, silent: None }
+    }
+
+    fn trouble(&self) -> Option<&str> {
+        self.silent.as_ref().map(|(_, why)| why.as_str())
+    }
+
+    /// Tries it again if it was silent, unless that takes long.
+    async fn reach(&mut self) {
+        if self.silent.as_ref().is_some_and(|(until, _)| Instant::now() < *until) {
+            return;
         }
         self.silent = None;
-    }
-
-    fn learn(&mut self, name: &str, found: Found, identity: Option<Identity>) {
-        self.known.insert(name.to_owned(), Known { inode: found.inode, asked: Instant::now(), identity });
-    }
-
-    fn pause(&mut self, error: &sdk_docker::Error) {
-        // An engine that is not there costs nothing to ask.
-        let until = match error {
-            sdk_docker::Error::TimedOut { .. } => Instant::now() + PAUSE,
-            _ => Instant::now(),
-        };
-        self.silent = Some((until, error.to_string()));
-    }
-
-    fn identity(&self, id: &str, details: &Details) -> Identity {
-        let mut labels = details.config.labels.clone();
-        if details.restart_count > 0 {
-            labels.insert("restartcount".to_owned(), details.restart_count.to_string());
+        if let Err(silence) = self.engine.reach().await {
+            self.pause(silence);
         }
-        let mut environment = BTreeMap::new();
-        for (name, value) in details.config.env.iter().filter_map(|variable| variable.split_once('=')) {
-            if self.environment.iter().any(|prefix| name.starts_with(prefix.as_str())) {
-                environment.insert(name.to_lowercase(), value.to_owned());
+    }
+
+    /// None: it does not answer.
+    async fn who(&mut self, cgroup: &str, id: &str) -> Option<Who> {
+        if self.silent.is_some() {
+            return None;
+        }
+        match self.engine.who(cgroup, id).await {
+            Ok(who) => Some(who),
+            Err(silence) => {
+                self.pause(silence);
+                None
             }
         }
-        let process = Some(details.state.pid).filter(|process| *process > 0);
-        let health = details.state.health.as_ref();
-        Identity {
-            name: details.name.trim_start_matches('/').to_owned(),
-            image: details.config.image.clone(),
-            labels,
-            environment,
-            created: details.created.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second),
-            network: process.filter(|_| !details.network_mode().starts_with("container:")),
-            first_process: process,
-            is_healthy: health.is_some_and(|health| health.status == "healthy"),
-            folders: self.folders(id).unwrap_or_default(),
-            has_health: health.is_some(),
-        }
     }
 
-    /// What the engine wrote for a container: its own layer, and its logs.
-    fn folders(&self, id: &str) -> Option<Vec<PathBuf>> {
-        let info = self.info.as_ref()?;
-        let root = self.host.join(info.root.trim_start_matches('/'));
-        let driver = info.storage_driver.as_str();
-        let layer = || {
-            let file = root.join(format!("image/{driver}/layerdb/mounts/{id}/mount-id"));
-            base_sys::fs::read_text_bounded(&file, 4096).ok().map(|id| id.trim().to_owned())
-        };
-        let files = match driver {
-            "aufs" => root.join("aufs/diff").join(layer()?),
-            "overlay2" => root.join("overlay2").join(layer()?).join("diff"),
-            "overlay" => root.join("overlay").join(layer()?).join("upper"),
-            // It does not say which folder is whose.
-            "vfs" => root.clone(),
-            _ => return None,
-        };
-        Some(vec![files, root.join("containers").join(id)])
+    fn pause(&mut self, silence: Silence) {
+        // An engine that is not there costs nothing to ask.
+        let pause = if silence.is_slow { PAUSE } else { Duration::ZERO };
+        self.silent = Some((Instant::now() + pause, silence.why));
     }
 }
 

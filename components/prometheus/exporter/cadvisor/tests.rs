@@ -7,6 +7,8 @@ use tokio::net::UnixListener;
 
 use super::*;
 
+mod engines;
+
 const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A machine made of files.
@@ -94,21 +96,26 @@ impl Machine {
         std::fs::write(path, text).expect("a file");
     }
 
-    /// An engine that knows [`ID`] listens in this folder.
+    /// A Docker that knows [`ID`] listens in this folder.
     fn docker(&self) -> task::Task<()> {
-        let listener = UnixListener::bind(self.path().join("docker.sock")).expect("nobody else has it");
         let root = self.path().join("docker").display().to_string();
-        task::spawn("docker", async move {
+        self.http("docker.sock", move |path| match path {
+            "/info" => Some(format!(r#"{{"Name": "h", "Driver": "overlay2", "DockerRootDir": {root:?}}}"#)),
+            path => path.contains(ID).then(|| DETAILS.to_owned()),
+        })
+    }
+
+    /// What answers questions on a socket in this folder.
+    fn http(&self, socket: &str, answer: impl Fn(&str) -> Option<String> + Send + 'static) -> task::Task<()> {
+        let listener = UnixListener::bind(self.path().join(socket)).expect("nobody else has it");
+        task::spawn("engine", async move {
             while let Ok((mut stream, _)) = listener.accept().await {
                 let mut request = vec![0; 4096];
                 let read = stream.read(&mut request).await.unwrap_or(0);
                 let request = String::from_utf8_lossy(&request[..read]).into_owned();
-                let body = match request.split(' ').nth(1) {
-                    Some("/info") => format!(r#"{{"Name": "h", "Driver": "overlay2", "DockerRootDir": {root:?}}}"#),
-                    Some(path) if path.contains(ID) => DETAILS.to_owned(),
-                    _ => String::new(),
-                };
-                let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+                let body = request.split(' ').nth(1).and_then(&answer);
+                let status = if body.is_some() { "200 OK" } else { "404 Not Found" };
+                let body = body.unwrap_or_default();
                 let answer =
                     format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
                 drop(stream.write_all(answer.as_bytes()).await);
@@ -116,12 +123,16 @@ impl Machine {
         })
     }
 
+    /// All engines have their sockets in this folder.
     fn exporter(&self, config: &str) -> Exporter {
-        let config = format!("docker_host = \"unix://{}/docker.sock\"\n{config}", self.path().display());
-        let arguments = sdk_testing::component::decode(&config, &Scope::new()).expect("good arguments");
+        let arguments = sdk_testing::component::decode(config, &Scope::new()).expect("good arguments");
         let path = |name: &str| self.path().join(name);
         let roots = Roots { proc: path("proc"), sys: path("sys"), cgroups: self.cgroups(), host: "/".into() };
-        Exporter::new(settings(arguments).expect("good settings"), roots, Arc::default())
+        let mut settings = settings(arguments).expect("good settings");
+        settings.engines.docker = Engine::new(Host::Unix(path("docker.sock")), None, ENGINE_TIMEOUT);
+        settings.engines.containerd = path("containerd.sock");
+        settings.engines.crio = path("crio.sock");
+        Exporter::new(settings, roots, Arc::default())
     }
 }
 
