@@ -5,9 +5,11 @@ use sdk_protocols_grpc::Status;
 use sdk_protocols_grpc::server::{self, Headers, Service};
 use sdk_testing::component::{Alone, decode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::*;
+
+mod tls;
 
 fn prober(modules: &str) -> Prober {
     Prober { modules: modules::parse(&format!("modules:\n{modules}")).expect("good modules"), offset: 0.5 }
