@@ -26,6 +26,7 @@ use sdk_signals::MetricsReceiver;
 
 use arguments::RemoteWriteArguments;
 pub(crate) use endpoint::Setup;
+pub(crate) use metrics::{Event, Limits, Watch};
 pub(crate) use writer::{Plan, Writer};
 
 /// What others may refer to.

@@ -33,7 +33,7 @@ use super::arguments::{self, QueueConfig, Wal};
 use super::identity::Identity;
 use super::journal::{Found, Journal, Writing};
 use super::meta::{Counts, Meta};
-use super::metrics::{Limits, Metrics};
+use super::metrics::{Limits, Metrics, Watched};
 use super::request::{Known, Request};
 use crate::rewrite::{Cache, Rewrite};
 
@@ -67,6 +67,8 @@ pub(crate) struct Setup {
     pub(crate) max_age: Option<Duration>,
     /// After so many a request is dropped; 0 for never.
     pub(crate) max_retries: u64,
+    /// Counts what happens under the names of another component too.
+    pub(crate) watched: Option<Watched>,
     version: Version,
     send_exemplars: bool,
     send_native_histograms: bool,
@@ -164,6 +166,7 @@ impl Setup {
             queue: config.queue_config.clone().unwrap_or_default(),
             max_age: wal.max_keepalive_time.to_std(),
             max_retries: 0,
+            watched: None,
             version: Version::of_message(&config.protobuf_message).unwrap_or(Version::V1),
             send_exemplars: config.send_exemplars,
             send_native_histograms: config.send_native_histograms,
@@ -239,7 +242,7 @@ impl Endpoint {
             shard_capacity: usize::try_from(setup.queue.capacity).unwrap_or(0),
             max_samples_per_send: setup.samples_per_request(),
         };
-        let metrics = Metrics::new(metrics, &setup.name, &setup.url, &limits);
+        let metrics = Metrics::new(metrics, &setup.name, &setup.url, &limits, setup.watched);
         let cache = setup.rewrite.take().map(|rewrite| Cache::of_size(rewrite, REMEMBERED_SERIES));
         // Requests of an earlier run may still be there; ours are another generation.
         let began_at_ms = clock::now_ms();
@@ -269,8 +272,7 @@ impl Endpoint {
         let (mut requests, mut items) = (0u64, 0u64);
         for Found { draft, version, items: count, counts, highest_timestamp, taken_at_ms, body, .. } in found {
             if taken_at_ms < oldest {
-                self.metrics.samples_too_old.add(counts.samples(count).into());
-                self.metrics.histograms_too_old.add(counts.histograms.into());
+                self.metrics.too_old(counts.samples(count).into(), counts.histograms.into());
                 self.journal.done(draft);
                 continue;
             }
@@ -334,7 +336,7 @@ impl Endpoint {
         if self.setup.send_native_histograms {
             for histogram in &batch.histograms {
                 if histogram.timestamp < oldest {
-                    self.metrics.histograms_too_old.inc();
+                    self.metrics.too_old(0, 1);
                     continue;
                 }
                 if version == Version::V1 && histogram.value.has_custom_buckets() {
@@ -356,7 +358,8 @@ impl Endpoint {
         self.write_down(&mut pending.shards);
         drop(pending);
 
-        self.metrics.samples_too_old.add(too_old);
+        self.metrics.came(batch);
+        self.metrics.too_old(too_old, 0);
         let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
         self.metrics.highest_timestamp.set((highest / 1000).max(0) as f64);
         Ok(())

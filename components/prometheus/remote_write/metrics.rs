@@ -1,6 +1,10 @@
 //! What Alloy's dashboards know of a remote write queue, under the same names.
 
+use std::time::Duration;
+
 use base_metrics::{Counter, Gauge, Histogram, Scope};
+use http::StatusCode;
+use sdk_signals::SampleBatch;
 
 use super::meta::Counts;
 
@@ -13,8 +17,8 @@ pub(crate) struct Metrics {
     pub(crate) metadata_total: Counter,
     pub(crate) metadata_failed: Counter,
     pub(crate) metadata_retried: Counter,
-    pub(crate) samples_too_old: Counter,
-    pub(crate) histograms_too_old: Counter,
+    samples_too_old: Counter,
+    histograms_too_old: Counter,
     /// Custom buckets, for which version 1 of the protocol has no place.
     pub(crate) histograms_unsupported: Counter,
     pub(crate) histograms_dropped_series: Counter,
@@ -22,12 +26,43 @@ pub(crate) struct Metrics {
     pub(crate) exemplars_dropped_series: Counter,
     pub(crate) samples_overflow: Counter,
     pub(crate) bytes: Counter,
-    pub(crate) sent_batch_duration: Histogram,
+    sent_batch_duration: Histogram,
     pub(crate) highest_timestamp: Gauge,
-    pub(crate) highest_sent_timestamp: Gauge,
-    pub(crate) shards: Gauge,
-    pub(crate) shards_desired: Gauge,
+    highest_sent_timestamp: Gauge,
+    shards: Gauge,
+    shards_desired: Gauge,
+    /// Counts the same under other names.
+    watch: Option<Box<dyn Watch>>,
 }
+
+/// Is told what happens to an endpoint. A component that works on this queue has its own names for that.
+pub(crate) trait Watch: Send + Sync {
+    /// It has happened.
+    fn saw(&self, event: Event<'_>);
+}
+
+/// What happens to an endpoint. Counts are of samples and histograms.
+pub(crate) enum Event<'a> {
+    /// A batch was taken.
+    Came(&'a SampleBatch),
+    /// An attempt to send has ended, after so many seconds.
+    Tried(f64),
+    /// The answer to an attempt to send so many; without a status, there was none.
+    Answered(u64, Option<StatusCode>),
+    /// So many will be sent again.
+    Again(u64),
+    /// So many will not be sent again, and nothing was taken.
+    Failed(u64),
+    /// All up to this moment, in seconds since 1970, is sent.
+    Reached(f64),
+    /// So many are too old to send.
+    TooOld(u64),
+    /// So many requests may be under way at a time.
+    Shards(usize),
+}
+
+/// Makes a [`Watch`] for the endpoint of a name.
+pub(crate) type Watched = fn(&Scope, &str, &Limits) -> Box<dyn Watch>;
 
 /// Samples, exemplars or histograms.
 pub(crate) struct Kind {
@@ -48,7 +83,7 @@ pub(crate) struct Limits {
 const PREFIX: &str = "prometheus_remote_storage_";
 
 impl Metrics {
-    pub(crate) fn new(metrics: &Scope, name: &str, url: &str, limits: &Limits) -> Metrics {
+    pub(crate) fn new(metrics: &Scope, name: &str, url: &str, limits: &Limits, watched: Option<Watched>) -> Metrics {
         let scope = metrics.child(&[("remote_name", name), ("url", url)]);
         let counter = |name: &str, help: &str| scope.counter(&format!("{PREFIX}{name}"), help);
         let gauge = |name: &str, help: &str| scope.gauge(&format!("{PREFIX}{name}"), help);
@@ -133,6 +168,7 @@ impl Metrics {
                 "The number of shards that the queues shard calculation wants to run based on the rate of samples in vs. samples out.",
             ),
             scope,
+            watch: watched.map(|watched| watched(metrics, name, limits)),
         }
     }
 }
@@ -154,12 +190,50 @@ impl Metrics {
         self.bytes.add(bytes as u64);
     }
 
+    /// A batch was taken.
+    pub(crate) fn came(&self, batch: &SampleBatch) {
+        self.tell(Event::Came(batch));
+    }
+
+    /// An attempt to send a request has ended, after so long.
+    pub(crate) fn tried(&self, took: Duration) {
+        self.sent_batch_duration.observe(took.as_secs_f64());
+        self.tell(Event::Tried(took.as_secs_f64()));
+    }
+
+    /// What came of it; without a status, nobody answered.
+    pub(crate) fn answered(&self, items: u32, counts: Counts, status: Option<StatusCode>) {
+        self.tell(Event::Answered(signals(items, counts), status));
+    }
+
+    /// All that is not younger than this, in milliseconds since 1970, is sent.
+    pub(crate) fn reached(&self, timestamp: i64) {
+        let highest = self.highest_sent_timestamp.get().max((timestamp / 1000) as f64);
+        self.highest_sent_timestamp.set(highest);
+        self.tell(Event::Reached(highest));
+    }
+
+    /// So many are not sent because of their age.
+    pub(crate) fn too_old(&self, samples: u64, histograms: u64) {
+        self.samples_too_old.add(samples);
+        self.histograms_too_old.add(histograms);
+        self.tell(Event::TooOld(samples + histograms));
+    }
+
+    /// So many requests may be under way at a time.
+    pub(crate) fn shards(&self, count: usize) {
+        self.shards_desired.set_u64(count as u64);
+        self.shards.set_u64(count as u64);
+        self.tell(Event::Shards(count));
+    }
+
     /// It will be tried again.
     pub(crate) fn retried(&self, items: u32, counts: Counts) {
         self.samples.retried.add(counts.samples(items).into());
         self.exemplars.retried.add(counts.exemplars.into());
         self.histograms.retried.add(counts.histograms.into());
         self.metadata_retried.add(counts.metadata.into());
+        self.tell(Event::Again(signals(items, counts)));
     }
 
     /// It will not be tried again, and nothing was taken.
@@ -168,7 +242,19 @@ impl Metrics {
         self.exemplars.failed.add(counts.exemplars.into());
         self.histograms.failed.add(counts.histograms.into());
         self.metadata_failed.add(counts.metadata.into());
+        self.tell(Event::Failed(signals(items, counts)));
     }
+
+    fn tell(&self, event: Event<'_>) {
+        if let Some(watch) = &self.watch {
+            watch.saw(event);
+        }
+    }
+}
+
+/// Samples and histograms among so many items.
+fn signals(items: u32, counts: Counts) -> u64 {
+    u64::from(items.saturating_sub(counts.exemplars))
 }
 
 impl Drop for Metrics {

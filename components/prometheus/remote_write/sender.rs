@@ -151,8 +151,7 @@ impl Sender {
         } else {
             now
         };
-        endpoint.metrics.shards_desired.set_u64(wanted as u64);
-        endpoint.metrics.shards.set_u64(wanted as u64);
+        endpoint.metrics.shards(wanted);
         endpoint.shards.store(wanted, Ordering::Relaxed);
     }
 
@@ -173,8 +172,7 @@ impl Sender {
         let mut backoff = least;
         for attempt in 0u64.. {
             if self.is_too_old(&lease) {
-                metrics.samples_too_old.add(counts.samples(items).into());
-                metrics.histograms_too_old.add(counts.histograms.into());
+                metrics.too_old(counts.samples(items).into(), counts.histograms.into());
                 settled();
                 lease.refuse();
                 return true;
@@ -182,7 +180,7 @@ impl Sender {
             metrics.attempted(sent.items, sent.counts, sent.body.len());
             let start = Instant::now();
             let mut outcome = self.attempt(&sent, attempt).await;
-            metrics.sent_batch_duration.observe(start.elapsed().as_secs_f64());
+            metrics.tried(start.elapsed());
             if let Attempt::Unknown(reason) = outcome {
                 if !has_switched && let Some(other) = self.in_other_version(&sent) {
                     has_switched = true;
@@ -206,8 +204,7 @@ impl Sender {
                         self.endpoint.speaks(sent.version);
                     }
                     self.health.well(&setup.name);
-                    let highest = metrics.highest_sent_timestamp.get().max((meta.highest_timestamp / 1000) as f64);
-                    metrics.highest_sent_timestamp.set(highest);
+                    metrics.reached(meta.highest_timestamp);
                     settled();
                     lease.ack();
                     return true;
@@ -309,7 +306,10 @@ impl Sender {
         if let Err(reason) = setup.identity.sign(&mut request).await {
             return Attempt::Again(reason, None);
         }
-        match setup.client.open(request).await {
+        let answer = setup.client.open(request).await;
+        let status = answer.as_ref().ok().map(|response| response.status);
+        self.endpoint.metrics.answered(sent.items, sent.counts, status);
+        match answer {
             Err(error) => Attempt::Again(error.to_string(), None),
             Ok(mut response) if response.status.is_success() => {
                 // What it says besides is of no interest, but the connection can be used again once it has been heard.

@@ -2,6 +2,7 @@
 //! sender behind other arguments.
 
 mod arguments;
+mod metrics;
 #[cfg(test)]
 mod tests;
 

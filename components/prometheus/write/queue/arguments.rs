@@ -211,6 +211,7 @@ impl QueueArguments {
             let labels = Labels::from_pairs(&endpoint.external_labels);
             let mut setup = Setup::new(&endpoint.as_remote_write(self.ttl)?, &labels, &wal)?;
             setup.max_retries = endpoint.max_retry_attempts;
+            setup.watched = Some(super::metrics::watched);
             Ok(setup)
         });
         Plan::of(setups, &wal)

@@ -72,6 +72,45 @@ async fn a_request_is_given_up_after_so_many_retries() {
 }
 
 #[tokio::test]
+async fn what_happens_is_counted_under_the_names_of_alloy_too() {
+    let peer =
+        Peer::start(vec![Answer::status(429), Answer::status(503), Answer::status(204), Answer::status(400)]).await;
+    let config = format!(
+        "ttl = \"1h\"\nendpoint \"one\" {{\nurl = \"http://{}/\"\nbatch_count = 2\nretry_backoff = \"1ms\"\nparallelism {{\nmin_connections = 1\n}}\n}}",
+        peer.address
+    );
+    let mut alone = Alone::<Queue>::start(&config, &Scope::new()).expect("it starts");
+    let metric = |alone: &Alone<Queue>, name: &str| {
+        alone.metric(&format!("alloy_queue_series_{name}"), &[("endpoint", "one")]).unwrap_or(f64::NAN)
+    };
+    let delivery = receiver(&alone).0.consume(batch(&[1.0, 2.0])).await.expect("it is taken");
+    assert_eq!(delivery.await, Outcome::Delivered);
+    let delivery = receiver(&alone).0.consume(batch(&[3.0, 4.0])).await.expect("it is taken");
+    assert_eq!(delivery.await, Outcome::Dropped);
+    for (name, expect) in [
+        ("serializer_incoming_signals_total", 4.0),
+        ("serializer_incoming_exemplars_total", 0.0),
+        ("network_sent_total", 2.0),
+        ("network_failed_total", 2.0),
+        ("network_retried_total", 4.0),
+        ("network_retried_429_total", 2.0),
+        ("network_retried_5xx_total", 2.0),
+        ("network_errors", 0.0),
+        ("ttl_drops_total", 0.0),
+        ("parallelism_min", 1.0),
+        ("parallelism_max", 50.0),
+        ("parallelism_desired", 1.0),
+    ] {
+        assert_eq!(metric(&alone, name), expect, "{name}");
+    }
+    let (came, sent) =
+        (metric(&alone, "serializer_incoming_timestamp_seconds"), metric(&alone, "network_timestamp_seconds"));
+    assert!(came >= sent && sent > 1.7e9, "{came} {sent}");
+    assert!(metric(&alone, "timestamp_drift_seconds") >= 0.0);
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
 async fn what_alloy_refuses_is_refused() {
     for (argument, expect) in [
         ("batch_count = 0", "batch_count must be greater than 0"),
