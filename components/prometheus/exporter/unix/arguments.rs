@@ -6,6 +6,7 @@ use std::time::Duration;
 use base_stdx::GoDuration;
 use language_eval::{Arguments, Block};
 use sdk_component::Problem;
+use url::Url;
 
 use super::collector::Paths;
 use super::cpu::CpuSettings;
@@ -327,6 +328,7 @@ pub struct RunitBlock {
 
 /// The supervisord collector.
 #[derive(Block, Clone, Debug, PartialEq)]
+#[block(default)]
 pub struct SupervisordBlock {
     /// Address of supervisord.
     #[attr(default = "http://localhost:9001/RPC2")]
@@ -443,6 +445,7 @@ impl Arguments {
             ntp: self.ntp()?,
             power_supplies_ignored: pattern("powersupply", "ignored_supplies", &self.powersupply.ignored_supplies)?,
             runit_services: self.runit.as_ref().map_or("/etc/service", |runit| &runit.service_dir).to_owned(),
+            supervisord: self.supervisord()?,
             sysctl_numbers: self.sysctl.as_ref().map_or_else(Vec::new, |sysctl| sysctl.include.clone()),
             sysctl_texts: self.sysctl.as_ref().map_or_else(Vec::new, |sysctl| sysctl.include_info.clone()),
             systemd: self.systemd()?,
@@ -507,6 +510,21 @@ impl Arguments {
         })
     }
 
+    /// Where supervisord is, if it is to be asked.
+    fn supervisord(&self) -> Result<Option<Url>, Problem> {
+        if !self.runs("supervisord", false) {
+            return Ok(None);
+        }
+        let block = self.supervisord.clone().unwrap_or_default();
+        let refused = |why: String| Problem::at("supervisord", format!("url {:?}: {why}", block.url));
+        let url = Url::parse(&block.url).map_err(|error| refused(error.to_string()))?;
+        match url.scheme() {
+            "http" | "unix" => Ok(Some(url)),
+            // supervisord itself does not speak TLS.
+            other => Err(refused(format!("supervisord is asked over http and unix, not over {other}"))),
+        }
+    }
+
     /// Naming the only devices to show replaces the default of what to leave out.
     fn disk_devices(&self) -> Result<DeviceFilter, Problem> {
         let default = DiskBlock::default().device_exclude;
@@ -535,7 +553,6 @@ impl Arguments {
     fn has_block_of(&self, collector: &str) -> bool {
         match collector {
             "perf" => self.perf.is_some(),
-            "supervisord" => self.supervisord.is_some(),
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A connection to a bus, or to a service that speaks D-Bus itself.
@@ -44,6 +44,13 @@ const ERROR_NAME: u8 = 4;
 const ANSWER_TO: u8 = 5;
 const DESTINATION: u8 = 6;
 const SIGNATURE: u8 = 8;
+
+/// Where the bus of the system listens.
+pub(crate) fn system_bus() -> PathBuf {
+    let named = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
+    let named = named.and_then(|address| address.strip_prefix("unix:path=").map(PathBuf::from));
+    named.unwrap_or_else(|| "/var/run/dbus/system_bus_socket".into())
+}
 
 // === impl Connection ===
 
@@ -445,7 +452,7 @@ pub(crate) mod fake {
                 to.align(8);
                 parts.iter().for_each(|part| write(part, "s", to));
             }
-            (Value::Number(_), _) => unreachable!("numbers are given as variants"),
+            (Value::Number(number), _) => to.word(*number as u32),
         }
     }
 }

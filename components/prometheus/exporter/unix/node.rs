@@ -2,16 +2,17 @@
 
 use base_metrics::{FamilyWriter, Kind};
 use tokio::time::Instant;
+use url::Url;
 
 use super::collector::{Collector, Failure, Paths, Scratch};
 use super::filter::{DeviceFilter, Pattern};
 use super::{
     arp, bcache, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu, cpu_vulnerabilities, cpufreq, diskstats, dmi,
     drbd, drm, edac, entropy, ethtool, fibrechannel, filefd, filesystem, hwmon, infiniband, interrupts, ipvs, ksmd,
-    lnstat, loadavg, mdadm, meminfo, meminfo_numa, netclass, netdev, netstat, network_route, nfs, nfsd, ntp, nvme, os,
-    powersupplyclass, pressure, processes, qdisc, rapl, runit, schedstat, selinux, slabinfo, sockstat, softirqs,
-    softnet, stat, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone, time, timex, udp_queues, uname, vmstat,
-    xfs, zfs, zoneinfo,
+    lnstat, loadavg, logind, mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, network_route, nfs,
+    nfsd, ntp, nvme, os, powersupplyclass, pressure, processes, qdisc, rapl, runit, schedstat, selinux, slabinfo,
+    sockstat, softirqs, softnet, stat, supervisord, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone, time,
+    timex, udp_queues, uname, vmstat, wifi, xfs, zfs, zoneinfo,
 };
 
 /// All that runs for one page.
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub ntp: ntp::NtpSettings,
     pub power_supplies_ignored: Pattern,
     pub runit_services: String,
+    /// None if the collector does not run.
+    pub supervisord: Option<Url>,
     pub sysctl_numbers: Vec<String>,
     pub sysctl_texts: Vec<String>,
     pub systemd: systemd::SystemdSettings,
@@ -141,9 +144,9 @@ pub(crate) const KNOWN: &[Known] = &[
     on_demand("interrupts"),
     on_demand("ksmd"),
     on_demand("lnstat"),
-    missing_and_off("logind"),
+    on_demand("logind"),
     on_demand("meminfo_numa"),
-    missing_and_off("mountstats"),
+    on_demand("mountstats"),
     on_demand("network_route"),
     on_demand("ntp"),
     missing_and_off("perf"),
@@ -152,11 +155,11 @@ pub(crate) const KNOWN: &[Known] = &[
     on_demand("runit"),
     on_demand("slabinfo"),
     on_demand("softirqs"),
-    missing_and_off("supervisord"),
+    on_demand("supervisord"),
     on_demand("sysctl"),
     on_demand("systemd"),
     on_demand("tcpstat"),
-    missing_and_off("wifi"),
+    on_demand("wifi"),
     on_demand("zoneinfo"),
 ];
 
@@ -223,6 +226,12 @@ impl Node {
         add("drm", Box::new(drm::Drm::new(&paths)));
         add("interrupts", Box::new(interrupts::Interrupts::new(&paths)));
         add("ksmd", Box::new(ksmd::Ksmd::new(&paths)));
+        add("logind", Box::new(logind::Logind::new()));
+        add("mountstats", Box::new(mountstats::Mountstats::new(&paths)));
+        if let Some(url) = settings.supervisord {
+            add("supervisord", Box::new(supervisord::Supervisord::new(url)));
+        }
+        add("wifi", Box::new(wifi::Wifi));
         add("lnstat", Box::new(lnstat::Lnstat::new(&paths)));
         add("meminfo_numa", Box::new(meminfo_numa::MeminfoNuma::new(&paths)));
         add("runit", Box::new(runit::Runit::new(settings.runit_services.into())));

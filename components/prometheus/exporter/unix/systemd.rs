@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use base_metrics::{FamilyWriter, Kind};
 
 use super::collector::{Collector, Failure, Scratch};
-use super::dbus::{Connection, Value};
+use super::dbus::{self, Connection, Value};
 use super::filter::Pattern;
 
 pub(crate) struct Systemd {
@@ -48,12 +48,7 @@ const TELLS_STATE: f64 = 212.0;
 
 impl Systemd {
     pub fn new(settings: SystemdSettings) -> Systemd {
-        let bus = std::env::var("DBUS_SYSTEM_BUS_ADDRESS").ok();
-        let bus = bus.and_then(|address| address.strip_prefix("unix:path=").map(PathBuf::from));
-        let sockets = Sockets {
-            bus: bus.unwrap_or_else(|| "/var/run/dbus/system_bus_socket".into()),
-            private: "/run/systemd/private".into(),
-        };
+        let sockets = Sockets { bus: dbus::system_bus(), private: "/run/systemd/private".into() };
         Systemd { settings, sockets }
     }
 }

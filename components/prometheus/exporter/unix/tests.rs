@@ -85,6 +85,7 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
         },
         power_supplies_ignored: pattern("^$"),
         runit_services: root.join("root/etc/service").to_str().unwrap().to_owned(),
+        supervisord: None,
         sysctl_numbers: ["kernel.threads-max", "kernel.seccomp", "net.ipv4.tcp_rmem:min,default,max"]
             .map(str::to_owned)
             .to_vec(),
@@ -165,6 +166,7 @@ const RARE: &[&str] = &[
     "ksmd",
     "lnstat",
     "meminfo_numa",
+    "mountstats",
     "nfs",
     "nfsd",
     "slabinfo",
