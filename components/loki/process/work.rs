@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::streams::Streams;
 
 pub use held::Held;
-pub use store::{Line, Seen, Source, Span, Store, Value};
+pub use store::{Line, Seen, Source, Span, Store, Value, set_metadata};
 
 /// Longer lines pass as they are: spans count in 32 bits.
 const MAX_LINE: usize = u32::MAX as usize;

@@ -1,6 +1,8 @@
 //! Logs in batches: groups of one label set each, lines as slices of a shared arena.
 
 use std::any::Any;
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,9 +39,15 @@ pub struct LogEntry {
     pub metadata: Metadata,
 }
 
-/// Structured metadata of an entry: pairs in order, names may repeat. Empty costs one word and no allocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Metadata(Option<Arc<Vec<(Bytes, Bytes)>>>);
+/// Structured metadata of an entry: pairs in order, names may repeat. Entries may share the memory of it ([`Metadata::of`]),
+/// and none costs none.
+#[derive(Clone, Default)]
+pub struct Metadata {
+    shared: Option<Arc<Vec<(Bytes, Bytes)>>>,
+    /// The entry's own among those.
+    start: u32,
+    end: u32,
+}
 
 /// What `loki.*` components list in `forward_to`: the capsule `loki.LogsReceiver`.
 #[derive(Clone, Debug)]
@@ -87,37 +95,51 @@ impl LogEntry {
 // === impl Metadata ===
 
 impl Metadata {
+    /// These of the pairs of many entries.
+    pub fn of(pairs: &Arc<Vec<(Bytes, Bytes)>>, range: Range<usize>) -> Metadata {
+        match (u32::try_from(range.start), u32::try_from(range.end)) {
+            _ if range.is_empty() => Metadata::default(),
+            (Ok(start), Ok(end)) => Metadata { shared: Some(pairs.clone()), start, end },
+            _ => pairs[range].iter().cloned().collect(),
+        }
+    }
+
     /// All pairs, in order.
     pub fn pairs(&self) -> &[(Bytes, Bytes)] {
-        self.0.as_deref().map_or(&[], Vec::as_slice)
+        self.shared.as_ref().map_or(&[], |pairs| &pairs[self.start as usize..self.end as usize])
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.pairs().is_empty()
+        self.shared.is_none()
     }
 
     /// One more pair.
     pub fn push(&mut self, name: Bytes, value: Bytes) {
-        Arc::make_mut(self.0.get_or_insert_default()).push((name, value));
-    }
-
-    /// Only the pairs that `keep` says yes to.
-    pub fn retain(&mut self, keep: impl FnMut(&(Bytes, Bytes)) -> bool) {
-        if let Some(pairs) = &mut self.0 {
-            let pairs = Arc::make_mut(pairs);
-            pairs.retain(keep);
-            if pairs.is_empty() {
-                self.0 = None;
-            }
-        }
+        let pairs = self.pairs().iter().cloned();
+        *self = pairs.chain([(name, value)]).collect();
     }
 }
 
 impl FromIterator<(Bytes, Bytes)> for Metadata {
     fn from_iter<I: IntoIterator<Item = (Bytes, Bytes)>>(pairs: I) -> Metadata {
         let pairs: Vec<_> = pairs.into_iter().collect();
-        Metadata((!pairs.is_empty()).then(|| Arc::new(pairs)))
+        let end = pairs.len();
+        Metadata::of(&Arc::new(pairs), 0..end)
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Metadata) -> bool {
+        self.pairs() == other.pairs()
+    }
+}
+
+impl Eq for Metadata {}
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.pairs()).finish()
     }
 }
 
@@ -146,3 +168,24 @@ impl CapsuleObject for LogsReceiver {
 }
 
 capsule!(LogsReceiver, "loki.LogsReceiver");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_that_share_their_pairs_change_them_alone() {
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        let all = Arc::new(vec![(text("a"), text("1")), (text("b"), text("2")), (text("a"), text("3"))]);
+        let (mut one, mut other) = (Metadata::of(&all, 0..1), Metadata::of(&all, 1..3));
+        assert_eq!(other.pairs(), &all[1..]);
+        one.push(text("c"), text("4"));
+        other.push(text("d"), text("5"));
+        assert_eq!(
+            format!("{one:?} {other:?}"),
+            r#"[(b"a", b"1"), (b"c", b"4")] [(b"b", b"2"), (b"a", b"3"), (b"d", b"5")]"#
+        );
+        assert!(Metadata::of(&all, 2..2).is_empty() && Metadata::of(&all, 2..2) == Metadata::default());
+        assert_eq!(Metadata::of(&all, 0..2), all[..2].iter().cloned().collect());
+    }
+}

@@ -81,6 +81,10 @@ impl<'a> Json<'a> {
 
 /// A checked JSON number; beyond the range of floats it is infinite.
 pub fn number(bytes: &[u8]) -> f64 {
+    // Fifteen digits are less than 2^53, and exact.
+    if bytes.len() <= 15 && bytes.iter().all(u8::is_ascii_digit) {
+        return bytes.iter().fold(0u64, |number, digit| number * 10 + u64::from(digit - b'0')) as f64;
+    }
     std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()).unwrap_or(0.0)
 }
 

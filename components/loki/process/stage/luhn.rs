@@ -104,12 +104,14 @@ impl Luhn {
         let mut at = 0;
         while let Some(step) = text[at..].find(|c: char| c.is_ascii_digit()) {
             let start = at + step;
-            let mut digits = String::new();
+            // Only what fits 64 bits is a number (spec §9.16).
+            let (mut digits, mut number) = (0, Some(0i64));
             let (mut end, mut last_digit) = (start, start);
             for (offset, character) in text[start..].char_indices() {
                 let after = start + offset + character.len_utf8();
-                if character.is_ascii_digit() {
-                    digits.push(character);
+                if let Some(digit) = character.to_digit(10) {
+                    digits += 1;
+                    number = number.and_then(|number| number.checked_mul(10)?.checked_add(i64::from(digit)));
                     (end, last_digit) = (after, after);
                 } else if self.delimiters.contains(character) {
                     end = after;
@@ -118,7 +120,7 @@ impl Luhn {
                 }
             }
             at = end;
-            if digits.len() < self.min_length || !passes(&digits) {
+            if digits < self.min_length || !number.is_some_and(passes) {
                 continue;
             }
             let skipped =
@@ -149,23 +151,17 @@ fn matches(expression: &Regex, text: &str) -> Vec<std::ops::Range<usize>> {
     found
 }
 
-/// Only what fits 64 bits is a number (spec §9.16).
-fn passes(digits: &str) -> bool {
-    if digits.parse::<i64>().is_err() {
-        return false;
+fn passes(mut number: i64) -> bool {
+    let mut sum = 0;
+    let mut is_second = false;
+    while number > 0 {
+        sum += match number % 10 {
+            digit if !is_second => digit,
+            digit if digit > 4 => digit * 2 - 9,
+            digit => digit * 2,
+        };
+        is_second = !is_second;
+        number /= 10;
     }
-    let sum: u32 = digits
-        .bytes()
-        .rev()
-        .enumerate()
-        .map(|(at, digit)| {
-            let digit = u32::from(digit - b'0');
-            match at % 2 {
-                0 => digit,
-                _ if digit > 4 => digit * 2 - 9,
-                _ => digit * 2,
-            }
-        })
-        .sum();
-    sum.is_multiple_of(10)
+    sum % 10 == 0
 }

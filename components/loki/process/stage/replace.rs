@@ -1,5 +1,6 @@
 //! `stage.replace`: what an expression captures is replaced.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use base_re2::{Cursor, Regex, Slots};
@@ -106,7 +107,7 @@ impl Stage for Replace {
                     let Some(range) = self.slots.get(group) else { continue };
                     let captured = &text[range.clone()];
                     let with = match &self.with {
-                        With::Text(text) => text.clone(),
+                        With::Text(text) => Cow::Borrowed(text.as_str()),
                         With::Template(template, fields) => {
                             let data = data.get_or_insert_with(|| {
                                 let mut data = fields.of(line, store, streams);
@@ -117,7 +118,7 @@ impl Stage for Replace {
                             });
                             data.insert("Value".into(), value(captured));
                             match template.run(data.clone()) {
-                                Some(with) => with,
+                                Some(with) => Cow::Owned(with),
                                 None => continue 'lines,
                             }
                         }
@@ -129,7 +130,7 @@ impl Stage for Replace {
                         copied = range.end;
                     }
                     if !self.named.is_empty() {
-                        became.insert(captured.to_vec(), with.into_bytes());
+                        became.insert(captured.to_vec(), with.into_owned().into_bytes());
                     }
                 }
             }

@@ -1,6 +1,7 @@
 //! `stage.structured_metadata`: extracted values and labels become structured metadata.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use base_re2::Regex;
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::label_names;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::streams::Changes;
-use crate::process::work::Work;
+use crate::process::work::{Work, set_metadata};
 
 /// Makes structured metadata of extracted values and labels. A label that is used is removed.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -62,15 +63,18 @@ impl Stage for IntoMetadata {
     fn run(&mut self, work: &mut Work) {
         let Work { lines, store, streams, .. } = work;
         let mut number = String::new();
-        for line in lines {
-            let mut pairs: Vec<(Bytes, Bytes)> = Vec::with_capacity(self.values.len());
-            let mut put = |name: Bytes, value: Bytes| match pairs.iter_mut().find(|(known, _)| *known == name) {
-                Some((_, old)) => *old = value,
-                None => pairs.push((name, value)),
-            };
+        let mut pairs = Pairs::new(lines.len() * self.values.len());
+        let mut ends = Vec::with_capacity(lines.len());
+        for line in lines.iter_mut() {
+            pairs.begin(&line.metadata);
             for (name, _, slot) in &self.values {
-                if let Some(text) = store.shared(line, *slot, streams, &mut number) {
-                    put(name.clone(), text);
+                let seen = store.see(line, *slot, streams);
+                let Some(text) = seen.text(&mut number).filter(|text| std::str::from_utf8(text).is_ok()) else {
+                    continue;
+                };
+                match store.input_of(line, *slot) {
+                    Some(part) => pairs.put(name.clone(), Text::Part(part)),
+                    None => pairs.put_copy(name.clone(), text),
                 }
             }
             if let Some(regex) = &self.regex {
@@ -78,7 +82,7 @@ impl Stage for IntoMetadata {
                     if regex.is_match(name)
                         && let Some(text) = seen.text(&mut number).filter(|text| std::str::from_utf8(text).is_ok())
                     {
-                        put(Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(text));
+                        pairs.put_copy(Bytes::copy_from_slice(name.as_bytes()), text);
                     }
                 }
             }
@@ -86,35 +90,74 @@ impl Stage for IntoMetadata {
             let labels = streams.labels(line.stream);
             for (name, source, _) in &self.values {
                 if let Some(value) = labels.get(source) {
-                    put(name.clone(), Bytes::copy_from_slice(value.as_bytes()));
+                    pairs.put_copy(name.clone(), value.as_bytes());
                     self.changes.remove(source);
                 }
             }
             if let Some(regex) = &self.regex {
                 for (name, value) in labels.iter().filter(|(name, _)| regex.is_match(name)) {
-                    put(Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()));
+                    pairs.put_copy(Bytes::copy_from_slice(name.as_bytes()), value.as_bytes());
                     self.changes.remove(name);
                 }
             }
-            if pairs.is_empty() {
-                continue;
-            }
+            ends.push(pairs.end());
             line.stream = streams.changed(&self.changes);
-            line.metadata = merged(&line.metadata, pairs);
         }
+        set_metadata(lines, pairs.finish(), ends);
     }
 }
 
-/// New values take the place of old ones of the same name.
-fn merged(old: &Metadata, mut new: Vec<(Bytes, Bytes)>) -> Metadata {
-    if old.is_empty() {
-        return new.into_iter().collect();
+/// Pairs of all lines of a batch, and the texts that are no part of a line: none of them has memory of its own.
+struct Pairs {
+    pairs: Vec<(Bytes, Text)>,
+    copies: Vec<u8>,
+    /// Where the pairs of the line begin.
+    line: usize,
+}
+
+enum Text {
+    Part(Bytes),
+    Copy(Range<usize>),
+}
+
+// === impl Pairs ===
+
+impl Pairs {
+    fn new(expected: usize) -> Pairs {
+        Pairs { pairs: Vec::with_capacity(expected), copies: Vec::new(), line: 0 }
     }
-    let mut pairs = Vec::with_capacity(old.pairs().len() + new.len());
-    for (name, value) in old.pairs() {
-        let replaced = new.iter().position(|(known, _)| known == name);
-        pairs.push((name.clone(), replaced.map_or_else(|| value.clone(), |at| new.remove(at).1)));
+
+    /// The next line, and what it has already.
+    fn begin(&mut self, before: &Metadata) {
+        self.line = self.pairs.len();
+        self.pairs.extend(before.pairs().iter().map(|(name, value)| (name.clone(), Text::Part(value.clone()))));
     }
-    pairs.extend(new);
-    pairs.into_iter().collect()
+
+    /// A new value takes the place of an old one of the same name.
+    fn put(&mut self, name: Bytes, value: Text) {
+        match self.pairs[self.line..].iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.pairs.push((name, value)),
+        }
+    }
+
+    fn put_copy(&mut self, name: Bytes, value: &[u8]) {
+        let start = self.copies.len();
+        self.copies.extend_from_slice(value);
+        self.put(name, Text::Copy(start..self.copies.len()));
+    }
+
+    /// Where the pairs of the line end.
+    fn end(&self) -> usize {
+        self.pairs.len()
+    }
+
+    fn finish(self) -> Vec<(Bytes, Bytes)> {
+        let copies = Bytes::from(self.copies);
+        let text = |text| match text {
+            Text::Part(part) => part,
+            Text::Copy(range) => copies.slice(range),
+        };
+        self.pairs.into_iter().map(|(name, value)| (name, text(value))).collect()
+    }
 }

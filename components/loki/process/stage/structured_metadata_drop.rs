@@ -1,10 +1,11 @@
 //! `stage.structured_metadata_drop`: structured metadata goes.
 
+use bytes::Bytes;
 use language_eval::Block;
 use sdk_component::Problem;
 
 use crate::process::pipeline::{Site, Stage, StageConfig};
-use crate::process::work::Work;
+use crate::process::work::{Work, set_metadata};
 
 /// Removes structured metadata.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -27,10 +28,16 @@ impl StageConfig for StructuredMetadataDropStage {
 
 impl Stage for MetadataDrop {
     fn run(&mut self, work: &mut Work) {
-        for line in &mut work.lines {
-            if !line.metadata.is_empty() {
-                line.metadata.retain(|(name, _)| !self.0.iter().any(|dropped| name == dropped.as_bytes()));
-            }
+        if work.lines.iter().all(|line| line.metadata.is_empty()) {
+            return;
         }
+        let mut kept = Vec::new();
+        let mut ends = Vec::with_capacity(work.lines.len());
+        for line in &work.lines {
+            let stays = |name: &Bytes| self.0.iter().all(|dropped| *name != dropped.as_bytes());
+            kept.extend(line.metadata.pairs().iter().filter(|(name, _)| stays(name)).cloned());
+            ends.push(kept.len());
+        }
+        set_metadata(&mut work.lines, kept, ends);
     }
 }

@@ -187,9 +187,7 @@ impl Cut {
                 if self.suffix.is_empty() {
                     line.text = start;
                 } else {
-                    let mut text = store.bytes(line, start).to_vec();
-                    text.extend_from_slice(self.suffix.as_bytes());
-                    let Some(text) = store.push(&text) else { return 0 };
+                    let Some(text) = store.push_with(line, start, self.suffix.as_bytes()) else { return 0 };
                     line.text = text;
                 }
                 1

@@ -96,7 +96,7 @@ impl Work {
             text: self.store.text(&line).to_vec(),
             timestamp: line.timestamp,
             labels: self.streams.labels(line.stream).clone(),
-            metadata: line.metadata.clone(),
+            metadata: line.metadata.pairs().iter().cloned().collect(),
             origin: self.streams.labels(line.origin).clone(),
             row: Vec::with_capacity(self.store.width),
             others: Vec::new(),
