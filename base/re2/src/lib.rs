@@ -12,6 +12,7 @@ mod expand;
 mod parser;
 mod regex;
 mod shortcut;
+mod steps;
 mod unicode;
 
 pub use error::{Error, ErrorKind};

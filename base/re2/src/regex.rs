@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::expand::{Part, parts};
 use crate::parser;
 use crate::shortcut::{Group, Shortcut};
+use crate::steps::{Steps, TooHard};
 
 /// The largest automaton, in bytes. Prometheus takes large alternations, and so do we.
 const MAX_AUTOMATON: usize = 100 << 20;
@@ -28,6 +29,8 @@ struct Inner {
     shortcut: Option<Shortcut>,
     /// Where the only group is when the shortcut matches, if that is plain to see.
     group: Option<Group>,
+    /// The way to the groups without the engine, where there are groups and such a way.
+    steps: Option<Steps>,
     /// Built when first needed: most expressions have a shortcut and never do.
     engine: OnceLock<meta::Regex>,
     hir: Option<Hir>,
@@ -52,6 +55,7 @@ impl Regex {
             text: text.into(),
             anchored,
             group: shortcut.as_ref().and_then(|shortcut| shortcut.group(&parsed.hir)),
+            steps: if parsed.names.len() > 1 { Steps::find(&parsed.hir) } else { None },
             names: parsed.names,
             shortcut,
             engine: OnceLock::new(),
@@ -102,7 +106,7 @@ impl Regex {
     /// Fills `slots` with the groups of the leftmost match; false, and empty slots, when there is none.
     pub fn captures(&self, text: impl AsRef<[u8]>, slots: &mut Slots) -> bool {
         let text = text.as_ref();
-        let Some(shortcut) = &self.0.shortcut else { return self.captures_from(text, 0, slots) };
+        let Some(shortcut) = &self.0.shortcut else { return self.captures_in_steps(text, slots) };
         let group = match &self.0.group {
             _ if self.groups() == 1 => None,
             Some(Group::Whole) if self.groups() == 2 => Some(0..text.len()),
@@ -110,7 +114,7 @@ impl Regex {
                 // Saturating: whether the text is long enough is only known below.
                 Some(*before..text.len().saturating_sub(*behind))
             }
-            _ => return self.captures_from(text, 0, slots),
+            _ => return self.captures_in_steps(text, slots),
         };
         slots.clear(self.groups());
         if !shortcut.matches(text) {
@@ -121,6 +125,26 @@ impl Regex {
             slots.put(1, group);
         }
         true
+    }
+
+    fn captures_in_steps(&self, text: &[u8], slots: &mut Slots) -> bool {
+        if let Some(steps) = &self.0.steps {
+            slots.clear(self.groups());
+            match steps.captures(text, slots) {
+                Ok(true) => return true,
+                Ok(false) => {
+                    slots.clear(self.groups());
+                    return false;
+                }
+                Err(TooHard) => {}
+            }
+        }
+        self.captures_from(text, 0, slots)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn captures_by_engine(&self, text: &[u8], slots: &mut Slots) -> bool {
+        self.captures_from(text, 0, slots)
     }
 
     fn captures_from(&self, text: &[u8], at: usize, slots: &mut Slots) -> bool {
@@ -227,14 +251,19 @@ impl Slots {
         Some(start.get()..end.get())
     }
 
-    fn clear(&mut self, groups: usize) {
+    pub(crate) fn clear(&mut self, groups: usize) {
         self.0.clear();
         self.0.resize(groups * 2, None);
     }
 
-    fn put(&mut self, group: usize, range: Range<usize>) {
-        self.0[group * 2] = NonMaxUsize::new(range.start);
-        self.0[group * 2 + 1] = NonMaxUsize::new(range.end);
+    pub(crate) fn put(&mut self, group: usize, range: Range<usize>) {
+        self.set(group * 2, range.start);
+        self.set(group * 2 + 1, range.end);
+    }
+
+    /// Starts have even numbers, ends odd ones.
+    pub(crate) fn set(&mut self, slot: usize, at: usize) {
+        self.0[slot] = NonMaxUsize::new(at);
     }
 }
 
