@@ -9,6 +9,8 @@ use std::time::Duration;
 #[cfg(unix)]
 use tokio::time::Instant;
 
+pub use crate::read::{read_at, read_at_once};
+
 /// Whether a replaced file must survive a power cut, or only the death of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
@@ -75,32 +77,6 @@ pub fn read_bounded(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 pub fn read_text_bounded(path: &Path, limit: usize) -> io::Result<String> {
     String::from_utf8(read_bounded(path, limit)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is not valid UTF-8"))
-}
-
-/// Up to `wanted` bytes of a file from `offset` on, wherever its cursor is; fewer only at the end of the file.
-pub fn read_at(file: &File, offset: u64, wanted: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; wanted];
-    let mut filled = 0;
-    while filled < wanted {
-        match read_some_at(file, &mut buffer[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    buffer.truncate(filled);
-    Ok(buffer)
-}
-
-#[cfg(unix)]
-fn read_some_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
-}
-
-#[cfg(windows)]
-fn read_some_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 
 #[cfg(not(unix))]

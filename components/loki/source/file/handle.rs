@@ -189,6 +189,14 @@ impl Handle {
         }
     }
 
+    /// The same, if nothing has to be waited for: neither the disk nor a decompression.
+    pub fn read_at_once(&self, offset: u64, wanted: usize) -> io::Result<Option<Vec<u8>>> {
+        match &self.file {
+            Content::Plain(file) => fs::read_at_once(file, offset, wanted),
+            Content::Compressed(_) => Ok(None),
+        }
+    }
+
     /// Compares the open file, read up to `offset`, with what the path names now.
     pub fn compare(&self, path: &Path, offset: u64) -> io::Result<Standing> {
         let metadata = match std::fs::metadata(path) {

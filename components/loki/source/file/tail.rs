@@ -174,7 +174,7 @@ const MAX_BATCHES: usize = 128;
 const MAX_READ: usize = 256 << 10;
 const MIN_READ: usize = 4 << 10;
 
-/// Reading more than this leaves the reactor: the disk may have to be waited for.
+/// Reading more than this from the disk leaves the reactor.
 const INLINE_READ: usize = 64 << 10;
 
 /// A file that is not there is looked for this seldom, at last.
@@ -633,6 +633,10 @@ impl Tail {
         // A little more than is there shows that it was the end.
         let wanted = wanted.min(there.max(MIN_READ));
         let (handle, offset) = (reading.handle.clone(), reading.cursor.offset);
+        // What was just written is in memory: another thread, and another core's caches, would cost more than the reading.
+        if let Some(chunk) = handle.read_at_once(offset, wanted)? {
+            return Ok(chunk);
+        }
         if wanted <= INLINE_READ && !handle.is_compressed() {
             return handle.read(offset, wanted);
         }

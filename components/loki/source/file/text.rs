@@ -70,7 +70,7 @@ impl TextForm {
                 Bytes::from(encoding.decode_without_bom_handling(chunk).0.into_owned())
             }
         };
-        let mut entries = Vec::with_capacity(decoded.len() / 128 + 1);
+        let mut entries = Vec::with_capacity(memchr::memchr_iter(b'\n', &decoded).count() + 1);
         let mut start = 0;
         let mut push = |start: usize, mut end: usize| {
             if end > start && decoded[end - 1] == b'\r' {
