@@ -1,7 +1,8 @@
 //! A request under construction.
 //!
-//! Entries are written as protobuf into their stream's buffer the moment they are added; finishing puts the streams one
-//! behind the other and compresses once. Nothing is allocated for an entry.
+//! Entries are written as protobuf into their stream's buffer the moment they are added, and compressed as soon as there is
+//! a piece of them that Snappy would look at as a whole, while the processor's caches still hold it. Finishing puts the
+//! streams one behind the other. Nothing is allocated for an entry.
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -10,13 +11,13 @@ use sdk_labels::Labels;
 use sdk_protocols_compression::Snappy;
 use sdk_signals::LogEntry;
 
-use crate::wire::{bytes_field_len, put_bytes_field, put_header, put_varint, varint_len};
+use crate::wire::{bytes_field_len, put_bytes_field, put_header, put_varint, varint_len, write_varint};
 
 /// A push request that entries are added to.
 pub struct Push {
     streams: Vec<StreamBuffer>,
     /// Buffers of earlier requests.
-    spare: Vec<Vec<u8>>,
+    spare: Vec<StreamBuffer>,
     by_labels: HashMap<Labels, usize, FixedState>,
     bytes: usize,
     entries: u32,
@@ -24,10 +25,19 @@ pub struct Push {
     compressor: Snappy,
 }
 
+/// Field 1 of the stream, and then its entries: the whole message without its header.
+#[derive(Default)]
 struct StreamBuffer {
-    /// Field 1 of the stream, and then its entries: the whole message without its header.
-    message: Vec<u8>,
+    /// The first pieces, as Snappy makes them.
+    compressed: Vec<u8>,
+    /// Bytes that those hold.
+    expanded: usize,
+    /// What is behind them.
+    rest: Vec<u8>,
 }
+
+/// Snappy looks back no further, so that pieces of this size compress as well as the whole.
+const PIECE: usize = 64 << 10;
 
 /// A stream of the request that is under construction; not good for the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,9 +101,9 @@ impl Push {
         if max_streams > 0 && self.streams.len() >= max_streams {
             return Add::TooMany;
         }
-        let mut message = self.spare.pop().unwrap_or_default();
-        put_bytes_field(&mut message, 1, labels.to_string().as_bytes());
-        self.streams.push(StreamBuffer { message });
+        let mut stream = self.spare.pop().unwrap_or_default();
+        put_bytes_field(&mut stream.rest, 1, labels.to_string().as_bytes());
+        self.streams.push(stream);
         let index = self.streams.len() - 1;
         self.by_labels.insert(labels.clone(), index);
         Add::Stream(StreamId(index))
@@ -103,7 +113,11 @@ impl Push {
     pub fn add(&mut self, stream: StreamId, entry: &LogEntry) {
         self.bytes += entry_size(entry);
         self.entries += 1;
-        put_entry(&mut self.streams[stream.0].message, entry);
+        let stream = &mut self.streams[stream.0];
+        put_entry(&mut stream.rest, entry);
+        if stream.rest.len() >= PIECE {
+            stream.compress(&mut self.compressor);
+        }
     }
 
     /// Lines and structured metadata so far, as [`entry_size`] counts them.
@@ -123,26 +137,67 @@ impl Push {
 
     /// The body of the request, and an empty request again; buffers are kept.
     pub fn finish(&mut self) -> Bytes {
+        let length = self.streams.iter().map(|stream| bytes_field_len(stream.len())).sum::<usize>();
+        let compressed =
+            self.streams.iter().map(|stream| stream.compressed.len() + stream.rest.len() / 4).sum::<usize>();
+        let mut body = Vec::with_capacity(compressed + 64);
+        put_varint(&mut body, length as u64);
         self.raw.clear();
         for stream in &self.streams {
-            put_header(&mut self.raw, 1, stream.message.len());
-            self.raw.extend_from_slice(&stream.message);
+            put_header(&mut self.raw, 1, stream.len());
+            if stream.expanded > 0 {
+                compress(&mut self.compressor, &self.raw, &mut body);
+                self.raw.clear();
+                body.extend_from_slice(&stream.compressed);
+            }
+            self.raw.extend_from_slice(&stream.rest);
         }
+        compress(&mut self.compressor, &self.raw, &mut body);
+        body.shrink_to_fit();
         // Backwards, so that the stream that comes first gets the buffer of the one that did.
-        for StreamBuffer { mut message } in self.streams.drain(..).rev() {
-            let kept: usize = self.spare.iter().map(Vec::capacity).sum();
-            if self.spare.len() < KEPT_BUFFERS && kept + message.capacity() <= KEPT_BYTES {
-                message.clear();
-                self.spare.push(message);
+        for mut stream in self.streams.drain(..).rev() {
+            let kept: usize = self.spare.iter().map(StreamBuffer::capacity).sum();
+            if self.spare.len() < KEPT_BUFFERS && kept + stream.capacity() <= KEPT_BYTES {
+                stream.clear();
+                self.spare.push(stream);
             }
         }
         self.by_labels.clear();
         (self.bytes, self.entries) = (0, 0);
-        let compressed = self.compressor.compress(&self.raw).expect("a request is smaller than 4 GiB");
         if self.raw.capacity() > KEPT_BYTES {
             self.raw = Vec::new();
         }
-        Bytes::from(compressed)
+        Bytes::from(body)
+    }
+}
+
+fn compress(compressor: &mut Snappy, raw: &[u8], to: &mut Vec<u8>) {
+    compressor.compress_part(raw, to).expect("a request is smaller than 4 GiB");
+}
+
+// === impl StreamBuffer ===
+
+impl StreamBuffer {
+    fn len(&self) -> usize {
+        self.expanded + self.rest.len()
+    }
+
+    /// Compresses whole pieces of what is not yet.
+    fn compress(&mut self, compressor: &mut Snappy) {
+        let whole = self.rest.len() / PIECE * PIECE;
+        compress(compressor, &self.rest[..whole], &mut self.compressed);
+        self.rest.drain(..whole);
+        self.expanded += whole;
+    }
+
+    fn clear(&mut self) {
+        self.compressed.clear();
+        self.rest.clear();
+        self.expanded = 0;
+    }
+
+    fn capacity(&self) -> usize {
+        self.compressed.capacity() + self.rest.capacity()
     }
 }
 
@@ -163,6 +218,9 @@ fn put_optional(out: &mut Vec<u8>, number: u8, text: &[u8]) {
     }
 }
 
+/// Five tags with a number each, at most.
+const MAX_HEAD: usize = 5 * 11;
+
 fn put_entry(out: &mut Vec<u8>, entry: &LogEntry) {
     let seconds = entry.timestamp.div_euclid(1_000_000_000);
     let nanoseconds = entry.timestamp.rem_euclid(1_000_000_000) as u64;
@@ -173,18 +231,27 @@ fn put_entry(out: &mut Vec<u8>, entry: &LogEntry) {
     let metadata_len: usize = metadata.iter().map(|pair| bytes_field_len(pair_len(pair))).sum();
     let length = bytes_field_len(timestamp_len) + optional_len(&entry.line) + metadata_len;
 
-    out.reserve(length + 11);
-    put_header(out, 2, length);
-    put_header(out, 1, timestamp_len);
+    // Tags, lengths and the time are put together here, so that memory is asked for room twice and not for each byte.
+    let mut head = [0; MAX_HEAD];
+    let mut end = 0;
+    let mut put = |tag: u8, value: u64| {
+        head[end] = tag;
+        end = write_varint(&mut head, end + 1, value);
+    };
+    put(2 << 3 | 2, length as u64);
+    put(1 << 3 | 2, timestamp_len as u64);
     if seconds != 0 {
-        out.push(1 << 3);
-        put_varint(out, seconds as u64);
+        put(1 << 3, seconds as u64);
     }
     if nanoseconds != 0 {
-        out.push(2 << 3);
-        put_varint(out, nanoseconds);
+        put(2 << 3, nanoseconds);
     }
-    put_optional(out, 2, &entry.line);
+    if !entry.line.is_empty() {
+        put(2 << 3 | 2, entry.line.len() as u64);
+    }
+    out.reserve(length + 11);
+    out.extend_from_slice(&head[..end]);
+    out.extend_from_slice(&entry.line);
     for pair in metadata {
         put_header(out, 3, pair_len(pair));
         put_optional(out, 1, &pair.0);
@@ -229,6 +296,33 @@ mod tests {
         assert_eq!(push.stream(&one, 1), Add::Stream(StreamId(0)));
         assert_eq!(push.stream(&Labels::from_pairs([("a", "2")]), 1), Add::TooMany);
         assert_eq!(push.stream(&one, 1), Add::Stream(StreamId(0)));
+    }
+
+    #[test]
+    fn large_streams_are_compressed_on_the_way_and_arrive_whole() {
+        let mut push = Push::new();
+        for round in 0..2 {
+            let line =
+                |number: usize| format!("{round}: line {number} of a stream, {}", number * number % 977).repeat(3);
+            let mut raw = 0;
+            for (stream, count) in [("small", 3), ("large", 5000), ("middle", 500), ("other", 1500)] {
+                let Add::Stream(id) = push.stream(&Labels::from_pairs([("s", stream)]), 0) else {
+                    panic!("there is room")
+                };
+                for number in 0..count {
+                    raw += line(number).len();
+                    push.add(id, &entry(number as i64, line(number).as_bytes(), &[]));
+                }
+            }
+            assert_eq!(push.bytes(), raw);
+            let body = push.finish();
+            let whole = snap::raw::Decoder::new().decompress_vec(&body).unwrap();
+            let streams = parse(&whole).unwrap();
+            assert_eq!(streams.iter().map(|stream| stream.entries.len()).collect::<Vec<_>>(), [3, 5000, 500, 1500]);
+            assert!(streams[1].entries.iter().enumerate().all(|(at, entry)| entry.line == line(at).as_bytes()));
+            let at_once = snap::raw::Encoder::new().compress_vec(&whole).unwrap().len();
+            assert!(body.len() < at_once + at_once / 50, "{} bytes, {at_once} at once", body.len());
+        }
     }
 
     #[test]

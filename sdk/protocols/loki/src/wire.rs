@@ -14,6 +14,17 @@ pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
+/// Writes a varint at this place; where it ends.
+pub fn write_varint(out: &mut [u8], mut at: usize, mut value: u64) -> usize {
+    while value >= 0x80 {
+        out[at] = value as u8 | 0x80;
+        value >>= 7;
+        at += 1;
+    }
+    out[at] = value as u8;
+    at + 1
+}
+
 /// Bytes of a field of bytes with a one-byte tag.
 pub fn bytes_field_len(length: usize) -> usize {
     1 + varint_len(length as u64) + length
@@ -76,6 +87,9 @@ mod tests {
                 let mut out = Vec::new();
                 put_varint(&mut out, value);
                 assert_eq!(out.len(), varint_len(value), "{value}");
+                let mut written = [0; 11];
+                let end = write_varint(&mut written, 1, value);
+                assert_eq!(written[1..end], out);
                 assert_eq!(varint(&out), Some((value, &[][..])));
             }
         }
