@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, StatusCode, Uri};
+use http::{HeaderValue, Request, StatusCode, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -51,6 +51,17 @@ pub struct Logs {
     body: Incoming,
     /// The container's output is one raw stream instead of frames.
     pub tty: bool,
+}
+
+/// How the end of a log is told.
+///
+/// By HTTP/1.1 the engine puts each line into a chunk of its own, the last of which says that it is the last. Each costs
+/// several times what the line does. By HTTP/1.0 lines come as they are, and the end is that of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum End {
+    Marked,
+    Unmarked,
 }
 
 /// What happens on the engine, as it happens.
@@ -117,7 +128,7 @@ impl Engine {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let filters = [("type".to_owned(), owned(&["container"])), ("event".to_owned(), owned(events))];
         let path = format!("/events?{}", query_of(&filters.into()));
-        Ok(Events { body: self.timed("/events", self.get(&path)).await?, rest: Vec::new() })
+        Ok(Events { body: self.timed("/events", self.get(&path, Version::HTTP_11)).await?, rest: Vec::new() })
     }
 
     /// All networks.
@@ -144,9 +155,15 @@ impl Engine {
     }
 
     /// Follows both outputs of a container from a moment on (`seconds.nanoseconds`, inclusive), each line with its time.
-    pub async fn logs(&self, id: &str, since: &str, tty: bool) -> Result<Logs, Error> {
+    ///
+    /// Where the end of the log must be told from that of the connection, `end` says so.
+    pub async fn logs(&self, id: &str, since: &str, tty: bool, end: End) -> Result<Logs, Error> {
         let path = format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={since}");
-        let body = self.timed(&path, self.get(&path)).await?;
+        let version = match end {
+            End::Marked => Version::HTTP_11,
+            End::Unmarked => Version::HTTP_10,
+        };
+        let body = self.timed(&path, self.get(&path, version)).await?;
         Ok(Logs { body, tty })
     }
 
@@ -162,7 +179,7 @@ impl Engine {
     async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let nonsense = |why: String| Error::Nonsense { host: self.0.host.to_string(), path: path.to_owned(), why };
         let body = async {
-            let body = self.get(path).await?;
+            let body = self.get(path, Version::HTTP_11).await?;
             collect(body, MAX_ANSWER).await.map_err(nonsense)
         };
         let body = self.timed(path, body).await?;
@@ -176,7 +193,7 @@ impl Engine {
     }
 
     /// The body of a good answer.
-    async fn get(&self, path: &str) -> Result<Incoming, Error> {
+    async fn get(&self, path: &str, version: Version) -> Result<Incoming, Error> {
         let unreachable = |error: String, cure| Error::Unreachable { host: self.0.host.to_string(), error, cure };
         let broken = |error: hyper::Error| unreachable(error.to_string(), "");
         let mut sender = match &self.0.host {
@@ -200,6 +217,7 @@ impl Engine {
         .map_err(broken)?;
 
         let mut request = Request::new(Empty::<Bytes>::new());
+        *request.version_mut() = version;
         *request.uri_mut() = Uri::try_from(path).map_err(|error| unreachable(error.to_string(), ""))?;
         let authority = HeaderValue::from_str(&self.0.host.authority());
         request

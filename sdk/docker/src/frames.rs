@@ -4,8 +4,10 @@
 //! text. With one, the text comes raw. Either way every line begins with its time. A line longer than 16 KiB comes in
 //! pieces, each in a frame of its own and each with the time in front; only the last piece ends in a line feed.
 
+use std::ops::Range;
+
 pub use base_stdx::timestamp::parse_rfc3339 as parse_time;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 /// Longer lines are skipped and counted, as in Alloy.
 pub const MAX_LINE: usize = 1 << 20;
@@ -72,12 +74,15 @@ impl Splitter {
     }
 
     fn raw(&mut self, lines: &mut Vec<Line>) {
-        while let Some(end) = memchr::memchr(b'\n', &self.buffer) {
-            let line = self.buffer.split_to(end + 1);
-            if std::mem::take(&mut self.skipping[0]) {
-                continue;
+        let end = memchr::memrchr(b'\n', &self.buffer).map_or(0, |last| last + 1);
+        // Lines are parts of one piece of memory.
+        let whole = self.buffer.split_to(end).freeze();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &whole) {
+            if !std::mem::take(&mut self.skipping[0]) {
+                self.finish(Output::Stdout, &whole, start..end + 1, lines);
             }
-            self.finish(Output::Stdout, line.freeze(), lines);
+            start = end + 1;
         }
         if self.buffer.len() > MAX_LINE {
             self.buffer.clear();
@@ -86,41 +91,51 @@ impl Splitter {
     }
 
     fn framed(&mut self, lines: &mut Vec<Line>) -> Result<(), Damaged> {
-        while let Some(header) = self.buffer.first_chunk::<8>() {
+        let mut end = 0;
+        let mut damaged = None;
+        while let Some(header) = self.buffer[end..].first_chunk::<8>() {
             let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
             if length > MAX_FRAME {
-                return Err(Damaged(length));
-            }
-            let output = if header[0] == 2 { Output::Stderr } else { Output::Stdout };
-            if self.buffer.len() < 8 + length {
-                self.buffer.reserve(8 + length - self.buffer.len());
+                damaged = Some(Damaged(length));
                 break;
             }
-            self.buffer.advance(8);
-            let text = self.buffer.split_to(length).freeze();
-            self.frame(output, text, lines);
+            if self.buffer.len() < end + 8 + length {
+                self.buffer.reserve(end + 8 + length - self.buffer.len());
+                break;
+            }
+            end += 8 + length;
         }
-        Ok(())
+        // Lines are parts of one piece of memory.
+        let whole = self.buffer.split_to(end).freeze();
+        let mut at = 0;
+        while let Some(header) = whole[at..].first_chunk::<8>() {
+            let length = u32::from_be_bytes([header[4], header[5], header[6], header[7]]) as usize;
+            let output = if header[0] == 2 { Output::Stderr } else { Output::Stdout };
+            self.frame(output, &whole, at + 8..at + 8 + length, lines);
+            at += 8 + length;
+        }
+        damaged.map_or(Ok(()), Err)
     }
 
-    fn frame(&mut self, output: Output, text: Bytes, lines: &mut Vec<Line>) {
+    fn frame(&mut self, output: Output, whole: &Bytes, range: Range<usize>, lines: &mut Vec<Line>) {
         let index = output as usize;
+        let text = &whole[range.clone()];
         let complete = text.last() == Some(&b'\n');
         if self.skipping[index] {
             self.skipping[index] = !complete;
             return;
         }
         if complete && self.partial[index].is_empty() {
-            return self.finish(output, text, lines);
+            return self.finish(output, whole, range, lines);
         }
         let piece = match self.partial[index].is_empty() {
-            true => &text[..],
-            false => split_time(&text).map_or(&text[..], |(_, rest)| rest),
+            true => text,
+            false => split_time(text).map_or(text, |(_, rest)| rest),
         };
         self.partial[index].extend_from_slice(piece);
         if complete {
             let whole = self.partial[index].split().freeze();
-            self.finish(output, whole, lines);
+            self.finish(output, &whole, 0..whole.len(), lines);
         } else if self.partial[index].len() > MAX_LINE + 64 {
             self.partial[index].clear();
             self.skip(index);
@@ -132,14 +147,15 @@ impl Splitter {
         self.too_long += 1;
     }
 
-    fn finish(&mut self, output: Output, line: Bytes, lines: &mut Vec<Line>) {
-        let end = line.len() - usize::from(line.ends_with(b"\n"));
-        let end = end - usize::from(line[..end].ends_with(b"\r"));
-        if end > MAX_LINE + 64 {
+    fn finish(&mut self, output: Output, whole: &Bytes, range: Range<usize>, lines: &mut Vec<Line>) {
+        let line = &whole[range.clone()];
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.len() > MAX_LINE + 64 {
             self.too_long += 1;
             return;
         }
-        lines.push(Line { output, bytes: line.slice(..end) });
+        lines.push(Line { output, bytes: whole.slice(range.start..range.start + line.len()) });
     }
 }
 

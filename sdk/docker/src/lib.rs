@@ -12,7 +12,7 @@ mod host;
 mod model;
 pub mod swarm;
 
-pub use engine::{Engine, Error, Logs};
+pub use engine::{End, Engine, Error, Logs};
 pub use host::{Host, HostError};
 pub use model::{
     Container, ContainerState, DetailedConfig, DetailedHealth, DetailedState, Details, Info, Network, NetworkEndpoint,

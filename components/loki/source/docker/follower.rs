@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use base_metrics::Counter;
+use bytes::Buf as _;
 use sdk_component::Stop;
 use sdk_docker::frames::{Line, Output, Splitter, parse_time, split_time};
-use sdk_docker::{ContainerState, Engine, Logs};
+use sdk_docker::{ContainerState, End, Engine, Logs};
 use sdk_signals::{LogBatch, LogEntry, LogGroup};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,7 +24,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 /// Batches on their way, per container. What is in them is bounded by whoever has taken them.
 const IN_FLIGHT: usize = 4096;
 
-/// The engine sends each line as a chunk of its own: so long we wait for more, and so much makes a batch.
+/// The engine sends each line by itself: so long we wait for more, and so much makes a batch.
 const LINGER: Duration = Duration::from_millis(5);
 const BATCH_BYTES: usize = 64 << 10;
 
@@ -119,8 +120,10 @@ impl Follower {
         stop: &Stop,
     ) -> Result<Ended, String> {
         let since = since(*delivered);
+        // What ends while the container runs is read again, whatever ended. The log of one that has stopped has one end.
+        let end = if state.running { End::Unmarked } else { End::Marked };
         let opened = tokio::select! {
-            opened = self.engine.logs(&self.container, &since, state.tty) => opened,
+            opened = self.engine.logs(&self.container, &since, state.tty, end) => opened,
             () = stop.stopped() => return Ok(Ended::Told),
         };
         let mut logs = opened.map_err(|error| error.to_string())?;
@@ -200,7 +203,7 @@ impl Follower {
         let streams = self.streams.borrow();
         let mut batch = LogBatch::default();
         let mut last = None;
-        for line in lines.drain(..) {
+        for mut line in lines.drain(..) {
             let Some((time, text)) = split_time(&line.bytes) else {
                 self.parsing_errors.inc();
                 continue;
@@ -217,7 +220,9 @@ impl Follower {
                 continue;
             }
             let Some(labels) = streams.labels(line.output) else { continue };
-            let entry = LogEntry::new(nanos, line.bytes.slice_ref(text));
+            let start = line.bytes.len() - text.len();
+            line.bytes.advance(start);
+            let entry = LogEntry::new(nanos, line.bytes);
             // A run of lines of one output is one group; the order between the outputs is kept.
             match batch.groups.last_mut().filter(|_| last == Some(line.output)) {
                 Some(group) => group.entries.push(entry),
