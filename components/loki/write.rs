@@ -1,6 +1,7 @@
 //! `loki.write`: sends log entries to Loki, or whatever speaks its push API.
 
 mod arguments;
+mod arrivals;
 mod lane;
 mod metrics;
 mod pipeline;

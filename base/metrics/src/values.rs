@@ -123,10 +123,15 @@ impl Histogram {
 
     /// Counts one observation.
     pub fn observe(&self, value: f64) {
+        self.observe_many(value, 1);
+    }
+
+    /// Counts so many observations of one value.
+    pub fn observe_many(&self, value: f64, count: u64) {
         // Not `binary_search`: NaN falls into the last bucket, as in the Go client.
         let bucket = self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
-        self.0.counts[bucket].fetch_add(1, Relaxed);
-        add_to_bits(&self.0.sum_bits, value);
+        self.0.counts[bucket].fetch_add(count, Relaxed);
+        add_to_bits(&self.0.sum_bits, value * count as f64);
     }
 
     /// How many observations there were.

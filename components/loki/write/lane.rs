@@ -13,6 +13,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::{self, Arrival};
 use super::metrics::Reason;
 use super::sender::Endpoint;
 
@@ -37,6 +38,7 @@ struct Request {
     tenant: Arc<str>,
     push: Push,
     settles: Vec<Settle>,
+    arrivals: Vec<Arrival>,
     /// The call that the last of `settles` is of.
     last_call: u64,
     since: Instant,
@@ -74,6 +76,7 @@ impl Lane {
         // Made with its first entry, so that no request holds a stream without any.
         let mut stream = None;
         let mut limited = (0, 0);
+        let now_ms = base_sys::clock::now_ms();
         for entry in &group.entries {
             let size = entry_size(entry);
             if !request.push.is_empty() && request.push.bytes() + size > endpoint.batch_bytes {
@@ -87,6 +90,7 @@ impl Lane {
                         request.last_call = call;
                         request.settles.push(settle.clone());
                     }
+                    arrivals::add(&mut request.arrivals, now_ms);
                     request.push.add(id, entry);
                 }
                 Add::TooMany => limited = (limited.0 + 1, limited.1 + size as u64),
@@ -103,6 +107,7 @@ impl Lane {
     async fn send(&self, request: &mut Request) -> Result<(), Refused> {
         let (entries, bytes) = (request.push.entries(), request.push.bytes());
         let body = request.push.finish();
+        self.endpoint.arrivals.note(&body, entries, std::mem::take(&mut request.arrivals));
         let settle = Settle::all(std::mem::take(&mut request.settles));
         request.last_call = 0;
         let record =
@@ -198,6 +203,7 @@ impl Open {
             tenant: tenant.into(),
             push: Push::new(),
             settles: Vec::new(),
+            arrivals: Vec::new(),
             last_call: 0,
             since: Instant::now(),
         });

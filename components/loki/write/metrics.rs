@@ -45,8 +45,7 @@ pub struct TenantMetrics {
     pub retries: Counter,
     /// Bytes of requests, as sent.
     pub request_bytes: Histogram,
-    /// From the first entry of a request to its acceptance.
-    pub propagation_seconds: Histogram,
+    propagation_seconds: Histogram,
 }
 
 /// Why entries were dropped; Alloy's words.
@@ -191,6 +190,15 @@ impl TenantMetrics {
         let labels = [self.host.as_str(), self.tenant.as_str(), reason.as_str()];
         self.families.dropped_entries.with(&labels).add(entries);
         self.families.dropped_bytes.with(&labels).add(bytes);
+    }
+
+    /// So many entries that came then, in milliseconds since 1970, are accepted now. If the clock was set back meanwhile,
+    /// nobody knows how long it took.
+    pub fn propagated(&self, came_at_ms: i64, entries: u64) {
+        let milliseconds = base_sys::clock::now_ms() - came_at_ms;
+        if milliseconds >= 0 {
+            self.propagation_seconds.observe_many(milliseconds as f64 / 1000.0, entries);
+        }
     }
 
     /// `reason` is Loki's own word.

@@ -13,6 +13,7 @@ use sdk_queue::Queue;
 use tokio::time::Instant;
 
 use super::arguments::{self, duration};
+use super::arrivals::Arrivals;
 use super::lock;
 use super::metrics::{Metrics, Reason, TenantMetrics, WalMetrics};
 use super::refusal::{self, Entries};
@@ -24,6 +25,7 @@ pub struct Endpoint {
     pub batch_bytes: usize,
     pub batch_wait: Duration,
     pub max_streams: usize,
+    pub arrivals: Arrivals,
     client: Client,
     headers: HeaderMap,
     host: String,
@@ -96,6 +98,7 @@ impl Endpoint {
             batch_bytes: arguments.batch_size.to_usize().unwrap_or_default(),
             batch_wait: duration(arguments.batch_wait),
             max_streams,
+            arrivals: Arrivals::default(),
             client: arguments.client()?,
             headers,
             host: arguments.host(),
@@ -133,34 +136,38 @@ impl Endpoint {
                 wal.records_read.inc();
                 wal.last_read.set((lease.taken_at_ms() / 1000) as f64);
             }
+            let arrivals = self.arrivals.take(&body, entries);
             let sent = match self.deliver(&body, entries, &tenant, &metrics).await {
                 Ok(()) => {
                     metrics.sent_bytes.add(bytes);
                     metrics.sent_entries.add(entries);
-                    true
+                    entries
                 }
                 Err(GivenUp { of_entries: Some(_), .. }) if entries > 1 => {
                     self.deliver_the_good(&body, &tenant, &metrics).await
                 }
                 Err(given_up) => {
                     given_up.count(&metrics, entries, bytes);
-                    false
+                    0
                 }
             };
-            if sent {
-                let age = base_sys::clock::now_ms().saturating_sub(lease.taken_at_ms());
-                metrics.propagation_seconds.observe(age as f64 / 1000.0);
-                lease.ack();
-            } else {
+            if sent == 0 {
                 lease.refuse();
+                continue;
             }
+            // Of those that were sent in parts nobody knows which ones are missing.
+            match arrivals.filter(|_| sent == entries) {
+                Some(arrivals) => arrivals.into_iter().for_each(|(at, entries)| metrics.propagated(at, entries.into())),
+                None => metrics.propagated(lease.taken_at_ms(), sent),
+            }
+            lease.ack();
         }
     }
 
-    /// Sends a request that was refused for some of its entries again, in halves, in order. True when all arrived that
-    /// could.
-    async fn deliver_the_good(&self, body: &Bytes, tenant: &str, metrics: &TenantMetrics) -> bool {
-        let Some(all) = Entries::of(body) else { return false };
+    /// Sends a request that was refused for some of its entries again, in halves, in order. How many entries
+    /// arrived.
+    async fn deliver_the_good(&self, body: &Bytes, tenant: &str, metrics: &TenantMetrics) -> u64 {
+        let Some(all) = Entries::of(body) else { return 0 };
         let half = all.len() / 2;
         let mut waiting = vec![half..all.len(), 0..half];
         let mut requests = 0;
@@ -187,7 +194,7 @@ impl Endpoint {
             }
         }
         tracing::info!(endpoint = self.url, tenant, sent, lost, requests, "a refused request was sent again in parts");
-        sent > 0
+        sent
     }
 
     /// Tries until the request is accepted or given up.
