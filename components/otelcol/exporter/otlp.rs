@@ -156,6 +156,7 @@ impl Transport for Grpc {
                     message: format!("rpc error: code = {:?} desc = {}", status.code, status.message),
                     retryable: status.code.retryable(status.retry_delay),
                     retry_after: status.retry_delay,
+                    code: Some(status.code),
                 }),
             }
         })

@@ -11,7 +11,7 @@ use sdk_otel::queue::SendingQueue;
 use sdk_otel::retry::RetryOnFailure;
 use sdk_protocols_otlp::json::to_json;
 use sdk_protocols_otlp::response::PartialSuccess;
-use sdk_protocols_otlp::status::{Status, http_retryable};
+use sdk_protocols_otlp::status::{Code, Status, http_retryable};
 use sdk_queue::Body;
 use sdk_signals::{Origin, OtelConsumer, OtlpSignal};
 use url::Url;
@@ -196,6 +196,7 @@ fn refusal(reply: &HttpReply) -> SendError {
         message: format!("HTTP status {}{why}", reply.status),
         retryable: http_retryable(code),
         retry_after: if matches!(code, 429 | 503) { reply.retry_after() } else { None },
+        code: Some(Code::of_http(code)),
     }
 }
 

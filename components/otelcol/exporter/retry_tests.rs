@@ -113,7 +113,12 @@ fn in_words(error: &SendError) -> String {
 }
 
 /// Plays one cell, whose answer depends on the time in seconds: what is decided, and what becomes of the data, by whoever counts it.
-async fn check<C: Component>(exporter: &Exporter, answer: impl Fn(i64) -> Answer, expected: &str, about: &str) {
+async fn check<C: Component>(
+    exporter: &Exporter,
+    answer: impl Fn(i64) -> Answer,
+    (expected, code): (&str, Code),
+    about: &str,
+) {
     let (backend, address) = Backend::start(exporter.well).await;
     let transport = (exporter.transport)(&address);
     // Held, so that a date is as far away as it was meant.
@@ -122,7 +127,7 @@ async fn check<C: Component>(exporter: &Exporter, answer: impl Fn(i64) -> Answer
     backend.answers.lock().unwrap().push(answer(seconds));
     let error = transport.send(OtlpSignal::Traces, payload().into(), None).await.unwrap_err();
     drop(now);
-    assert_eq!(in_words(&error), expected, "{about}: {error:?}");
+    assert_eq!((&in_words(&error)[..], error.code), (expected, Some(code)), "{about}: {error:?}");
 
     backend.answers.lock().unwrap().push(answer(base_sys::clock::now_ms() / 1000));
     *backend.asked.lock().unwrap() = 0;
@@ -190,7 +195,13 @@ async fn every_code_of_grpc() {
         for (column, expected) in table.heads.iter().zip(row).skip(1) {
             for details in details(code, column) {
                 let about = format!("{}, {column}: {details:?}", row[0]);
-                check::<crate::otlp::Otlp>(&exporter, |_| grpc(code, details.clone()), expected, &about).await;
+                check::<crate::otlp::Otlp>(
+                    &exporter,
+                    |_| grpc(code, details.clone()),
+                    (expected, Code::of(code.into())),
+                    &about,
+                )
+                .await;
             }
         }
     }
@@ -219,7 +230,7 @@ async fn every_status_of_http() {
                 Answer { status, headers: retry_after.into_iter().map(|value| ("retry-after", value)).collect() }
             };
             let about = format!("{}, {column}", row[0]);
-            check::<crate::otlphttp::OtlpHttp>(&exporter, answer, expected, &about).await;
+            check::<crate::otlphttp::OtlpHttp>(&exporter, answer, (expected, Code::of_http(status)), &about).await;
         }
     }
 }

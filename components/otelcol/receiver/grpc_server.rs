@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base_stdx::{bytesize::ByteSize, duration::GoDuration};
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use sdk_signals::{Origin, OtlpSignal};
 
 use crate::counters::Counters;
 use crate::http_server::check_size;
-use crate::intake::{Fault, Intake};
+use crate::intake::{Fault, Intake, status};
 use crate::listener::{Protocol, Server, limit};
 
 /// How a gRPC server listens, apart from where.
@@ -214,7 +215,12 @@ impl Service for Connected {
         };
         match taken {
             Ok(()) => Ok(Bytes::from_static(answer)),
-            Err(Fault::Refused(status)) => Err(status),
+            Err(Fault::Refused(refused)) => Err(match (refused.retryable, status(refused)) {
+                // A backend said so over HTTP, where it may be tried again; over gRPC it must not be without a delay
+                // (OTLP specification, "OTLP/gRPC Throttling").
+                (true, status) if !status.code.retryable(status.retry_delay) => status.retry_after(Duration::ZERO),
+                (_, status) => status,
+            }),
             Err(Fault::Malformed(why)) => {
                 Err(Status::new(Code::Internal, format!("grpc: error unmarshalling request: {why}")))
             }

@@ -18,8 +18,8 @@ use sdk_otel::auth::AuthHandler;
 use sdk_otel::output::Outputs;
 use sdk_otel::tls::TlsServer;
 use sdk_protocols_compression::{Coding, ExpandError};
-use sdk_protocols_grpc::{Body, Code, Status};
-use sdk_signals::{Origin, OtlpSignal};
+use sdk_protocols_grpc::{Body, Status};
+use sdk_signals::{Origin, OtlpSignal, Refused};
 
 use crate::cors::CorsPolicy;
 use crate::counters::Transport;
@@ -268,7 +268,7 @@ impl Front {
         match self.write_timeout {
             None => taking.await,
             Some(longest) => tokio::time::timeout(longest, taking).await.unwrap_or_else(|_| {
-                Err(Fault::Refused(Status::new(Code::Unavailable, "the pipeline did not take the request in time")))
+                Err(Fault::Refused(Refused::retryable("the pipeline did not take the request in time")))
             }),
         }
     }

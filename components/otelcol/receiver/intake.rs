@@ -9,7 +9,7 @@ use sdk_otel::auth::ServerAuth;
 use sdk_otel::output::Outputs;
 use sdk_protocols_otlp::check;
 use sdk_protocols_otlp::status::{Code, Status};
-use sdk_signals::{Origin, OtlpBatch, OtlpSignal};
+use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Refused};
 
 use crate::counters::Transport;
 
@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     /// The client sent something that is not OTLP.
     Malformed(String),
     /// The pipeline refused it.
-    Refused(Status),
+    Refused(Refused),
 }
 
 // === impl Intake ===
@@ -74,15 +74,17 @@ impl Intake {
             }
             Err(refused) => {
                 counters.refused(signal, items);
-                let code = if refused.retryable { Code::Unavailable } else { Code::Internal };
-                let status = Status::new(code, refused.reason);
-                Err(Fault::Refused(match refused.retry_after {
-                    Some(delay) if code == Code::Unavailable => status.retry_after(delay),
-                    _ => status,
-                }))
+                Err(Fault::Refused(refused))
             }
         }
     }
+}
+
+/// What a client is told of a refusal: what the remote end said, if nothing stands between.
+pub(crate) fn status(Refused { reason, retryable, retry_after, code }: Refused) -> Status {
+    let ours = if retryable { Code::Unavailable } else { Code::Internal };
+    let code = code.map_or(ours, |code| Code::of(code.into()));
+    Status { code, message: reason, retry_delay: retry_after.filter(|_| retryable) }
 }
 
 /// Counts items whose client did not wait for the answer.

@@ -20,7 +20,7 @@ use language_eval::{Block, Invalid, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::output::{Output, Outputs};
-use sdk_protocols_grpc::{Body, Code};
+use sdk_protocols_grpc::Body;
 use sdk_protocols_otlp::model::Message as _;
 use sdk_signals::{Origin, OtlpSignal};
 use tokio::sync::watch;
@@ -166,7 +166,7 @@ impl Answers for Spans {
                 response
             }
             Err(Fault::Malformed(why)) => text(StatusCode::BAD_REQUEST, format!("{why}\n")),
-            Err(Fault::Refused(status)) if status.code == Code::Unavailable => {
+            Err(Fault::Refused(refused)) if refused.retryable => {
                 text(StatusCode::INTERNAL_SERVER_ERROR, "\"Internal Server Error\"")
             }
             Err(Fault::Refused(_)) => text(StatusCode::BAD_REQUEST, "\"Bad Request\""),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sdk_component::{Context, Stop};
 use sdk_protocols_otlp::response::PartialSuccess;
+use sdk_protocols_otlp::status::Code;
 use sdk_queue::Body;
 use sdk_signals::{BoxFuture, Consumer, Delivery, Origin, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 use tokio::sync::{Mutex, watch};
@@ -44,6 +45,8 @@ pub struct SendError {
     pub retryable: bool,
     /// Not before this has passed.
     pub retry_after: Option<Duration>,
+    /// What the remote end answered, if it did.
+    pub code: Option<Code>,
 }
 
 /// How an exporter sends; replaced as a whole by an update.
@@ -102,12 +105,18 @@ const DRAIN_SHARE: f64 = 0.7;
 impl SendError {
     /// It will never be taken.
     pub fn permanent(message: impl Into<String>) -> SendError {
-        SendError { message: message.into(), retryable: false, retry_after: None }
+        SendError { message: message.into(), retryable: false, retry_after: None, code: None }
     }
 
     /// It may be taken later.
     pub fn retryable(message: impl Into<String>) -> SendError {
-        SendError { message: message.into(), retryable: true, retry_after: None }
+        SendError { message: message.into(), retryable: true, retry_after: None, code: None }
+    }
+}
+
+impl From<SendError> for Refused {
+    fn from(SendError { message, retryable, retry_after, code }: SendError) -> Refused {
+        Refused { reason: message, retryable, retry_after, code: code.map(|code| code as u8) }
     }
 }
 
@@ -269,9 +278,7 @@ impl Shared {
             return match self.send(batch.signal, items, batch.payload.into(), origin.as_ref()).await {
                 Ok(()) => Ok(Delivery::delivered()),
                 Err(None) => Err(Refused::stopped(self.context.id())),
-                Err(Some(error)) => {
-                    Err(Refused { reason: error.message, retryable: error.retryable, retry_after: error.retry_after })
-                }
+                Err(Some(error)) => Err(error.into()),
             };
         }
         let (signal, items) = (batch.signal, u64::from(batch.items));

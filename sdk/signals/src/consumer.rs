@@ -27,6 +27,8 @@ pub struct Refused {
     pub retryable: bool,
     /// Not before this has passed.
     pub retry_after: Option<Duration>,
+    /// What the remote end said, as a code of gRPC, when the batch went straight there.
+    pub code: Option<u8>,
 }
 
 /// A consumer as it travels through a configuration: what `forward_to` lists.
@@ -41,12 +43,12 @@ pub struct Receiver<B> {
 impl Refused {
     /// Full, stopping, or over a limit: try again.
     pub fn retryable(reason: impl Into<String>) -> Refused {
-        Refused { reason: reason.into(), retryable: true, retry_after: None }
+        Refused { reason: reason.into(), retryable: true, retry_after: None, code: None }
     }
 
     /// It will never be taken.
     pub fn permanent(reason: impl Into<String>) -> Refused {
-        Refused { reason: reason.into(), retryable: false, retry_after: None }
+        Refused { reason: reason.into(), retryable: false, retry_after: None, code: None }
     }
 
     /// The component is stopping or was removed.

@@ -116,8 +116,8 @@ impl Agent {
                 match self.intake.take(OtlpSignal::Traces, payload, Arc::new(Origin::default()), counters).await {
                     Ok(()) => return,
                     Err(Fault::Malformed(why)) => why,
-                    Err(Fault::Refused(status)) => {
-                        tracing::debug!(error = status.message, "a datagram was refused, its spans are lost");
+                    Err(Fault::Refused(refused)) => {
+                        tracing::debug!(error = refused.reason, "a datagram was refused, its spans are lost");
                         return;
                     }
                 }

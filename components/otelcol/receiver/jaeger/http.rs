@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use sdk_protocols_grpc::Body;
-use sdk_signals::{Origin, OtlpSignal};
+use sdk_signals::{Origin, OtlpSignal, Refused};
 
 use super::{HTTP, thrift};
 use crate::counters::Counters;
@@ -52,8 +52,8 @@ impl Answers for Batches {
                 response
             }
             Err(Fault::Malformed(why)) => refuse(StatusCode::BAD_REQUEST, &why),
-            Err(Fault::Refused(status)) => {
-                refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("Cannot submit Jaeger batch: {}", status.message))
+            Err(Fault::Refused(Refused { reason, .. })) => {
+                refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("Cannot submit Jaeger batch: {reason}"))
             }
         }
     }

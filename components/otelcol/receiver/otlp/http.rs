@@ -18,7 +18,7 @@ use super::HTTP;
 use super::arguments::{Arguments, HttpServer};
 use crate::counters::Counters;
 use crate::http_server::{Answers, BadBody, Front, answer};
-use crate::intake::Fault;
+use crate::intake::{Fault, status};
 use crate::listener::Server;
 
 /// The server that the arguments ask for, if they do and anybody listens to it.
@@ -99,7 +99,8 @@ impl Answers for Otlp {
             Err(Fault::Malformed(why)) => {
                 failure(encoding, StatusCode::BAD_REQUEST, &Status::new(Code::InvalidArgument, why))
             }
-            Err(Fault::Refused(status)) => {
+            Err(Fault::Refused(refused)) => {
+                let status = status(refused);
                 let http = StatusCode::from_u16(status.code.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 failure(encoding, http, &status)
             }

@@ -77,6 +77,20 @@ impl Code {
         }
     }
 
+    /// What an HTTP status other than success means.
+    #[must_use]
+    pub fn of_http(status: u16) -> Code {
+        match status {
+            400 => Code::InvalidArgument,
+            401 => Code::Unauthenticated,
+            403 => Code::PermissionDenied,
+            404 => Code::Unimplemented,
+            429 => Code::ResourceExhausted,
+            502..=504 => Code::Unavailable,
+            _ => Code::Unknown,
+        }
+    }
+
     /// The HTTP status that says the same.
     #[must_use]
     pub fn http_status(self) -> u16 {

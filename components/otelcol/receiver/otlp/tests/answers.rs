@@ -7,6 +7,7 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use sdk_protocols_compression::Coding;
 use sdk_protocols_grpc::{Code, Status};
+use sdk_protocols_otlp::status::http_retryable;
 use sdk_protocols_otlp::wire::{put_bytes, put_message};
 use sdk_signals::{OtlpSignal, Refused};
 use sdk_testing::table::table;
@@ -50,6 +51,7 @@ impl Sent {
             "a component refuses it for now" => Sent { refused: Some(Refused::retryable("later")), ..good },
             "a component refuses it for 6.5 s" => Sent { refused: Some(later(Duration::from_millis(6500))), ..good },
             "a component refuses it for 0 s" => Sent { refused: Some(later(Duration::ZERO)), ..good },
+            "a component is shutting down" => Sent { refused: Some(Refused::stopped("otelcol.exporter.x")), ..good },
             "not protobuf" => Sent { body: Bytes::from_static(b"\x07"), ..good },
             "cut off in the middle of a span" => {
                 let whole = span(|out| put_bytes(out, 5, b"a name"));
@@ -78,6 +80,36 @@ impl Sent {
     }
 }
 
+/// What an exporter without a queue makes of an answer, which the exporters' own tests compare.
+fn told(answer: &str) -> Refused {
+    let (answer, delay) = match answer.split_once(", ") {
+        Some((answer, delay)) => (answer, delay.split(' ').nth(1).map(|seconds| seconds.parse().unwrap())),
+        None => (answer, None),
+    };
+    let retry_after = delay.map(Duration::from_secs);
+    let (code, retryable) = match answer.strip_prefix("HTTP ").map(|status| status.parse().unwrap()) {
+        Some(status) => (Code::of_http(status), http_retryable(status)),
+        None => {
+            let code = Code::ALL.into_iter().find(|code| spelling(*code) == answer).unwrap();
+            (code, code.retryable(retry_after))
+        }
+    };
+    Refused { reason: "no".to_owned(), retryable, retry_after, code: Some(code as u8) }
+}
+
+#[tokio::test]
+async fn what_a_backend_said() {
+    for row in table(env!("CARGO_MANIFEST_DIR"), "retries.md", "backend's answer").rows {
+        let [answer, over_grpc, over_http] = &row[..] else { panic!("{row:?}") };
+        let bench = Bench::start("grpc", "").await;
+        bench.next.refuse(Some(told(answer)));
+        assert_eq!(grpc(&bench, Sent::of("taken", true)).await, *over_grpc, "{answer}");
+        let bench = Bench::start("http", "").await;
+        bench.next.refuse(Some(told(answer)));
+        assert_eq!(http(&bench, Sent::of("taken", false)).await, *over_http, "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn over_grpc() {
     for row in table(env!("CARGO_MANIFEST_DIR"), "retries.md", "request").rows {
@@ -99,11 +131,16 @@ async fn over_http() {
         let bench = Bench::start("http", &format!("max_request_body_size = \"{LIMIT}B\"")).await;
         let sent = Sent::of(what, false);
         bench.next.refuse(sent.refused.clone());
-        let request = sent.head().uri(sent.path).header("content-encoding", sent.coding);
-        let answer = ask(&bench.address, request.body(Full::new(sent.body.clone())).unwrap()).await;
-        let delay = answer.headers.get("retry-after").map(|delay| format!(", Retry-After {}", delay.to_str().unwrap()));
-        assert_eq!(format!("{}{}", answer.status.as_u16(), delay.unwrap_or_default()), *expected, "{what}");
+        assert_eq!(http(&bench, sent).await, *expected, "{what}");
     }
+}
+
+/// The status, and the delay.
+async fn http(bench: &Bench, sent: Sent) -> String {
+    let request = sent.head().uri(sent.path).header("content-encoding", sent.coding);
+    let answer = ask(&bench.address, request.body(Full::new(sent.body.clone())).unwrap()).await;
+    let delay = answer.headers.get("retry-after").map(|delay| format!(", Retry-After {}", delay.to_str().unwrap()));
+    format!("{}{}", answer.status.as_u16(), delay.unwrap_or_default())
 }
 
 /// The code in the protocol's spelling, and the delay.
@@ -136,6 +173,15 @@ async fn grpc(bench: &Bench, sent: Sent) -> String {
         Some((Code::of(code), delay))
     };
     let (code, delay) = status(&head.headers).or_else(|| status(&trailers?)).expect("a status");
+    let code = spelling(code);
+    delay.map_or(code.clone(), |delay| format!("{code}, RetryInfo {} s", delay.as_secs_f64()))
+}
+
+/// Of a code, in the protocol.
+fn spelling(code: Code) -> String {
+    if code == Code::Canceled {
+        return "CANCELLED".to_owned();
+    }
     let mut words = String::new();
     for letter in format!("{code:?}").chars() {
         if letter.is_uppercase() && !words.is_empty() {
@@ -143,5 +189,5 @@ async fn grpc(bench: &Bench, sent: Sent) -> String {
         }
         words.push(letter.to_ascii_uppercase());
     }
-    delay.map_or(words.clone(), |delay| format!("{words}, RetryInfo {} s", delay.as_secs_f64()))
+    words
 }
