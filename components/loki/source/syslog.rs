@@ -4,10 +4,7 @@ mod arguments;
 mod framing;
 mod intake;
 mod listener;
-mod message;
 mod raw;
-mod rfc3164;
-mod rfc5424;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

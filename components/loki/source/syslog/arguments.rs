@@ -8,11 +8,11 @@ use language_eval::{Arguments, Block, Invalid, Validate, Word};
 use sdk_component::{Context, Problem, Stability};
 use sdk_net::TlsConfig;
 use sdk_net::server::{ClientAuth, ServerTlsConfig};
+use sdk_protocols_syslog::rfc3164::Extras;
 use sdk_relabel::Rules;
 use sdk_signals::LogsReceiver;
 
 use super::framing::Cut;
-use super::rfc3164::Extras;
 
 /// Takes syslog messages over TCP and UDP.
 ///
@@ -233,7 +233,7 @@ impl ListenerArguments {
             sequence_number: cisco.enable_all || cisco.sequence_number,
             hostname: cisco.enable_all || cisco.hostname,
             second_fractions: cisco.enable_all || cisco.second_fractions,
-            newlines: false,
+            ..Extras::default()
         })
     }
 

@@ -10,13 +10,13 @@ use bytes::Bytes;
 use language_eval::Word as _;
 use sdk_component::{Stop, Tap};
 use sdk_labels::{Labels, LabelsBuilder};
+use sdk_protocols_syslog::{Message, Timestamp, rfc3164, rfc5424};
 use sdk_relabel::Rules;
 use sdk_signals::{FanOut, LogBatch, LogEntry, LogGroup};
 use tokio::sync::watch;
 
 use super::arguments::{Format, ListenerArguments};
-use super::message::{Message, Timestamp};
-use super::{raw, rfc3164, rfc5424};
+use super::raw;
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -68,7 +68,9 @@ impl Intake {
         let read = match arguments.syslog_format {
             Format::Rfc3164 => {
                 let extras = rfc3164::Extras { newlines: counted, ..arguments.cisco_extras() };
-                rfc3164::parse(without_line_end(&bytes, counted), extras)
+                // The line end of a counted message is part of the framing.
+                let message = if counted { rfc3164::without_line_end(&bytes) } else { &bytes };
+                rfc3164::parse(message, extras)
             }
             _ => rfc5424::parse(&bytes),
         };
@@ -241,13 +243,5 @@ impl Intake {
                 }
             }
         }
-    }
-}
-
-/// A counted message of RFC 3164 often has a line end that is part of the framing.
-fn without_line_end(bytes: &[u8], counted: bool) -> &[u8] {
-    match bytes.strip_suffix(b"\n") {
-        Some(shorter) if counted => shorter.strip_suffix(b"\r").unwrap_or(shorter),
-        _ => bytes,
     }
 }

@@ -3,15 +3,21 @@
 //! Nothing tells a hostname from the first word of a message, so what follows the time is read all ways at once, as Alloy
 //! reads it: [`Body`] has a mark for each way that is still possible, and the last mark begins the text.
 
-use super::message::{Cursor, Message, Timestamp, Unreadable, ascii, days_in, given, is_graph};
+use crate::message::{Cursor, Message, Timestamp, Unreadable, ascii, days_in, given, is_graph};
 
 /// What Cisco's devices put before the time, as far as the configuration says that they do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extras {
+    /// `237: `
     pub message_counter: bool,
+    /// `000123: `, behind the former.
     pub sequence_number: bool,
+    /// `router1: `, behind both.
     pub hostname: bool,
+    /// `.123` behind the seconds.
     pub second_fractions: bool,
+    /// `Mar 04` is as good as `Mar  4`.
+    pub zero_padded_days: bool,
     /// Line ends may stand in the text: the length of the message is known.
     pub newlines: bool,
 }
@@ -21,6 +27,9 @@ const MONTHS: [&[u8; 3]; 12] =
     [b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec"];
 
 /// Reads one message.
+///
+/// # Errors
+/// It is none.
 pub fn parse(bytes: &[u8], extras: Extras) -> Result<Message<'_>, Unreadable> {
     let mut cursor = Cursor::new(bytes);
     let mut message = Message { priority: Some(cursor.priority()?), ..Message::default() };
@@ -89,7 +98,7 @@ fn timestamp(cursor: &mut Cursor<'_>, extras: Extras) -> Option<Timestamp> {
     }
     let day = match cursor.take(b' ') {
         true => cursor.digits(1)?,
-        false => cursor.digits(2).filter(|day| *day > 9)?,
+        false => cursor.digits(2).filter(|day| *day > 9 || extras.zero_padded_days)?,
     };
     // A year that is not told may be a leap year.
     if !(1..=days_in(month, true)).contains(&day) || !cursor.take(b' ') {
@@ -179,12 +188,13 @@ impl<'a> Body<'a> {
     }
 
     fn step(&mut self, index: usize, byte: u8) {
+        let before = self.mark;
         for place in 0..self.tags.len() {
             self.tags[place] = self.step_tag(self.tags[place], index, byte);
         }
         match self.hostname {
             Some(_) if byte == b' ' => {
-                self.host = Some(&self.bytes[self.mark..index]);
+                self.host = Some(&self.bytes[before..index]);
                 (self.hostname, self.between) = (None, true);
             }
             Some(began) if !is_graph(byte) || byte == b':' || index - began >= 255 => self.hostname = None,
@@ -219,7 +229,10 @@ impl<'a> Body<'a> {
             },
             Tag::Content(first) => match byte {
                 b']' => {
-                    self.content = Some(text);
+                    self.content = Some(if first { &[] } else { text });
+                    if first {
+                        self.mark = index;
+                    }
                     Tag::Closed
                 }
                 b'[' => Tag::No,
@@ -239,6 +252,21 @@ impl<'a> Body<'a> {
             Tag::Closed | Tag::Colon => Tag::No,
         }
     }
+}
+
+/// The message without the line end that belongs to the framing, where the framing tells its length.
+#[must_use]
+pub fn without_line_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\n").map_or(bytes, |shorter| shorter.strip_suffix(b"\r").unwrap_or(shorter))
+}
+
+/// `Jan` for 1.
+///
+/// # Panics
+/// It is no month.
+#[must_use]
+pub fn month_name(month: i64) -> &'static str {
+    ascii(MONTHS[usize::try_from(month - 1).expect("a month")])
 }
 
 /// For messages of Alloy's own kind: the year that is nearest to now, around New Year.
@@ -273,6 +301,9 @@ mod tests {
             ("myhost su[77]: failed", (Some("myhost"), Some("su"), Some("77".to_owned()), "failed")),
             ("myhost app: this year", (Some("myhost"), Some("app"), None, "this year")),
             ("app: no host", (None, Some("app"), None, "no host")),
+            ("myhost app[]: no pid", (Some("myhost"), Some("app"), None, "no pid")),
+            ("myhost app[]x: y", (Some("myhost"), Some("app"), None, "]x: y")),
+            ("my[ app: y", (Some("my["), Some("app"), None, "y")),
             ("app[1]: no host", (None, Some("app"), Some("1".to_owned()), "no host")),
             ("failed for lonvick", (Some("failed"), None, None, "for lonvick")),
             ("single", (None, None, None, "single")),
@@ -292,7 +323,7 @@ mod tests {
             sequence_number: true,
             hostname: true,
             second_fractions: true,
-            newlines: false,
+            ..Extras::default()
         };
         let text = b"<189>237: 000123: router1: *Mar  4 05:06:07.123: %SYS-5-CONFIG_I: Configured";
         let message = parse(text, all).unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use base_stdx::timestamp::{Date, days_since_1970};
 
-use super::message::{Cursor, Element, Message, Timestamp, Unreadable, ascii, days_in, given, is_graph};
+use crate::message::{Cursor, Element, Message, Timestamp, Unreadable, ascii, days_in, given, is_graph};
 
 const NANOS_PER_DAY: i64 = 86_400_000_000_000;
 const TIMESTAMP: &str = "a RFC3339MICRO timestamp or a nil value";
@@ -14,6 +14,9 @@ const ELEMENT: &str =
 const PARAMETER: &str = "a structured data parameter (`key=\"value\"`)";
 
 /// Reads one message.
+///
+/// # Errors
+/// It is none.
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Unreadable> {
     let mut cursor = Cursor::new(bytes);
     let mut message = Message { priority: Some(cursor.priority()?), ..Message::default() };

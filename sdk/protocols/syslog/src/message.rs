@@ -7,10 +7,15 @@ use std::borrow::Cow;
 pub struct Message<'a> {
     /// Facility × 8 + severity.
     pub priority: Option<u8>,
+    /// When it was sent.
     pub timestamp: Option<Timestamp>,
+    /// Who sent it.
     pub hostname: Option<&'a str>,
+    /// RFC 3164's tag.
     pub app_name: Option<&'a str>,
+    /// What RFC 3164 has in brackets behind the tag.
     pub proc_id: Option<Cow<'a, str>>,
+    /// RFC 5424's.
     pub msg_id: Option<&'a str>,
     /// Cisco's.
     pub message_counter: Option<u32>,
@@ -27,15 +32,28 @@ pub struct Message<'a> {
 /// A moment, or one whose year is not told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timestamp {
-    /// Nanoseconds since 1970, and the offset in minutes in which it was written.
-    Moment { nanos: i64, offset: i32 },
-    /// Nanoseconds within a year that is not told; `month` from 1.
-    NoYear { month: i64, day: i64, nanos_of_day: i64 },
+    /// A moment, and how it was written.
+    Moment {
+        /// Nanoseconds since 1970.
+        nanos: i64,
+        /// Minutes east of UTC.
+        offset: i32,
+    },
+    /// A time within a year that is not told.
+    NoYear {
+        /// From 1.
+        month: i64,
+        /// From 1.
+        day: i64,
+        /// Nanoseconds since midnight.
+        nanos_of_day: i64,
+    },
 }
 
 /// `[id name="value" …]`
 #[derive(Debug, PartialEq)]
 pub struct Element<'a> {
+    /// Its id, as `x@1`.
     pub id: &'a str,
     /// By name; of a name that comes twice the later value.
     pub parameters: Vec<(&'a str, Cow<'a, str>)>,
@@ -45,7 +63,9 @@ pub struct Element<'a> {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expecting {expected} [col {column}]")]
 pub struct Unreadable {
+    /// What should be there.
     pub expected: &'static str,
+    /// Bytes before the place.
     pub column: usize,
 }
 
@@ -74,41 +94,41 @@ impl Message<'_> {
 // === what formats have in common ===
 
 /// Reads a message from left to right.
-pub struct Cursor<'a> {
-    pub bytes: &'a [u8],
-    pub at: usize,
+pub(crate) struct Cursor<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8]) -> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Cursor<'a> {
         Cursor { bytes, at: 0 }
     }
 
-    pub fn rest(&self) -> &'a [u8] {
+    pub(crate) fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
-    pub fn peek(&self) -> Option<u8> {
+    pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
     /// Whether the byte was there.
-    pub fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let there = self.peek() == Some(byte);
         self.at += usize::from(there);
         there
     }
 
-    pub fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Unreadable> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Unreadable> {
         if self.take(byte) { Ok(()) } else { Err(self.error(expected)) }
     }
 
-    pub fn error(&self, expected: &'static str) -> Unreadable {
+    pub(crate) fn error(&self, expected: &'static str) -> Unreadable {
         Unreadable { expected, column: self.at }
     }
 
     /// As many bytes as fit, up to `longest`.
-    pub fn while_in(&mut self, longest: usize, fits: impl Fn(u8) -> bool) -> &'a [u8] {
+    pub(crate) fn while_in(&mut self, longest: usize, fits: impl Fn(u8) -> bool) -> &'a [u8] {
         let rest = self.rest();
         let length = rest.iter().take(longest).position(|byte| !fits(*byte)).unwrap_or(rest.len().min(longest));
         self.at += length;
@@ -116,7 +136,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Exactly so many digits, as a number.
-    pub fn digits(&mut self, count: usize) -> Option<i64> {
+    pub(crate) fn digits(&mut self, count: usize) -> Option<i64> {
         let digits = self.rest().get(..count)?;
         let value = digits
             .iter()
@@ -126,7 +146,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `<0>` to `<191>`, without leading zeros.
-    pub fn priority(&mut self) -> Result<u8, Unreadable> {
+    pub(crate) fn priority(&mut self) -> Result<u8, Unreadable> {
         const BRACKETS: &str = "a priority value within angle brackets";
         const RANGE: &str = "a priority value in the range 1-191 or equal to 0";
         self.expect(b'<', BRACKETS)?;
@@ -143,7 +163,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `hh:mm:ss`, in nanoseconds.
-    pub fn time_of_day(&mut self) -> Option<i64> {
+    pub(crate) fn time_of_day(&mut self) -> Option<i64> {
         let hour = self.digits(2).filter(|hour| *hour < 24)?;
         let minute = self.take(b':').then(|| self.digits(2)).flatten().filter(|minute| *minute < 60)?;
         let second = self.take(b':').then(|| self.digits(2)).flatten().filter(|second| *second < 60)?;
@@ -151,7 +171,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// `.` and one to six digits, in nanoseconds; 0 if there is no point.
-    pub fn fraction(&mut self) -> Option<i64> {
+    pub(crate) fn fraction(&mut self) -> Option<i64> {
         if !self.take(b'.') {
             return Some(0);
         }
@@ -165,22 +185,22 @@ impl<'a> Cursor<'a> {
 }
 
 /// A visible ASCII character, no blank.
-pub fn is_graph(byte: u8) -> bool {
+pub(crate) fn is_graph(byte: u8) -> bool {
     (0x21..=0x7e).contains(&byte)
 }
 
 /// ASCII that has been looked at.
-pub fn ascii(bytes: &[u8]) -> &str {
+pub(crate) fn ascii(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap_or_default()
 }
 
 /// A word, unless it is the dash that stands for none.
-pub fn given(word: &str) -> Option<&str> {
+pub(crate) fn given(word: &str) -> Option<&str> {
     Some(word).filter(|word| !matches!(*word, "" | "-"))
 }
 
 /// Days of the month, in a year that is a leap year or not.
-pub fn days_in(month: i64, leap: bool) -> i64 {
+pub(crate) fn days_in(month: i64, leap: bool) -> i64 {
     match month {
         2 if leap => 29,
         2 => 28,
