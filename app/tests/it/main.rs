@@ -13,5 +13,6 @@ mod kubernetes;
 mod oracle_check;
 mod oracle_runtime;
 mod process;
+mod retries;
 mod specs;
 mod validating;
