@@ -47,6 +47,13 @@ impl Field {
         Field { root: Root::Attributes, keys: vec![key.to_owned()] }
     }
 
+    /// The place of a key in what is here.
+    #[must_use]
+    pub fn below(&self, key: &str) -> Field {
+        let keys = self.keys.iter().cloned().chain([key.to_owned()]).collect();
+        Field { root: self.root, keys }
+    }
+
     /// A place as it is written; `attributes` and `resource` need a key.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod parsers;
 mod recombine;
 mod route;
 mod severity;
+mod syslog;
 mod time;
 mod trace;
 
@@ -55,10 +56,10 @@ pub(crate) struct OnError {
 }
 
 /// What there is in the Collector and not here.
-const NOT_YET: [&str; 5] = ["syslog_parser", "file_output", "stdout", "generate_input", "noop_output"];
+const NOT_YET: [&str; 4] = ["file_output", "stdout", "generate_input", "noop_output"];
 
 /// Every type that there is here.
-const TYPES: [&str; 25] = [
+const TYPES: [&str; 26] = [
     "add",
     "assign_keys",
     "container",
@@ -80,6 +81,7 @@ const TYPES: [&str; 25] = [
     "sanitize_utf8",
     "scope_name_parser",
     "severity_parser",
+    "syslog_parser",
     "time_parser",
     "trace_parser",
     "unquote",
@@ -110,6 +112,7 @@ impl Operator {
             "recombine" => Kind::Recombine(Recombine::read(&options)?),
             "container" => Kind::Container(Box::new(Container::read(&options)?)),
             "severity_parser" => Kind::Each(Box::new(severity::SeverityParser::read(&options)?)),
+            "syslog_parser" => Kind::Each(Box::new(syslog::SyslogParser::read(&options)?)),
             "time_parser" => Kind::Each(Box::new(time::TimeParser::read(&options)?)),
             "trace_parser" => Kind::Each(Box::new(trace::TraceParser::read(&options)?)),
             "scope_name_parser" => Kind::Each(Box::new(trace::ScopeNameParser::read(&options)?)),

@@ -17,9 +17,9 @@ use crate::options::{Options, regex, rootable};
 /// What every parser has.
 pub(super) struct Parser {
     pub(super) from: Field,
-    to: Field,
+    pub(super) to: Field,
     body: Option<Field>,
-    time: Option<TimeParser>,
+    pub(super) time: Option<TimeParser>,
     severity: Option<SeverityParser>,
     trace: Option<TraceParser>,
     scope_name: Option<ScopeNameParser>,
@@ -228,6 +228,17 @@ impl Parser {
         entry: &mut Entry,
         parse: impl FnOnce(&str, &Entry) -> Result<V, String>,
     ) -> Result<(), String> {
+        self.place(entry, parse)?;
+        let time = self.time.as_ref().map_or(Ok(()), |parser| parser.act(entry));
+        self.read_rest(entry, time)
+    }
+
+    /// Puts what was found in its place.
+    pub(super) fn place<V: Into<AnyValue>>(
+        &self,
+        entry: &mut Entry,
+        parse: impl FnOnce(&str, &Entry) -> Result<V, String>,
+    ) -> Result<(), String> {
         let found = match self.from.get(entry) {
             None => return Err(format!("entry is missing the expected parse_from field {}", self.from)),
             Some(Found::Value(AnyValue::Text(text))) => parse(&text.as_str(), entry)?,
@@ -238,8 +249,11 @@ impl Parser {
         if let Some(body) = self.body.as_ref().and_then(|field| field.get(entry)).map(Found::cloned) {
             entry.body = body;
         }
-        // Each is tried; the first fault counts.
-        let time = self.time.as_ref().map_or(Ok(()), |parser| parser.act(entry));
+        Ok(())
+    }
+
+    /// Reads what is wanted besides the time, which went so. Each is tried; the first fault counts.
+    pub(super) fn read_rest(&self, entry: &mut Entry, time: Result<(), String>) -> Result<(), String> {
         let severity = self.severity.as_ref().map_or(Ok(()), |parser| parser.act(entry));
         let trace = self.trace.as_ref().map_or(Ok(()), |parser| parser.act(entry));
         let scope_name = self.scope_name.as_ref().map_or(Ok(()), |parser| parser.act(entry));

@@ -11,11 +11,13 @@ use crate::options::{Options, field, text};
 
 /// Reads the time.
 pub(super) struct TimeParser {
-    from: Field,
+    pub(super) from: Field,
     layout: Layout,
 }
 
 enum Layout {
+    /// A time that is one already.
+    Native,
     /// With readers for the zones that have a name of the user's.
     Text(Reader, Vec<(String, Reader)>),
     /// `s`, `ms`, …: nanoseconds of the unit.
@@ -25,10 +27,22 @@ enum Layout {
 }
 
 impl TimeParser {
+    /// Takes what another operator read as a time.
+    pub(super) fn native(from: Field) -> TimeParser {
+        TimeParser { from, layout: Layout::Native }
+    }
+
+    pub(super) fn is_native(&self) -> bool {
+        matches!(self.layout, Layout::Native)
+    }
+
     pub(super) fn read(options: &Options<'_>) -> Result<TimeParser, ValueError> {
         let from = options.required("parse_from", field)?;
-        let layout = options.required("layout", text)?;
         let kind = options.text("layout_type")?.unwrap_or_else(|| "strptime".to_owned());
+        let layout = match kind.as_str() {
+            "native" => options.text("layout")?.unwrap_or_default(),
+            _ => options.required("layout", text)?,
+        };
         let location = options.text("location")?.filter(|name| !name.is_empty());
         let zones = match options.value("time_zone_locations") {
             Some(Value::Object(zones)) => zones.iter().map(|(name, zone)| Ok((name, text(zone)?))).collect(),
@@ -51,6 +65,7 @@ impl TimeParser {
                 let named: Result<Vec<_>, ValueError> = named.collect();
                 Layout::Text(reader(location.as_deref())?, named?)
             }
+            ("native", _) => Layout::Native,
             ("epoch", "s") => Layout::Whole(1_000_000_000),
             ("epoch", "ms") => Layout::Whole(1_000_000),
             ("epoch", "us") => Layout::Whole(1_000),
@@ -63,7 +78,7 @@ impl TimeParser {
                 return Err(ValueError::new(what).at_field("layout"));
             }
             (other, _) => {
-                let what = format!("{other:?} is none of \"strptime\", \"gotime\" and \"epoch\"");
+                let what = format!("{other:?} is none of \"strptime\", \"gotime\", \"epoch\" and \"native\"");
                 return Err(ValueError::new(what).at_field("layout_type"));
             }
         };
@@ -84,6 +99,7 @@ impl TimeParser {
                 let own = words().find_map(|word| zones.iter().find(|(name, _)| name == word));
                 own.map_or(reader, |(_, reader)| reader).nanoseconds(&text)
             }
+            Layout::Native => Err("native time.Time field required".to_owned()),
             Layout::Whole(unit) => {
                 let stamp = match value {
                     AnyValue::Int(stamp) => *stamp,

@@ -8,6 +8,8 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::encode::encode;
 
+mod syslog;
+
 fn value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Null,
@@ -332,7 +334,7 @@ fn faults_are_found_when_operators_are_read() {
     for (operators, part) in [
         (json!([{"id": "x"}]), "[0] missing required key \"type\""),
         (json!([{"type": "regx_parser"}]), "unsupported type \"regx_parser\"; did you mean \"regex_parser\"?"),
-        (json!([{"type": "syslog_parser"}]), "\"syslog_parser\" is not supported yet"),
+        (json!([{"type": "file_output"}]), "\"file_output\" is not supported yet"),
         (
             json!([{"type": "noop"}, {"type": "move", "form": "body", "to": "attributes.x"}]),
             "[1] missing required key \"from\"",
