@@ -14,7 +14,8 @@
 //! ```written NAME            what stands in a file now
 //! ```answer PATH             what the server `@server@` (an address with port) serves there
 //! ```request                 what that server was asked: request line, the headers of interest, an empty line, the body
-//! ```post ID PATH            what is sent to the port that the component says it listens on: headers, an empty line, the body
+//! ```post ID PATH            what is sent to the port that the component says it listens on: headers, an empty line, the body;
+//!                            behind `hex` the body is bytes, two digits for each
 //! ```answered                what it answered to that: the status, an empty line, the body
 //! ```page ID PATH NAME...    of what the component serves at this path, the families whose names begin with one of these; of a
 //!                            line that ends in `…`, what stands before that; an answer that is no page whole, after its status

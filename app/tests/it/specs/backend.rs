@@ -79,12 +79,16 @@ impl Backend {
 /// Posts what stands in a spec: headers, an empty line, the body.
 pub async fn post(address: &str, path: &str, text: &str) -> Result<String, String> {
     let (headers, body) = text.split_once("\n\n").ok_or("a post has headers, an empty line and a body")?;
+    let (path, body) = match path.strip_suffix(" hex") {
+        Some(path) => (path, hex(body)?),
+        None => (path, body.trim_end().as_bytes().to_vec()),
+    };
     let mut request = Request::post(path).header(header::HOST, address);
     for line in headers.lines() {
         let (name, value) = line.split_once(": ").ok_or_else(|| format!("{line:?} is no header"))?;
         request = request.header(name, value);
     }
-    let body = Full::new(Bytes::from(body.trim_end().to_owned()));
+    let body = Full::new(Bytes::from(body));
     let exchange = async {
         let stream = TcpStream::connect(address).await?;
         let (mut client, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -94,6 +98,12 @@ pub async fn post(address: &str, path: &str, text: &str) -> Result<String, Strin
         Ok(format!("{}\n\n{}", head.status, String::from_utf8_lossy(&body)))
     };
     exchange.await.map_err(|error: Box<dyn std::error::Error>| format!("{address}: {error}"))
+}
+
+/// Bytes of pairs of hexadecimal digits.
+fn hex(text: &str) -> Result<Vec<u8>, String> {
+    let bytes = text.split_whitespace().map(|pair| u8::from_str_radix(pair, 16));
+    bytes.collect::<Result<_, _>>().map_err(|error| format!("a body in hex: {error}"))
 }
 
 async fn answer(
