@@ -11,7 +11,6 @@ use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 use sdk_otel::auth::AuthHandler;
 use sdk_otel::not_yet;
-use sdk_otel::output::Outputs;
 use sdk_otel::tls::TlsServer;
 use sdk_protocols_grpc::server::{Config, Headers, Service};
 use sdk_protocols_grpc::{Code, Status};
@@ -21,6 +20,7 @@ use crate::counters::Counters;
 use crate::http_server::check_size;
 use crate::intake::{Fault, Intake, status};
 use crate::listener::{Protocol, Server, limit};
+use crate::serving::Site;
 
 /// How a gRPC server listens, apart from where.
 #[derive(Clone, Debug, PartialEq, Block)]
@@ -145,9 +145,8 @@ impl GrpcSettings {
         &self,
         at: &'static str,
         endpoint: &str,
-        outputs: &Outputs,
+        site: &Site,
         methods: Vec<Method>,
-        counters: &Counters,
         transport: usize,
     ) -> Result<Server, Problem> {
         let auth = self.auth.as_ref().map(|auth| auth.server()).transpose().map_err(|error| Problem::at(at, error))?;
@@ -167,9 +166,9 @@ impl GrpcSettings {
             ping_timeout: limit(timeout).unwrap_or(defaults.ping_timeout),
         };
         let service = Arc::new(Grpc {
-            intake: Intake { outputs: outputs.clone(), auth, include_metadata: self.include_metadata },
+            intake: Intake { outputs: site.outputs.clone(), auth, include_metadata: self.include_metadata },
             methods,
-            counters: counters.clone(),
+            counters: site.counters.clone(),
             transport,
         });
         Ok(Server {

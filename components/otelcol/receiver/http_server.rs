@@ -15,7 +15,6 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
 use sdk_otel::auth::AuthHandler;
-use sdk_otel::output::Outputs;
 use sdk_otel::tls::TlsServer;
 use sdk_protocols_compression::{Coding, ExpandError};
 use sdk_protocols_grpc::{Body, Status};
@@ -25,6 +24,7 @@ use crate::cors::CorsPolicy;
 use crate::counters::Transport;
 use crate::intake::{Fault, Intake};
 use crate::listener::{Protocol, Server, Service, limit};
+use crate::serving::Site;
 
 /// `max_request_body_size` when it is 0.
 const BODY_LIMIT: usize = 20 << 20;
@@ -153,7 +153,7 @@ impl HttpSettings {
         &self,
         at: &'static str,
         endpoint: &str,
-        outputs: &Outputs,
+        site: &Site,
         answers: impl Answers,
     ) -> Result<Server, Problem> {
         let auth = self.auth.as_ref().map(|auth| auth.server()).transpose().map_err(|error| Problem::at(at, error))?;
@@ -170,7 +170,7 @@ impl HttpSettings {
             .initial_stream_window_size(8 << 20)
             .initial_connection_window_size(24 << 20);
         let front = Front {
-            intake: Intake { outputs: outputs.clone(), auth, include_metadata: self.include_metadata },
+            intake: Intake { outputs: site.outputs.clone(), auth, include_metadata: self.include_metadata },
             body_limit: self.max_request_body_size.to_usize().filter(|size| *size > 0).unwrap_or(BODY_LIMIT),
             codings: self.compression_algorithms.clone(),
             cors: CorsPolicy::new(&self.cors),

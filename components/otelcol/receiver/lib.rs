@@ -14,6 +14,7 @@ pub mod grpc_server;
 pub mod http_server;
 mod intake;
 mod listener;
+mod serving;
 #[cfg(test)]
 mod testing;
 

@@ -7,15 +7,14 @@ mod arguments;
 mod grpc;
 mod http;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
-use sdk_otel::output::Outputs;
+use sdk_otel::output::Output;
 use sdk_signals::OtlpSignal;
-use tokio::sync::watch;
 
-use crate::counters::Counters;
-use crate::listener::{self, Server};
+use crate::listener::Server;
+use crate::serving::{self, Serving, Site, kept};
 pub use arguments::{Arguments, GrpcServer, HttpServer};
 
 /// The places of the two among the counters.
@@ -23,18 +22,9 @@ const GRPC: usize = 0;
 const HTTP: usize = 1;
 
 /// The component.
-pub struct Otlp {
-    context: Context,
-    outputs: Outputs,
-    /// The servers to run; a changed one is started anew.
-    servers: watch::Sender<Arc<Servers>>,
-    counters: Counters,
-    /// The arguments in use, to see what an update changes.
-    current: Arc<Mutex<Arguments>>,
-}
+pub struct Otlp(Serving<Servers>);
 
 /// What listens.
-#[derive(Default)]
 struct Servers {
     grpc: Option<Arc<Server>>,
     http: Option<Arc<Server>>,
@@ -48,77 +38,42 @@ impl Component for Otlp {
     type Exports = ();
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        let outputs = Outputs::new(context, &arguments.output);
-        let counters = Counters::new(
-            context.metrics(),
-            &format!("otlp/{}", context.id()),
-            &[OtlpSignal::Traces, OtlpSignal::Metrics, OtlpSignal::Logs],
-            &["grpc", "http"],
-        );
-        let servers = Servers {
-            grpc: grpc::server(&arguments, &outputs, &counters)?.map(Arc::new),
-            http: http::server(&arguments, &outputs, &counters)?.map(Arc::new),
-        };
-        Ok(Otlp {
-            context: context.clone(),
-            outputs,
-            servers: watch::Sender::new(Arc::new(servers)),
-            counters,
-            current: Arc::new(Mutex::new(arguments)),
-        })
+        Serving::build(context, arguments).map(Otlp)
     }
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        let (same_grpc, same_http) = {
-            let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            let listens = |arguments: &Arguments| {
-                [&arguments.output.traces, &arguments.output.metrics, &arguments.output.logs]
-                    .map(|list| !list.is_empty())
-            };
-            let same_signals = listens(&current) == listens(&arguments);
-            (same_signals && current.grpc == arguments.grpc, same_signals && current.http == arguments.http)
-        };
-        let running = self.servers.borrow().clone();
-        let servers = Servers {
-            grpc: if same_grpc {
-                running.grpc.clone()
-            } else {
-                grpc::server(&arguments, &self.outputs, &self.counters)?.map(Arc::new)
-            },
-            http: if same_http {
-                running.http.clone()
-            } else {
-                http::server(&arguments, &self.outputs, &self.counters)?.map(Arc::new)
-            },
-        };
-        let (outputs, sender) = (self.outputs.clone(), self.servers.clone());
-        let current = self.current.clone();
-        Ok(Update::then(move || {
-            outputs.replace(&arguments.output);
-            sender.send_replace(Arc::new(servers));
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = arguments;
-        }))
+        self.0.update(arguments)
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        let health = listener::Healths::new(&self.context);
+        let (serving, health) = (&self.0, self.0.healths());
         tokio::join!(
-            listener::run(
-                &self.context,
-                self.servers.subscribe(),
-                |servers| servers.grpc.clone(),
-                health.of("gRPC"),
-                &stop
-            ),
-            listener::run(
-                &self.context,
-                self.servers.subscribe(),
-                |servers| servers.http.clone(),
-                health.of("HTTP"),
-                &stop
-            ),
+            serving.run(|servers| servers.grpc.clone(), health.of("gRPC"), &stop),
+            serving.run(|servers| servers.http.clone(), health.of("HTTP"), &stop),
         );
         Ok(())
+    }
+}
+
+// === impl Servers ===
+
+impl serving::Servers for Servers {
+    type Arguments = Arguments;
+    const KIND: &'static str = "otlp";
+    const SIGNALS: &'static [OtlpSignal] = &[OtlpSignal::Traces, OtlpSignal::Metrics, OtlpSignal::Logs];
+    const TRANSPORTS: &'static [&'static str] = &["grpc", "http"];
+
+    fn output(arguments: &Arguments) -> &Output {
+        &arguments.output
+    }
+
+    fn make(site: &Site, arguments: &Arguments, running: Option<(&Arguments, &Servers)>) -> Result<Servers, Problem> {
+        let grpc = running.map(|(current, servers)| (&current.grpc, &servers.grpc));
+        let http = running.map(|(current, servers)| (&current.http, &servers.http));
+        Ok(Servers {
+            grpc: kept(grpc, &arguments.grpc, || grpc::server(arguments, site))?,
+            http: kept(http, &arguments.http, || http::server(arguments, site))?,
+        })
     }
 }
 

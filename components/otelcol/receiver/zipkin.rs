@@ -9,7 +9,7 @@ mod thrift;
 mod translate;
 mod v1;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
@@ -19,16 +19,16 @@ use hyper::body::Incoming;
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_otel::debug_metrics::DebugMetrics;
-use sdk_otel::output::{Output, Outputs};
+use sdk_otel::output::Output;
 use sdk_protocols_grpc::Body;
 use sdk_protocols_otlp::model::Message as _;
 use sdk_signals::{Origin, OtlpSignal};
-use tokio::sync::watch;
 
 use crate::counters::Counters;
 use crate::http_server::{Answers, Front, HttpSettings, answer, check_endpoint};
 use crate::intake::Fault;
-use crate::listener::{self, Server};
+use crate::listener::Server;
+use crate::serving::{self, Serving, Site, kept};
 
 /// Takes spans of Zipkin and hands them on.
 #[derive(Clone, Debug, Block)]
@@ -52,15 +52,10 @@ pub struct Arguments {
 }
 
 /// The component.
-pub struct Zipkin {
-    context: Context,
-    outputs: Outputs,
-    /// The server to run; a changed one is started anew.
-    server: watch::Sender<Arc<Option<Arc<Server>>>>,
-    counters: Counters,
-    /// The arguments in use, to see what an update changes.
-    current: Arc<Mutex<Arguments>>,
-}
+pub struct Zipkin(Serving<Servers>);
+
+/// What listens.
+struct Servers(Option<Arc<Server>>);
 
 /// What answers the requests.
 struct Spans {
@@ -68,7 +63,7 @@ struct Spans {
     counters: Counters,
 }
 
-/// What a request holds. The number is its place among the counters.
+/// What a request holds. The number is its place among the transports.
 #[derive(Clone, Copy)]
 enum Form {
     V1Thrift,
@@ -76,9 +71,6 @@ enum Form {
     V2Json,
     V2Proto,
 }
-
-/// The forms as the metrics name them, in the order of [`Form`].
-const TRANSPORTS: [&str; 4] = ["http_v1_thrift", "http_v1_json", "http_v2_json", "http_v2_proto"];
 
 // === impl Arguments ===
 
@@ -96,54 +88,45 @@ impl Component for Zipkin {
     type Exports = ();
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
-        let outputs = Outputs::new(context, &arguments.output);
-        let name = format!("zipkin/{}", context.id());
-        let counters = Counters::new(context.metrics(), &name, &[OtlpSignal::Traces], &TRANSPORTS);
-        let server = server(&arguments, &outputs, &counters)?;
-        Ok(Zipkin {
-            context: context.clone(),
-            outputs,
-            server: watch::Sender::new(Arc::new(server)),
-            counters,
-            current: Arc::new(Mutex::new(arguments)),
-        })
+        Serving::build(context, arguments).map(Zipkin)
     }
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        let same = {
-            let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            current.output.traces.is_empty() == arguments.output.traces.is_empty()
-                && current.endpoint == arguments.endpoint
-                && current.settings == arguments.settings
-                && current.parse_string_tags == arguments.parse_string_tags
-        };
-        let server = if same {
-            self.server.borrow().clone()
-        } else {
-            Arc::new(server(&arguments, &self.outputs, &self.counters)?)
-        };
-        let (outputs, sender, current) = (self.outputs.clone(), self.server.clone(), self.current.clone());
-        Ok(Update::then(move || {
-            outputs.replace(&arguments.output);
-            sender.send_replace(server);
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = arguments;
-        }))
+        self.0.update(arguments)
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        let health = listener::Healths::new(&self.context).of("HTTP");
-        listener::run(&self.context, self.server.subscribe(), Option::clone, health, &stop).await;
+        self.0.run(|servers| servers.0.clone(), self.0.healths().of("HTTP"), &stop).await;
         Ok(())
     }
 }
 
+// === impl Servers ===
+
+impl serving::Servers for Servers {
+    type Arguments = Arguments;
+    const KIND: &'static str = "zipkin";
+    const SIGNALS: &'static [OtlpSignal] = &[OtlpSignal::Traces];
+    const TRANSPORTS: &'static [&'static str] = &["http_v1_thrift", "http_v1_json", "http_v2_json", "http_v2_proto"];
+
+    fn output(arguments: &Arguments) -> &Output {
+        &arguments.output
+    }
+
+    fn make(site: &Site, arguments: &Arguments, running: Option<(&Arguments, &Servers)>) -> Result<Servers, Problem> {
+        let about = |of: &Arguments| (of.endpoint.clone(), of.settings.clone(), of.parse_string_tags);
+        let running = running.map(|(current, servers)| (about(current), &servers.0));
+        kept(running, about(arguments), || server(arguments, site)).map(Servers)
+    }
+}
+
 /// The server, if anybody listens to it.
-fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counters) -> Result<Option<Arc<Server>>, Problem> {
+fn server(arguments: &Arguments, site: &Site) -> Result<Option<Server>, Problem> {
     if arguments.output.traces.is_empty() {
         return Ok(None);
     }
-    let spans = Spans { parse_string_tags: arguments.parse_string_tags, counters: counters.clone() };
-    arguments.settings.server("auth", &arguments.endpoint, outputs, spans).map(|server| Some(Arc::new(server)))
+    let spans = Spans { parse_string_tags: arguments.parse_string_tags, counters: site.counters.clone() };
+    arguments.settings.server("auth", &arguments.endpoint, site, spans).map(Some)
 }
 
 // === impl Spans ===

@@ -9,7 +9,6 @@ use base_metrics::Counter;
 use base_sys::task;
 use bytes::Bytes;
 use sdk_component::{Context, Stop};
-use sdk_otel::output::Outputs;
 use sdk_protocols_thrift::Encoding;
 use sdk_signals::{Origin, OtlpSignal};
 use tokio::net::UdpSocket;
@@ -21,6 +20,7 @@ use super::{TRANSPORTS, thrift};
 use crate::counters::Counters;
 use crate::intake::{Fault, Intake};
 use crate::listener::{Health, Serve, bind};
+use crate::serving::Site;
 
 /// No datagram is longer.
 const LARGEST: usize = 1 << 16;
@@ -51,20 +51,18 @@ struct Dropped {
 
 impl Agent {
     pub(super) fn new(
-        context: &Context,
+        site: &Site,
         endpoint: &str,
         settings: &UdpSettings,
         encoding: Encoding,
-        outputs: &Outputs,
-        counters: &Counters,
         transport: usize,
     ) -> Agent {
-        let family = context.metrics().counter_vec(
+        let family = site.context.metrics().counter_vec(
             "ferroalloy_otelcol_receiver_dropped_datagrams_total",
             "Datagrams that were not handed on.",
             &["receiver", "transport", "reason"],
         );
-        let name = format!("jaeger/{}", context.id());
+        let name = format!("jaeger/{}", site.context.id());
         let dropped = |reason| family.with(&[&name, TRANSPORTS[transport], reason]);
         Agent {
             name: match encoding {
@@ -74,8 +72,8 @@ impl Agent {
             endpoint: endpoint.to_owned(),
             settings: settings.clone(),
             encoding,
-            intake: Intake { outputs: outputs.clone(), auth: None, include_metadata: false },
-            counters: counters.clone(),
+            intake: Intake { outputs: site.outputs.clone(), auth: None, include_metadata: false },
+            counters: site.counters.clone(),
             transport,
             dropped: Dropped {
                 queue_full: dropped("queue_full"),

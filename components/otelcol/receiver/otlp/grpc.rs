@@ -1,18 +1,17 @@
 //! The gRPC server.
 
 use sdk_component::Problem;
-use sdk_otel::output::Outputs;
 use sdk_protocols_otlp::response::SUCCESS_PROTO;
 use sdk_signals::OtlpSignal;
 
 use super::GRPC;
 use super::arguments::Arguments;
-use crate::counters::Counters;
 use crate::grpc_server::Method;
 use crate::listener::Server;
+use crate::serving::Site;
 
 /// The server that the arguments ask for, if they do and anybody listens to it.
-pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counters) -> Result<Option<Server>, Problem> {
+pub(super) fn server(arguments: &Arguments, site: &Site) -> Result<Option<Server>, Problem> {
     let Some(grpc) = &arguments.grpc else { return Ok(None) };
     let method = |signal: OtlpSignal| Method { path: signal.grpc_path(), signal, read: Ok, answer: SUCCESS_PROTO };
     let methods: Vec<Method> =
@@ -20,5 +19,5 @@ pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counte
     if methods.is_empty() {
         return Ok(None);
     }
-    grpc.settings.server("grpc", &grpc.endpoint, outputs, methods, counters, GRPC).map(Some)
+    grpc.settings.server("grpc", &grpc.endpoint, site, methods, GRPC).map(Some)
 }

@@ -8,7 +8,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
 use sdk_component::Problem;
-use sdk_otel::output::Outputs;
 use sdk_protocols_grpc::{Body, Code, Status};
 use sdk_protocols_otlp::json::from_json;
 use sdk_protocols_otlp::response::{SUCCESS_JSON, SUCCESS_PROTO};
@@ -20,9 +19,10 @@ use crate::counters::Counters;
 use crate::http_server::{Answers, BadBody, Front, answer};
 use crate::intake::{Fault, status};
 use crate::listener::Server;
+use crate::serving::Site;
 
 /// The server that the arguments ask for, if they do and anybody listens to it.
-pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counters) -> Result<Option<Server>, Problem> {
+pub(super) fn server(arguments: &Arguments, site: &Site) -> Result<Option<Server>, Problem> {
     let Some(http) = &arguments.http else { return Ok(None) };
     let paths: Vec<(String, OtlpSignal)> = OtlpSignal::ALL
         .into_iter()
@@ -32,8 +32,8 @@ pub(super) fn server(arguments: &Arguments, outputs: &Outputs, counters: &Counte
     if paths.is_empty() {
         return Ok(None);
     }
-    let otlp = Otlp { paths, counters: counters.clone() };
-    http.settings.server("http", &http.endpoint, outputs, otlp).map(Some)
+    let otlp = Otlp { paths, counters: site.counters.clone() };
+    http.settings.server("http", &http.endpoint, site, otlp).map(Some)
 }
 
 fn path_of(http: &HttpServer, signal: OtlpSignal) -> String {
