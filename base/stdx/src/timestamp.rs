@@ -46,6 +46,33 @@ pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
+/// Times of which many in a row are of one second, as those of log lines are: the second is read once.
+#[derive(Clone, Debug, Default)]
+pub struct Seconds {
+    /// `2025-11-21T15:04:05.` and what it is.
+    last: Option<([u8; 20], i64)>,
+}
+
+impl Seconds {
+    /// What `parse` makes of a time: nanoseconds since 1970. It must read RFC 3339.
+    pub fn read(&mut self, text: &[u8], parse: impl Fn(&[u8]) -> Option<i64>) -> Option<i64> {
+        // With nanoseconds and in UTC, as container runtimes write it.
+        let Some((second, &[ref digits @ .., b'Z'])) = text.split_first_chunk::<20>() else { return parse(text) };
+        if digits.len() != 9 || second[19] != b'.' || !digits.iter().all(u8::is_ascii_digit) {
+            return parse(text);
+        }
+        let nanos = digits.iter().fold(0, |nanos, digit| nanos * 10 + i64::from(digit - b'0'));
+        if let Some((last, at)) = &self.last
+            && last == second
+        {
+            return at.checked_add(nanos);
+        }
+        let time = parse(text)?;
+        self.last = time.checked_sub(nanos).map(|at| (*second, at));
+        Some(time)
+    }
+}
+
 impl fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, nanos) = (self.0.div_euclid(NANOS_PER_SECOND), self.0.rem_euclid(NANOS_PER_SECOND));
@@ -107,6 +134,31 @@ pub fn parse_rfc3339(text: &[u8]) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_is_read_once_and_any_other_time_as_it_is() {
+        let mut seconds = Seconds::default();
+        let parsed = std::cell::Cell::new(0);
+        let parse = |text: &[u8]| {
+            parsed.set(parsed.get() + 1);
+            parse_rfc3339(text)
+        };
+        for (text, parses) in [
+            ("2025-10-09T08:53:20.000000001Z", 1),
+            ("2025-10-09T08:53:20.999999999Z", 1),
+            ("2025-10-09T08:53:20.00000001Z", 2),
+            ("2025-10-09T08:53:20.0000000aZ", 3),
+            ("2025-10-09T08:53:20.000000001+02:00", 4),
+            ("2025-10-09T08:53:20.5Z", 5),
+            ("2025-10-09T08:53:21.000000001Z", 6),
+            ("2025-10-09T08:53:21.000000002Z", 6),
+            ("2025-13-09T08:53:21.000000002Z", 7),
+            ("", 8),
+        ] {
+            assert_eq!(seconds.read(text.as_bytes(), parse), parse_rfc3339(text.as_bytes()), "{text}");
+            assert_eq!(parsed.get(), parses, "{text}");
+        }
+    }
 
     #[test]
     fn days_and_dates_are_each_others_inverse() {

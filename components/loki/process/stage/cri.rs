@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use base_metrics::Counter;
+use base_stdx::timestamp::Seconds;
 use bytes::Bytes;
 use language_eval::{Block, Invalid, Validate};
 use sdk_component::Problem;
@@ -61,6 +62,7 @@ struct Cri {
     flushed: Counter,
     truncated: Counter,
     changes: Changes,
+    seconds: Seconds,
 }
 
 impl StageConfig for CriStage {
@@ -90,6 +92,7 @@ impl StageConfig for CriStage {
                 "A count of lines that were truncated due to the max_partial_line_size limit",
             ),
             changes: Changes::default(),
+            seconds: Seconds::default(),
         }))
     }
 }
@@ -106,7 +109,7 @@ impl Stage for Cri {
         for (at, line) in lines.iter_mut().enumerate() {
             let text = store.text(line);
             let Some(parsed) = parse(text) else { continue };
-            if let Some(timestamp) = base_gotime::rfc3339(&text[..parsed.time]) {
+            if let Some(timestamp) = self.seconds.read(&text[..parsed.time], base_gotime::rfc3339) {
                 line.timestamp = timestamp;
             }
             let whole = line.text;

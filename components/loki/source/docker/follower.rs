@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base_metrics::Counter;
+use base_stdx::timestamp::Seconds;
 use bytes::Buf as _;
 use sdk_component::Stop;
 use sdk_docker::frames::{Line, Output, Splitter, parse_time, split_time};
@@ -147,6 +148,7 @@ impl Follower {
         let mut skip = Skip::to(*delivered);
         let mut read_to = *delivered;
         let mut too_long = 0;
+        let mut seconds = Seconds::default();
         loop {
             let chunk = tokio::select! {
                 biased;
@@ -168,7 +170,7 @@ impl Follower {
                 too_long = splitter.too_long();
                 tracing::error!(container = self.container, "a line of more than 1 MiB was skipped");
             }
-            let batch = self.batch(&mut lines, &mut skip, &mut read_to);
+            let batch = self.batch(&mut lines, &mut skip, &mut read_to, &mut seconds);
             let (false, Some(place)) = (batch.is_empty(), read_to) else {
                 if ended {
                     return Ok(Ended::Container);
@@ -199,7 +201,13 @@ impl Follower {
     }
 
     /// What the lines are as entries, and where they end.
-    fn batch(&self, lines: &mut Vec<Line>, skip: &mut Skip, read_to: &mut Option<Place>) -> LogBatch {
+    fn batch(
+        &self,
+        lines: &mut Vec<Line>,
+        skip: &mut Skip,
+        read_to: &mut Option<Place>,
+        seconds: &mut Seconds,
+    ) -> LogBatch {
         let streams = self.streams.borrow();
         let mut batch = LogBatch::default();
         let mut last = None;
@@ -208,7 +216,7 @@ impl Follower {
                 self.parsing_errors.inc();
                 continue;
             };
-            let Some(nanos) = parse_time(time) else {
+            let Some(nanos) = seconds.read(time, parse_time) else {
                 self.parsing_errors.inc();
                 continue;
             };
