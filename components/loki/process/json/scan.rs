@@ -22,15 +22,15 @@ pub enum Kind {
     Object,
 }
 
-/// Where a value is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where a value is: a few words, as there is one for each key and each value of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Raw {
     /// What it is.
     pub kind: Kind,
-    /// Its bytes; of a string, what is between the quotes.
-    pub range: Range<usize>,
     /// A string with escapes in it.
     pub escaped: bool,
+    start: u32,
+    end: u32,
 }
 
 /// Reads JSON from left to right.
@@ -38,26 +38,42 @@ pub struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     depth: usize,
+    /// There is no backslash and no control character: strings end at the next quote.
+    is_plain: bool,
 }
 
 // === impl Raw ===
 
 impl Raw {
     /// Null, at no place.
-    pub const NULL: Raw = Raw { kind: Kind::Null, range: 0..0, escaped: false };
+    pub const NULL: Raw = Raw { kind: Kind::Null, escaped: false, start: 0, end: 0 };
+
+    /// A value of this kind at this place of a scanner's text.
+    pub fn new(kind: Kind, range: Range<usize>) -> Raw {
+        // A scanner takes no text that is longer.
+        Raw { kind, escaped: false, start: range.start as u32, end: range.end as u32 }
+    }
+
+    /// Its bytes; of a string, what is between the quotes.
+    pub fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 // === impl Scanner ===
 
 impl<'a> Scanner<'a> {
-    /// At the start of a text.
+    /// At the start of a text. One of 4 GiB is taken for malformed.
     pub fn new(text: &'a [u8]) -> Scanner<'a> {
-        Scanner { text, at: 0, depth: 0 }
+        let text = if u32::try_from(text.len()).is_ok() { text } else { &[] };
+        // Looking at all of it at once costs less than at each string for itself.
+        let special = text.iter().fold(0, |special, byte| special | u8::from((*byte == b'\\') | (*byte < 0x20)));
+        Scanner { text, at: 0, depth: 0, is_plain: special == 0 }
     }
 
     /// The bytes of a value.
     pub fn bytes(&self, raw: &Raw) -> &'a [u8] {
-        &self.text[raw.range.clone()]
+        &self.text[raw.range()]
     }
 
     /// What the next value is.
@@ -88,7 +104,7 @@ impl<'a> Scanner<'a> {
             Kind::Null => self.word(b"null")?,
             Kind::Number => self.number()?,
         }
-        Ok(Raw { kind, range: start..self.at, escaped: false })
+        Ok(Raw::new(kind, start..self.at))
     }
 
     /// Reads an object: `each` gets every key and must pass over its value.
@@ -97,42 +113,38 @@ impl<'a> Scanner<'a> {
         mut each: impl FnMut(&Raw, &mut Scanner<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         self.enter(b'{')?;
-        self.blanks();
-        if self.take(b'}') {
+        if self.next_is(b'}') {
             self.depth -= 1;
             return Ok(());
         }
         loop {
-            self.blanks();
             let key = self.string()?;
-            self.blanks();
             self.expect(b':')?;
             each(&key, self)?;
-            self.blanks();
-            if self.take(b'}') {
-                self.depth -= 1;
-                return Ok(());
+            if self.next_is(b',') {
+                continue;
             }
-            self.expect(b',')?;
+            self.expect(b'}')?;
+            self.depth -= 1;
+            return Ok(());
         }
     }
 
     /// Reads a list: `each` must pass over one element.
     pub fn array(&mut self, mut each: impl FnMut(&mut Scanner<'a>) -> Result<(), Malformed>) -> Result<(), Malformed> {
         self.enter(b'[')?;
-        self.blanks();
-        if self.take(b']') {
+        if self.next_is(b']') {
             self.depth -= 1;
             return Ok(());
         }
         loop {
             each(self)?;
-            self.blanks();
-            if self.take(b']') {
-                self.depth -= 1;
-                return Ok(());
+            if self.next_is(b',') {
+                continue;
             }
-            self.expect(b',')?;
+            self.expect(b']')?;
+            self.depth -= 1;
+            return Ok(());
         }
     }
 
@@ -148,7 +160,6 @@ impl<'a> Scanner<'a> {
     }
 
     fn enter(&mut self, open: u8) -> Result<(), Malformed> {
-        self.blanks();
         self.expect(open)?;
         self.depth += 1;
         if self.depth > MAX_DEPTH { Err(Malformed) } else { Ok(()) }
@@ -157,13 +168,18 @@ impl<'a> Scanner<'a> {
     fn string(&mut self) -> Result<Raw, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
+        if self.is_plain {
+            let end = start + first_quote(&self.text[start..]).ok_or(Malformed)?;
+            self.at = end + 1;
+            return Ok(Raw::new(Kind::String, start..end));
+        }
         let mut escaped = false;
         loop {
             self.at += plain_prefix(&self.text[self.at..]);
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Raw { kind: Kind::String, range: start..self.at - 1, escaped });
+                    return Ok(Raw { escaped, ..Raw::new(Kind::String, start..self.at - 1) });
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -230,17 +246,48 @@ impl<'a> Scanner<'a> {
         there
     }
 
-    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.take(byte) { Ok(()) } else { Err(Malformed) }
+    /// Passes over the byte if it is the next one, blanks aside.
+    fn next_is(&mut self, byte: u8) -> bool {
+        // Blanks are rare between what programs write.
+        if self.take(byte) {
+            return true;
+        }
+        self.blanks();
+        self.take(byte)
     }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
+        if self.next_is(byte) { Ok(()) } else { Err(Malformed) }
+    }
+}
+
+const ONES: u64 = u64::MAX / 255;
+const HIGH: u64 = ONES << 7;
+
+/// The high bit of each byte that is zero; bits above the lowest such may be wrong.
+fn zero_in(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// Where the next quote is. Keys and values are short: memchr costs more before it begins.
+fn first_quote(text: &[u8]) -> Option<usize> {
+    const SHORT: usize = 32;
+    let mut at = 0;
+    while at < SHORT
+        && let Some(chunk) = text[at..].first_chunk::<8>()
+    {
+        let quote = zero_in(u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'"')));
+        if quote != 0 {
+            return Some(at + quote.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr::memchr(b'"', &text[at..]).map(|step| at + step)
 }
 
 /// How many bytes may stand in a string as they are: up to the next quote, backslash or control character. Thirty-two
 /// bytes at a time where so many are plain, which the compiler makes a few instructions of, and eight where they are not.
 fn plain_prefix(text: &[u8]) -> usize {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES << 7;
-    let zero_in = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let special_in = |chunk: &[u8; 8]| {
         let word = u64::from_le_bytes(*chunk);
         let quote = zero_in(word ^ (ONES * u64::from(b'"')));
@@ -330,6 +377,11 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Scanner::new(&bytes).value();
+        }
+
+        #[test]
+        fn the_first_quote_is_found(bytes in proptest::collection::vec(0x21..0x24u8, 0..80)) {
+            prop_assert_eq!(first_quote(&bytes), bytes.iter().position(|byte| *byte == b'"'));
         }
 
         #[test]

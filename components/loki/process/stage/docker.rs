@@ -53,16 +53,16 @@ impl Stage for Docker {
         let Work { lines, store, streams, .. } = work;
         for line in lines {
             let Ok(fields) = parse(store.text(line)) else { continue };
-            if fields.log.range.is_empty() {
+            if fields.log.range().is_empty() {
                 continue;
             }
             let whole = line.text;
             let mut text = |store: &mut Store, line: &_, raw: &Raw| -> Option<Span> {
                 if !raw.escaped {
-                    return Some(whole.part(raw.range.clone()));
+                    return Some(whole.part(raw.range()));
                 }
                 self.scratch.clear();
-                unescape(&store.bytes(line, whole)[raw.range.clone()], &mut self.scratch);
+                unescape(&store.bytes(line, whole)[raw.range()], &mut self.scratch);
                 store.push(&self.scratch)
             };
             let (Some(log), Some(stream), Some(time)) =
@@ -86,8 +86,8 @@ impl Stage for Docker {
 
 /// Finds the fields; keys in any case, later ones win. A field of another type than text makes the line malformed.
 fn parse(line: &[u8]) -> Result<Fields, Malformed> {
-    let nothing = Raw { kind: Kind::String, range: 0..0, escaped: false };
-    let mut fields = Fields { log: nothing.clone(), stream: nothing.clone(), time: nothing };
+    let nothing = Raw::new(Kind::String, 0..0);
+    let mut fields = Fields { log: nothing, stream: nothing, time: nothing };
     let mut scanner = Scanner::new(line);
     scanner.object(|key, scanner| {
         let name = scanner.bytes(key);

@@ -185,7 +185,7 @@ impl JsonValues {
         for (key, raw) in std::mem::take(&mut self.by_regex) {
             let value = simple(&raw, line, text, store, &mut self.scratch);
             let mut name = Vec::new();
-            unescape(&store.bytes(line, text)[key.range], &mut name);
+            unescape(&store.bytes(line, text)[key.range()], &mut name);
             store.set_by_name(line, &String::from_utf8_lossy(&name), value);
         }
         Ok(())
@@ -222,12 +222,12 @@ impl Search<'_> {
                     let raw = if !self.keys[wanted].inside.is_empty() && scanner.peek()? == Kind::Object {
                         let start = scanner.position();
                         self.object(wanted, scanner, found, None)?;
-                        Raw { kind: Kind::Object, range: start..scanner.position(), escaped: false }
+                        Raw::new(Kind::Object, start..scanner.position())
                     } else {
                         scanner.value()?
                     };
                     for answer in &self.keys[wanted].answers {
-                        found[*answer] = raw.clone();
+                        found[*answer] = raw;
                     }
                     raw
                 }
@@ -235,7 +235,7 @@ impl Search<'_> {
             if let (Some(regex), Some(by_regex)) = (self.regex, by_regex.as_deref_mut())
                 && regex.is_match(name)
             {
-                by_regex.push((key.clone(), raw));
+                by_regex.push((*key, raw));
             }
             Ok(())
         })
@@ -253,13 +253,13 @@ impl Search<'_> {
 
 /// A scanned value as an extracted one: lists and objects are text, encoded anew (spec §9.2).
 fn simple(raw: &Raw, line: &Line, text: Span, store: &mut Store, scratch: &mut Vec<u8>) -> Value {
-    let bytes = &store.bytes(line, text)[raw.range.clone()];
+    let bytes = &store.bytes(line, text)[raw.range()];
     match raw.kind {
         Kind::Null => return Value::Null,
         Kind::True => return Value::Bool(true),
         Kind::False => return Value::Bool(false),
         Kind::Number => return Value::Number(number(bytes)),
-        Kind::String if !raw.escaped => return Value::Text(text.part(raw.range.clone())),
+        Kind::String if !raw.escaped => return Value::Text(text.part(raw.range())),
         Kind::String => {
             scratch.clear();
             unescape(bytes, scratch);
