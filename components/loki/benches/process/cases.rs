@@ -48,6 +48,7 @@ pub const CASES: &[Case] = &[
     other("json by JMESPath functions", JMESPATH, json),
     common("logfmt (2 keys), labels", LOGFMT, logfmt),
     common("regex (9 groups, 2 read), labels", REGEX, access),
+    common("regex (9 groups, all there), labels", SIMPLE_REGEX, access),
     common("pattern (3 fields), labels", PATTERN, access),
     common("static_labels", "stage.static_labels {\n values = { zone = \"a\" }\n}", cri),
     common("label_drop", "stage.label_drop {\n values = [\"filename\"]\n}", cri),
@@ -87,6 +88,9 @@ const JMESPATH: &str = "stage.json {\n expressions = { level = \"join('-', [leve
 const REGEX: &str = "stage.regex {\n expression = `^(?P<ip>\\S+) (?P<id>\\S+) (?P<user>\\S+) \\[(?P<time>[^\\]]+)\\] \
                      \"(?P<method>\\S+) (?P<path>\\S+) (?P<protocol>[^\"]+)\" (?P<status>\\d+) (?P<size>\\d+|-)`\n}\n\
                      stage.labels {\n values = { method = \"\", status = \"\" }\n}";
+const SIMPLE_REGEX: &str = "stage.regex {\n expression = `^(?P<ip>\\S+) (?P<id>\\S+) (?P<user>\\S+) \\[(?P<time>[\\w:/]+\\s[+\\-]\\d{4})\\] \
+                            \"(?P<method>\\S+) (?P<path>\\S+) (?P<protocol>\\S+)\" (?P<status>\\d{3}) (?P<size>\\d+)`\n}\n\
+                            stage.labels {\n values = { method = \"\", status = \"\" }\n}";
 const PATTERN: &str = "stage.pattern {\n pattern = `<_> - <user> [<_>] \"<method> <_>\" <status> <_>`\n}\n\
                        stage.labels {\n values = { method = \"\", status = \"\", user = \"\" }\n}";
 const LOGFMT: &str =

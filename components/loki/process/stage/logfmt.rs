@@ -1,9 +1,11 @@
 //! `stage.logfmt`: values of a logfmt line become extracted values.
 
-use base_stdx::logfmt::Pairs;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use base_re2::Regex;
+use base_stdx::logfmt::Pairs;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use language_eval::Block;
 use sdk_component::Problem;
 
@@ -27,7 +29,7 @@ pub struct LogfmtStage {
 }
 
 struct Logfmt {
-    wanted: HashMap<Box<[u8]>, Vec<Slot>>,
+    wanted: HashMap<Box<[u8]>, Vec<Slot>, FixedState>,
     regex: Option<Regex>,
     source: Source,
     scratch: Vec<u8>,
@@ -61,7 +63,7 @@ impl StageConfig for LogfmtStage {
             "" => None,
             regex => Some(Regex::new(regex).map_err(|error| Problem::at("regex", error.to_string()))?),
         };
-        let mut wanted: HashMap<Box<[u8]>, Vec<Slot>> = HashMap::new();
+        let mut wanted: HashMap<Box<[u8]>, Vec<Slot>, FixedState> = HashMap::default();
         for (name, key) in &self.mapping {
             if let Some(slot) = site.plan.slot(name) {
                 let key = if key.is_empty() { name } else { key };

@@ -77,7 +77,10 @@ impl Stage for Luhn {
                     _ => continue,
                 },
             };
-            let redacted = self.redact(&String::from_utf8_lossy(text));
+            let redacted = match std::str::from_utf8(text) {
+                Ok(text) => self.redact(text),
+                Err(_) => self.redact(&String::from_utf8_lossy(text)),
+            };
             match (redacted, self.source) {
                 (Some(redacted), _) => {
                     if let Some(span) = store.push(redacted.as_bytes()) {
@@ -102,7 +105,7 @@ impl Luhn {
         let mut copied = 0;
         let mut skipped: Option<Vec<std::ops::Range<usize>>> = None;
         let mut at = 0;
-        while let Some(step) = text[at..].find(|c: char| c.is_ascii_digit()) {
+        while let Some(step) = text.as_bytes()[at..].iter().position(u8::is_ascii_digit) {
             let start = at + step;
             // Only what fits 64 bits is a number (spec §9.16).
             let (mut digits, mut number) = (0, Some(0i64));
