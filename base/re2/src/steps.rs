@@ -105,7 +105,7 @@ impl Steps {
         let mut search = Search { steps: &self.steps, text, slots, budget };
         let found = match &self.start {
             Start::Text => search.go(0, 0).map(|end| end.map(|end| 0..end)),
-            Start::Literal(finder) => search.from_literals(finder),
+            Start::Literal(finder) => search.at_literals(finder),
         };
         if let Ok(Some(found)) = &found {
             slots.put(0, found.clone());
@@ -216,7 +216,7 @@ impl Set {
 // === impl Search ===
 
 impl Search<'_> {
-    fn from_literals(&mut self, finder: &Finder<'static>) -> Result<Option<std::ops::Range<usize>>, TooHard> {
+    fn at_literals(&mut self, finder: &Finder<'static>) -> Result<Option<std::ops::Range<usize>>, TooHard> {
         let mut from = 0;
         while let Some(step) = finder.find(&self.text[from..]) {
             let start = from + step;
