@@ -163,7 +163,14 @@ impl Engine {
             End::Marked => Version::HTTP_11,
             End::Unmarked => Version::HTTP_10,
         };
-        let body = self.timed(&path, self.get(&path, version)).await?;
+        let body = match self.timed(&path, self.get(&path, version)).await {
+            // Between us and the engine is a proxy that has no HTTP/1.0.
+            Err(Error::Refused {
+                status: StatusCode::UPGRADE_REQUIRED | StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                ..
+            }) if end == End::Unmarked => self.timed(&path, self.get(&path, Version::HTTP_11)).await?,
+            body => body?,
+        };
         Ok(Logs { body, tty })
     }
 
@@ -362,6 +369,46 @@ mod tests {
         let engine = Engine::new(Host::Unix(path), None, Duration::from_secs(1));
         let error = engine.networks().await.expect_err("there is no socket").to_string();
         assert!(error.contains("no such file or directory; is Docker installed"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_log_is_marked_where_it_must_be_and_where_a_proxy_wants_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("docker.sock");
+        let listener = tokio::net::UnixListener::bind(&path).expect("a socket");
+        let (asked, mut requests) = tokio::sync::mpsc::channel(8);
+        drop(base_sys::task::spawn("proxy", async move {
+            use tokio::io::{AsyncReadExt, AsyncWriteExt};
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
+                let first = String::from_utf8_lossy(&head).lines().next().unwrap_or_default().to_owned();
+                let answer = match (first.contains("/old/"), first.ends_with("HTTP/1.0")) {
+                    (true, true) => "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n",
+                    (false, true) => "HTTP/1.0 200 OK\r\n\r\nas it comes",
+                    (_, false) => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n",
+                };
+                let _ = asked.send(first).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        }));
+        let engine = Engine::new(Host::Unix(path), None, Duration::from_secs(30));
+        for (id, end, versions, text) in [
+            ("new", End::Marked, &["1.1"][..], "marked"),
+            ("new", End::Unmarked, &["1.0"], "as it comes"),
+            ("old", End::Unmarked, &["1.0", "1.1"], "marked"),
+        ] {
+            let mut logs = engine.logs(id, "0", false, end).await.expect("it answers");
+            let mut whole = Vec::new();
+            while let Some(chunk) = logs.chunk().await.expect("it is whole") {
+                whole.extend_from_slice(&chunk);
+            }
+            assert_eq!(String::from_utf8_lossy(&whole), text);
+            for version in versions {
+                let first = requests.recv().await.expect("it was asked");
+                assert!(first.contains(id) && first.ends_with(version), "{first}");
+            }
+        }
     }
 
     #[test]
