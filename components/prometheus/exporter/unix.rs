@@ -48,6 +48,7 @@ mod node;
 mod ntp;
 mod nvme;
 mod os;
+mod perf;
 mod powersupplyclass;
 mod pressure;
 mod processes;

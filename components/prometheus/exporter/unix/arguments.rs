@@ -18,6 +18,7 @@ use super::netclass::NetclassSettings;
 use super::netdev::NetdevSettings;
 use super::node::{KNOWN, Known, Settings};
 use super::ntp::NtpSettings;
+use super::perf::{CACHES, HARDWARE, Known as KnownEvent, PerfSettings, SOFTWARE, Tracepoint, cpus};
 use super::systemd::SystemdSettings;
 
 /// Shows this host's hardware and kernel metrics, under the names that node_exporter gave them: CPUs, memory, disks,
@@ -443,6 +444,7 @@ impl Arguments {
             },
             netstat_fields: pattern("netstat", "fields", &self.netstat.fields)?,
             ntp: self.ntp()?,
+            perf: self.perf()?,
             power_supplies_ignored: pattern("powersupply", "ignored_supplies", &self.powersupply.ignored_supplies)?,
             runit_services: self.runit.as_ref().map_or("/etc/service", |runit| &runit.service_dir).to_owned(),
             supervisord: self.supervisord()?,
@@ -510,6 +512,37 @@ impl Arguments {
         })
     }
 
+    /// What the collector does not accept is refused only if it runs.
+    fn perf(&self) -> Result<PerfSettings, Problem> {
+        let Some(block) = self.perf.as_ref().filter(|_| self.runs("perf", false)) else {
+            return Ok(PerfSettings {
+                events: HARDWARE.iter().chain(SOFTWARE).chain(CACHES).collect(),
+                ..PerfSettings::default()
+            });
+        };
+        let mut events = Vec::new();
+        for (known, named, disabled) in [
+            (HARDWARE, &block.hardware_profilers, block.disable_hardware_profilers),
+            (SOFTWARE, &block.software_profilers, block.disable_software_profilers),
+            (CACHES, &block.cache_profilers, block.disable_cache_profilers),
+        ] {
+            let names = |event: &&'static KnownEvent| named.iter().any(|name| name == event.name);
+            // Names that nobody knows are as none, as in node_exporter.
+            let all = !known.iter().any(|event| names(&event));
+            let wanted = |event: &&'static KnownEvent| all || names(event);
+            events.extend(known.iter().filter(|_| !disabled).filter(wanted));
+        }
+        let cpus = if block.cpus.is_empty() { Ok(Vec::new()) } else { cpus(&block.cpus) };
+        let tracepoints = block.tracepoint.iter().map(|text| {
+            Tracepoint::parse(text).ok_or_else(|| Problem::at("perf", format!("invalid tracepoint config {text}")))
+        });
+        Ok(PerfSettings {
+            cpus: cpus.map_err(|error| Problem::at("perf", format!("cpus: {error}")))?,
+            tracepoints: tracepoints.collect::<Result<_, _>>()?,
+            events,
+        })
+    }
+
     /// Where supervisord is, if it is to be asked.
     fn supervisord(&self) -> Result<Option<Url>, Problem> {
         if !self.runs("supervisord", false) {
@@ -539,22 +572,10 @@ impl Arguments {
         (usual && !named(&self.disable_collectors)) || named(&self.enable_collectors)
     }
 
-    /// What runs. A collector that is not there yet is among it when the user asked for it by its name or its block: it
-    /// then fails, visibly.
+    /// What runs.
     fn collectors(&self) -> Vec<&'static str> {
-        let asked = |known: &Known| {
-            let named = |names: &[String]| names.iter().any(|name| name == known.name);
-            named(&self.enable_collectors) || named(&self.set_collectors) || self.has_block_of(known.name)
-        };
-        let runs = |known: &&Known| self.runs(known.name, known.default) && (known.here || asked(known));
+        let runs = |known: &&Known| self.runs(known.name, known.default);
         KNOWN.iter().filter(runs).map(|known| known.name).collect()
-    }
-
-    fn has_block_of(&self, collector: &str) -> bool {
-        match collector {
-            "perf" => self.perf.is_some(),
-            _ => false,
-        }
     }
 
     /// Names of collectors that nobody knows, with the nearest that somebody does.

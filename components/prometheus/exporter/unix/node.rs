@@ -10,7 +10,7 @@ use super::{
     arp, bcache, bonding, btrfs, buddyinfo, cgroups, conntrack, cpu, cpu_vulnerabilities, cpufreq, diskstats, dmi,
     drbd, drm, edac, entropy, ethtool, fibrechannel, filefd, filesystem, hwmon, infiniband, interrupts, ipvs, ksmd,
     lnstat, loadavg, logind, mdadm, meminfo, meminfo_numa, mountstats, netclass, netdev, netstat, network_route, nfs,
-    nfsd, ntp, nvme, os, powersupplyclass, pressure, processes, qdisc, rapl, runit, schedstat, selinux, slabinfo,
+    nfsd, ntp, nvme, os, perf, powersupplyclass, pressure, processes, qdisc, rapl, runit, schedstat, selinux, slabinfo,
     sockstat, softirqs, softnet, stat, supervisord, sysctl, systemd, tapestats, tcpstat, textfile, thermal_zone, time,
     timex, udp_queues, uname, vmstat, wifi, xfs, zfs, zoneinfo,
 };
@@ -46,6 +46,7 @@ pub(crate) struct Settings {
     pub netdev: netdev::NetdevSettings,
     pub netstat_fields: Pattern,
     pub ntp: ntp::NtpSettings,
+    pub perf: perf::PerfSettings,
     pub power_supplies_ignored: Pattern,
     pub runit_services: String,
     /// None if the collector does not run.
@@ -58,37 +59,22 @@ pub(crate) struct Settings {
     pub vmstat_fields: Pattern,
 }
 
-/// Stands for a collector that was asked for by name and does not exist yet: the page and the log say so.
-struct Missing;
-
-impl Collector for Missing {
-    fn collect(&mut self, _: &mut Scratch, _: &mut FamilyWriter<'_>) -> Result<(), Failure> {
-        Err(Failure::Failed("this version of Ferroalloy does not have the collector yet".to_owned()))
-    }
-}
-
 /// A collector of node_exporter's on Linux.
 pub(crate) struct Known {
     pub name: &'static str,
     /// Runs unless it is disabled.
     pub default: bool,
-    /// Exists here.
-    pub here: bool,
 }
 
 const fn here(name: &'static str) -> Known {
-    Known { name, default: true, here: true }
+    Known { name, default: true }
 }
 
 const fn on_demand(name: &'static str) -> Known {
-    Known { name, default: false, here: true }
+    Known { name, default: false }
 }
 
-const fn missing_and_off(name: &'static str) -> Known {
-    Known { name, default: false, here: false }
-}
-
-/// Every collector a configuration may name. What is not here yet is said when a configuration asks for it by name.
+/// Every collector a configuration may name.
 pub(crate) const KNOWN: &[Known] = &[
     here("arp"),
     here("bcache"),
@@ -149,7 +135,7 @@ pub(crate) const KNOWN: &[Known] = &[
     on_demand("mountstats"),
     on_demand("network_route"),
     on_demand("ntp"),
-    missing_and_off("perf"),
+    on_demand("perf"),
     on_demand("processes"),
     on_demand("qdisc"),
     on_demand("runit"),
@@ -226,6 +212,7 @@ impl Node {
         add("drm", Box::new(drm::Drm::new(&paths)));
         add("interrupts", Box::new(interrupts::Interrupts::new(&paths)));
         add("ksmd", Box::new(ksmd::Ksmd::new(&paths)));
+        add("perf", Box::new(perf::Perf::new(&paths, settings.perf)));
         add("logind", Box::new(logind::Logind::new()));
         add("mountstats", Box::new(mountstats::Mountstats::new(&paths)));
         if let Some(url) = settings.supervisord {
@@ -246,9 +233,6 @@ impl Node {
         add("qdisc", Box::new(qdisc::Qdisc));
         add("systemd", Box::new(systemd::Systemd::new(settings.systemd)));
         add("tcpstat", Box::new(tcpstat::Tcpstat::new(&paths)));
-        for known in KNOWN.iter().filter(|known| !known.here) {
-            add(known.name, Box::new(Missing));
-        }
         Node { running, scratch: Scratch::default() }
     }
 

@@ -21,6 +21,7 @@ use super::netclass::NetclassSettings;
 use super::netdev::NetdevSettings;
 use super::node::{KNOWN, Node, Settings};
 use super::ntp::NtpSettings;
+use super::perf::PerfSettings;
 use super::systemd::SystemdSettings;
 
 fn host() -> tempfile::TempDir {
@@ -83,6 +84,7 @@ fn settings(root: &Path, collectors: &[&str]) -> Settings {
             max_distance: 3.5,
             offset_tolerance: 0.001,
         },
+        perf: PerfSettings::default(),
         power_supplies_ignored: pattern("^$"),
         runit_services: root.join("root/etc/service").to_str().unwrap().to_owned(),
         supervisord: None,
