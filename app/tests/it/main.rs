@@ -13,6 +13,7 @@ mod kubernetes;
 mod oracle_check;
 mod oracle_runtime;
 mod process;
+mod promql;
 mod retries;
 mod specs;
 mod validating;
