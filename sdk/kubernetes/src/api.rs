@@ -9,6 +9,7 @@ use http::Request;
 use sdk_net::client::retry_after;
 use sdk_net::{Client, ClientConfig, Options, SendError, Streaming};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use url::form_urlencoded::Serializer;
 
@@ -165,6 +166,11 @@ impl Cluster {
         object(&body).map_err(ApiError::Malformed)
     }
 
+    /// What the server says at a path that belongs to no kind of object that is known here.
+    pub async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        serde_json::from_slice(&self.call(path).await?).map_err(|error| ApiError::Malformed(error.to_string()))
+    }
+
     /// The server's version, as `(1, 33)`.
     pub async fn version(&self) -> Result<(u32, u32), ApiError> {
         #[derive(Deserialize)]
@@ -172,8 +178,7 @@ impl Cluster {
         struct Answer {
             git_version: String,
         }
-        let body = self.call("/version").await?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| ApiError::Malformed(error.to_string()))?;
+        let answer: Answer = self.json("/version").await?;
         let mut parts = answer.git_version.trim_start_matches('v').split('.').map(str::parse::<u32>);
         match (parts.next(), parts.next()) {
             (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),

@@ -4,7 +4,7 @@ use base_stdx::GoDuration;
 use language_eval::{Block, Invalid, SecretString, Validate};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::output::Output;
-use sdk_otel::tls::TlsClient;
+use sdk_otel::tls::{TlsClient, TlsSettings};
 
 use super::attributes;
 use super::chosen::{Chosen, Plain};
@@ -28,10 +28,10 @@ pub struct Arguments {
     /// EC2 of AWS.
     #[block(optional)]
     pub ec2: Ec2,
-    /// ECS of AWS; not supported yet.
+    /// ECS of AWS.
     #[block(optional)]
     pub ecs: Plain<attributes::Ecs>,
-    /// EKS of AWS; not supported yet.
+    /// EKS of AWS.
     #[block(optional)]
     pub eks: Eks,
     /// Elastic Beanstalk of AWS: its X-Ray configuration file.
@@ -40,7 +40,7 @@ pub struct Arguments {
     /// Lambda of AWS: its environment variables.
     #[block(optional)]
     pub lambda: Plain<attributes::Lambda>,
-    /// Akamai (Linode); not supported yet.
+    /// Akamai (Linode).
     #[block(optional)]
     pub akamai: Plain<attributes::Akamai>,
     /// A virtual machine of Azure.
@@ -49,7 +49,7 @@ pub struct Arguments {
     /// AKS of Azure.
     #[block(optional)]
     pub aks: Plain<attributes::Aks>,
-    /// Consul; not supported yet.
+    /// Consul.
     #[block(optional)]
     pub consul: Consul,
     /// The host of the Docker engine.
@@ -70,22 +70,22 @@ pub struct Arguments {
     /// This host.
     #[block(optional)]
     pub system: System,
-    /// OpenShift; not supported yet.
+    /// OpenShift.
     #[block(optional)]
     pub openshift: OpenShift,
     /// The node of Kubernetes that we run on.
     #[block(optional)]
     pub kubernetes_node: KubernetesNode,
-    /// A cluster made by kubeadm; not supported yet.
+    /// A cluster made by kubeadm.
     #[block(optional)]
     pub kubeadm: Kubeadm,
-    /// Dynatrace OneAgent; not supported yet.
+    /// Dynatrace OneAgent.
     #[block(optional)]
     pub dynatrace: Dynatrace,
-    /// Nova of OpenStack; not supported yet.
+    /// Nova of OpenStack.
     #[block(optional)]
     pub nova: Nova,
-    /// Oracle Cloud; not supported yet.
+    /// Oracle Cloud.
     #[block(optional)]
     pub oraclecloud: Plain<attributes::OracleCloud>,
     /// Scaleway.
@@ -97,10 +97,10 @@ pub struct Arguments {
     /// Vultr.
     #[block(optional)]
     pub vultr: Vultr,
-    /// CVM of Tencent; not supported yet.
+    /// CVM of Tencent.
     #[block(optional)]
     pub tencent_cvm: TencentCvm,
-    /// ECS of Alibaba; not supported yet.
+    /// ECS of Alibaba.
     #[block(optional)]
     pub alibaba_ecs: AlibabaEcs,
     /// How long a detector may take.
@@ -138,7 +138,7 @@ pub struct Ec2 {
     pub tags_from_imds: bool,
 }
 
-/// EKS of AWS; not supported yet.
+/// EKS of AWS.
 #[derive(Clone, Debug, PartialEq, Block)]
 #[block(default)]
 pub struct Eks {
@@ -161,7 +161,7 @@ pub struct Azure {
     pub tags: Vec<String>,
 }
 
-/// Consul; not supported yet.
+/// Consul.
 #[derive(Clone, Debug, PartialEq, Block)]
 #[block(default)]
 pub struct Consul {
@@ -197,7 +197,7 @@ pub struct System {
     pub resource_attributes: Chosen<attributes::System>,
 }
 
-/// OpenShift; not supported yet.
+/// OpenShift.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 pub struct OpenShift {
     /// Address of the API.
@@ -232,14 +232,14 @@ pub struct KubernetesNode {
     pub resource_attributes: Chosen<attributes::KubernetesNode>,
 }
 
-/// A cluster made by kubeadm; not supported yet.
+/// A cluster made by kubeadm.
 #[derive(Clone, Debug, PartialEq, Block)]
 #[block(default)]
 pub struct Kubeadm {
     /// How to speak to the API.
     #[attr(default = "none".to_owned())]
     pub auth_type: String,
-    /// The context of the kubeconfig file.
+    /// The context of the kubeconfig file; not supported yet.
     #[attr(optional)]
     pub context: String,
     /// Which attributes are set.
@@ -247,11 +247,11 @@ pub struct Kubeadm {
     pub resource_attributes: Chosen<attributes::Kubeadm>,
 }
 
-/// Dynatrace OneAgent; not supported yet.
+/// Dynatrace OneAgent.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 pub struct Dynatrace {}
 
-/// Nova of OpenStack; not supported yet.
+/// Nova of OpenStack.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 pub struct Nova {
     /// Whether it is a failure that we are not there.
@@ -287,7 +287,7 @@ pub struct Vultr {
     pub resource_attributes: Chosen<attributes::Vultr>,
 }
 
-/// CVM of Tencent; not supported yet.
+/// CVM of Tencent.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 pub struct TencentCvm {
     /// Whether it is a failure that we are not there.
@@ -298,7 +298,7 @@ pub struct TencentCvm {
     pub resource_attributes: Chosen<attributes::TencentCvm>,
 }
 
-/// ECS of Alibaba; not supported yet.
+/// ECS of Alibaba.
 #[derive(Clone, Debug, Default, PartialEq, Block)]
 pub struct AlibabaEcs {
     /// Whether it is a failure that we are not there.
@@ -309,10 +309,14 @@ pub struct AlibabaEcs {
     pub resource_attributes: Chosen<attributes::AlibabaEcs>,
 }
 
-/// The detectors that Alloy has and we do not yet.
-const NOT_YET: &[&str] = &[
+/// The detectors that we have.
+const DETECTORS: &[&str] = &[
+    "env",
+    "ec2",
     "ecs",
     "eks",
+    "elasticbeanstalk",
+    "lambda",
     "akamai",
     "consul",
     "openshift",
@@ -322,14 +326,6 @@ const NOT_YET: &[&str] = &[
     "oraclecloud",
     "tencent_cvm",
     "alibaba_ecs",
-];
-
-/// The detectors that we have.
-const DETECTORS: &[&str] = &[
-    "env",
-    "ec2",
-    "elasticbeanstalk",
-    "lambda",
     "azure",
     "aks",
     "docker",
@@ -352,11 +348,6 @@ impl Validate for Arguments {
             return Err(Invalid::field("detectors", "at least one detector must be specified"));
         }
         for name in &self.detectors {
-            if NOT_YET.contains(&&name[..]) {
-                let message = format!("the detector {name:?} is not supported yet by this version of Ferroalloy");
-                return Err(Invalid::field("detectors", message)
-                    .with_hint("remove it, or run this component in Alloy until it is"));
-            }
             if !DETECTORS.contains(&&name[..]) {
                 return Err(Invalid::field("detectors", format!("invalid detector: {name}")));
             }
@@ -371,16 +362,42 @@ impl Validate for Arguments {
             let message = "tags are supported from the metadata of the instance only by this version of Ferroalloy";
             return Err(Invalid::field("ec2", message).with_hint("set tags_from_imds = true"));
         }
-        if uses("kubernetes_node") {
-            let node = &self.kubernetes_node;
-            if !["none", "serviceAccount", "kubeConfig"].contains(&&node.auth_type[..]) {
-                let message =
-                    format!("auth_type {:?} is not supported yet by this version of Ferroalloy", node.auth_type);
-                return Err(Invalid::field("kubernetes_node", message));
+        let (node, kubeadm) = (&self.kubernetes_node, &self.kubeadm);
+        for (name, auth_type, context) in
+            [("kubernetes_node", &node.auth_type, &node.context), ("kubeadm", &kubeadm.auth_type, &kubeadm.context)]
+        {
+            if !uses(name) {
+                continue;
             }
-            if !node.context.is_empty() {
+            if !["none", "serviceAccount", "kubeConfig"].contains(&&auth_type[..]) {
+                let message = format!("auth_type {auth_type:?} is not supported yet by this version of Ferroalloy");
+                return Err(Invalid::field(name, message));
+            }
+            if !context.is_empty() {
                 let message = "context is not supported yet by this version of Ferroalloy";
-                return Err(Invalid::field("kubernetes_node", message));
+                return Err(Invalid::field(name, message));
+            }
+        }
+        if uses("eks") && self.eks.resource_attributes.has("k8s.cluster.name") {
+            let message = "the attribute k8s.cluster.name is not supported yet by this version of Ferroalloy";
+            return Err(
+                Invalid::field("eks", message).with_hint("it takes the API of EC2; set it with the detector env")
+            );
+        }
+        if uses("openshift") {
+            let tls = &self.openshift.tls.settings;
+            let unused = TlsSettings {
+                ca_pem: tls.ca_pem.clone(),
+                ca_file: tls.ca_file.clone(),
+                cert_pem: tls.cert_pem.clone(),
+                cert_file: tls.cert_file.clone(),
+                key_pem: tls.key_pem.clone(),
+                key_file: tls.key_file.clone(),
+                ..TlsSettings::default()
+            };
+            if *tls != unused {
+                let message = "of tls the certificates, keys, authorities, server_name and insecure_skip_verify are supported only";
+                return Err(Invalid::field("openshift", message));
             }
         }
         Ok(())

@@ -2,12 +2,17 @@
 
 mod aws;
 mod azure;
+mod clusters;
+mod consul;
 mod docker;
+mod dynatrace;
 mod environment;
 mod gcp;
 mod hosts;
 mod kubernetes;
+mod service;
 mod system;
+mod trees;
 
 use sdk_protocols_otlp::model::AnyValue;
 
@@ -36,11 +41,28 @@ pub(super) async fn detect(name: &str, arguments: &Arguments, world: &World) -> 
         "docker" => (docker::detect(&arguments.docker.resource_attributes, world).await, false),
         "kubernetes_node" => (kubernetes::node(&arguments.kubernetes_node, world).await, false),
         "ec2" => (aws::ec2(&arguments.ec2, world).await, arguments.ec2.fail_on_missing_metadata),
+        "ecs" => (aws::ecs::detect(&arguments.ecs.resource_attributes, world).await, false),
+        "eks" => (aws::eks::detect(&arguments.eks, world).await, false),
+        "akamai" => (hosts::akamai(&arguments.akamai.resource_attributes, world).await, false),
+        "consul" => (consul::detect(&arguments.consul, world).await, false),
+        "openshift" => (clusters::openshift(&arguments.openshift, world).await, false),
+        "kubeadm" => (clusters::kubeadm(&arguments.kubeadm, world).await, false),
+        "dynatrace" => (dynatrace::detect(world), true),
+        "nova" => (hosts::nova(&arguments.nova, world).await, arguments.nova.fail_on_missing_metadata),
+        "oraclecloud" => (hosts::oracle(&arguments.oraclecloud.resource_attributes, world).await, false),
+        "tencent_cvm" => {
+            let TencentCvm { resource_attributes, fail_on_missing_metadata } = &arguments.tencent_cvm;
+            (trees::tencent(resource_attributes, world).await, *fail_on_missing_metadata)
+        }
+        "alibaba_ecs" => {
+            let AlibabaEcs { resource_attributes, fail_on_missing_metadata } = &arguments.alibaba_ecs;
+            (trees::alibaba(resource_attributes, world).await, *fail_on_missing_metadata)
+        }
         "gcp" => (gcp::detect(&arguments.gcp.resource_attributes, world).await, false),
         "azure" => (azure::machine(&arguments.azure, world).await, false),
         "aks" => (azure::aks(&arguments.aks.resource_attributes, world).await, false),
         "digitalocean" => (hosts::digitalocean(&arguments.digitalocean.resource_attributes, world).await, false),
-        "hetzner" => (hosts::hetzner(&arguments.hetzner.resource_attributes, world).await, false),
+        "hetzner" => (trees::hetzner(&arguments.hetzner.resource_attributes, world).await, false),
         "scaleway" => (hosts::scaleway(&arguments.scaleway.resource_attributes, world).await, false),
         "upcloud" => {
             let UpCloud { resource_attributes, fail_on_missing_metadata } = &arguments.upcloud;
@@ -62,11 +84,11 @@ pub(super) async fn detect(name: &str, arguments: &Arguments, world: &World) -> 
     }
 }
 
-use super::arguments::{UpCloud, Vultr};
+use super::arguments::{AlibabaEcs, TencentCvm, UpCloud, Vultr};
 
 /// Whether a detector tells the version of the names that it uses.
 pub(super) fn has_schema(name: &str) -> bool {
-    name != "env"
+    !matches!(name, "env" | "dynatrace")
 }
 
 impl<'c, A: Attributes> Finding<'c, A> {

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::world::World;
+use super::world::{Places, World};
 use super::{Arguments, Component, detectors};
 use crate::environment::{test, variable};
 use crate::testing::{Bench, eventually, recorded, spans};
@@ -73,7 +73,9 @@ async fn found(name: &str, config: &str, world: &World) -> Result<Json, String> 
 }
 
 fn world(base: &str, root: &Path) -> World {
-    World::new(variable, root, [base, base, base], Duration::from_secs(30)).unwrap()
+    let [link_local, scaleway, google, tencent, alibaba] = [base; 5].map(str::to_owned);
+    let places = Places { link_local, scaleway, google, tencent, alibaba, kubernetes: Some(base.to_owned()) };
+    World::new(variable, root, places, Duration::from_secs(30)).unwrap()
 }
 
 #[tokio::test]
@@ -117,10 +119,26 @@ async fn where_nobody_answers_nothing_is_found_unless_that_is_a_failure() {
         "lambda",
         "elasticbeanstalk",
         "kubernetes_node",
+        "ecs",
+        "eks",
+        "akamai",
+        "consul",
+        "openshift",
+        "kubeadm",
+        "nova",
+        "tencent_cvm",
+        "alibaba_ecs",
     ] {
-        assert_eq!(found(name, "", &world).await, Ok(json!({})), "{name}");
-        let strict = found(name, "fail_on_missing_metadata = true", &world).await;
+        let config = format!(
+            "consul {{\n address = \"{base}\"\n}}\nopenshift {{\n address = \"{base}\"\n token = \"t\"\n tls {{\n insecure = true\n }}\n}}\n"
+        );
+        assert_eq!(found(name, &config, &world).await, Ok(json!({})), "{name}");
+        let strict = found(name, &format!("{config}fail_on_missing_metadata = true"), &world).await;
         assert!(strict.as_ref().is_err_and(|error| error.starts_with(name)), "{name}: {strict:?}");
+    }
+    // These two never fail so, as in the Collector.
+    for name in ["oraclecloud", "dynatrace"] {
+        assert_eq!(found(name, "fail_on_missing_metadata = true", &world).await, Ok(json!({})), "{name}");
     }
     assert!(found("vultr", "vultr {\n fail_on_missing_metadata = true\n}", &world).await.is_err());
 }
@@ -337,10 +355,251 @@ async fn data_is_refused_while_a_detector_fails_and_taken_once_it_does_not() {
     assert_eq!(attribute, &json!({ "key": "a", "value": { "stringValue": "b" } }));
 }
 
+fn variables(pairs: &[(&str, &str)]) {
+    test::set(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+}
+
+#[tokio::test]
+async fn a_task_of_ecs_is_known_by_its_metadata() {
+    let task = r#"{"Cluster": "c", "TaskARN": "arn:aws:ecs:us-west-2:111:task/c/abc", "Family": "f", "Revision": "5",
+        "AvailabilityZone": "us-west-2d", "LaunchType": "FARGATE", "Containers": [
+        {"DockerId": "own", "Type": "NORMAL", "KnownStatus": "RUNNING", "LogDriver": "awslogs",
+         "LogOptions": {"awslogs-group": "own", "awslogs-region": "r", "awslogs-stream": "own"}},
+        {"DockerId": "app", "Type": "NORMAL", "KnownStatus": "RUNNING", "LogDriver": "awslogs",
+         "LogOptions": {"awslogs-group": "g", "awslogs-region": "r", "awslogs-stream": "s"}},
+        {"DockerId": "done", "Type": "NORMAL", "KnownStatus": "STOPPED", "LogDriver": "awslogs",
+         "LogOptions": {"awslogs-group": "g2", "awslogs-region": "r", "awslogs-stream": "s2"}},
+        {"DockerId": "other", "Type": "NORMAL", "KnownStatus": "RUNNING", "LogDriver": "json-file"}]}"#;
+    let base = service(&[("/v4/task", task), ("/v4", r#"{"DockerId": "own"}"#)], None).await;
+    let world = world(&base, Path::new("/nonexistent"));
+    variables(&[("ECS_CONTAINER_METADATA_URI_V4", &format!("{base}/v4")), ("ECS_CONTAINER_METADATA_URI", "http://x")]);
+    let mut expected = json!({
+        "cloud.provider": "aws", "cloud.platform": "aws_ecs", "cloud.region": "us-west-2", "cloud.account.id": "111",
+        "cloud.availability_zone": "us-west-2d", "aws.ecs.cluster.arn": "arn:aws:ecs:us-west-2:111:cluster/c",
+        "aws.ecs.launchtype": "fargate", "aws.ecs.task.arn": "arn:aws:ecs:us-west-2:111:task/c/abc",
+        "aws.ecs.task.family": "f", "aws.ecs.task.id": "abc", "aws.ecs.task.revision": "5",
+        "aws.log.group.names": ["g"], "aws.log.group.arns": ["arn:aws:logs:r:111:log-group:g"],
+        "aws.log.stream.names": ["s"], "aws.log.stream.arns": ["arn:aws:logs:r:111:log-group:g:log-stream:s"],
+    });
+    assert_eq!(found("ecs", "", &world).await, Ok(expected.clone()));
+
+    // Version 3 tells less, and its own container may be out of reach.
+    let task = r#"{"Cluster": "arn:of:cluster", "TaskARN": "arn:aws:ecs:us-west-2:111:task/abc", "Family": "f", "Revision": "5"}"#;
+    let base = service(&[("/v3/task", task)], None).await;
+    variables(&[("ECS_CONTAINER_METADATA_URI", &format!("{base}/v3"))]);
+    let fields = expected.as_object_mut().unwrap();
+    fields.retain(|name, _| {
+        !name.starts_with("aws.log") && name != "aws.ecs.launchtype" && name != "cloud.availability_zone"
+    });
+    fields["aws.ecs.cluster.arn"] = json!("arn:of:cluster");
+    fields["aws.ecs.task.arn"] = json!("arn:aws:ecs:us-west-2:111:task/abc");
+    assert_eq!(found("ecs", "", &world).await, Ok(expected));
+
+    // Whoever says where the metadata is must have it.
+    let base = service(&[], None).await;
+    variables(&[("ECS_CONTAINER_METADATA_URI", &base)]);
+    assert!(found("ecs", "", &world).await.is_err());
+}
+
+#[tokio::test]
+async fn eks_is_known_by_its_tokens_its_issuer_or_its_version() {
+    const IN_A_CLUSTER: (&str, &str) = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    let issuer =
+        ("/.well-known/openid-configuration", r#"{"issuer": "https://oidc.eks.eu-west-1.amazonaws.com/id/1"}"#);
+    let other = ("/.well-known/openid-configuration", r#"{"issuer": "https://kubernetes.default.svc"}"#);
+    let version = |text| ("/version", text);
+    let known = json!({ "cloud.provider": "aws", "cloud.platform": "aws_eks" });
+    for (environment, answers, expected) in [
+        (vec![("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/eks.amazonaws.com/token")], vec![], true),
+        (vec![("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/var/run/secrets/eks-pod-identity/token")], vec![], true),
+        (vec![], vec![issuer], true),
+        (vec![], vec![other, version(r#"{"gitVersion": "v1.33.1-eks-113cf36"}"#)], true),
+        (vec![], vec![version(r#"{"gitVersion": "v1.33.1-eks-113cf36"}"#)], true),
+        (vec![], vec![other, version(r#"{"gitVersion": "v1.33.1-gke.1"}"#)], false),
+    ] {
+        let base = service(&answers, None).await;
+        variables(&[&environment[..], &[IN_A_CLUSTER]].concat());
+        let found = found("eks", "", &world(&base, Path::new("/nonexistent"))).await;
+        assert_eq!(found, Ok(if expected { known.clone() } else { json!({}) }), "{environment:?} {answers:?}");
+    }
+
+    let answers = [
+        issuer,
+        ("/latest/api/token", "secret"),
+        ("/latest/meta-data/instance-id", "i-1"),
+        ("/latest/dynamic/instance-identity/document", r#"{"accountId": "111"}"#),
+    ];
+    let base = service(&answers, None).await;
+    variables(&[IN_A_CLUSTER]);
+    let config = "eks {\n resource_attributes {\n cloud.account.id {\n enabled = true\n }\n }\n}";
+    let expected = json!({ "cloud.provider": "aws", "cloud.platform": "aws_eks", "cloud.account.id": "111" });
+    assert_eq!(found("eks", config, &world(&base, Path::new("/nonexistent"))).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn services_that_want_a_token_get_it() {
+    let document = r#"{"id": 7, "label": "h", "region": "us-ord", "type": "g6", "account_euuid": "e"}"#;
+    let base =
+        service(&[("/v1/token", r#"["secret"]"#), ("/v1/instance", document)], Some("metadata-token: secret")).await;
+    let expected =
+        json!({ "cloud.provider": "akamai_cloud", "cloud.region": "us-ord", "host.id": "7", "host.name": "h" });
+    assert_eq!(found("akamai", "", &world(&base, Path::new("/nonexistent"))).await, Ok(expected));
+
+    let answers = [
+        ("/latest/api/token", "secret"),
+        ("/latest/meta-data/owner-account-id", "1"),
+        ("/latest/meta-data/region-id", "cn-hangzhou"),
+        ("/latest/meta-data/zone-id", "cn-hangzhou-i"),
+        ("/latest/meta-data/instance-id", "i-1"),
+        ("/latest/meta-data/hostname", "h"),
+        ("/latest/meta-data/image-id", "image"),
+        ("/latest/meta-data/instance/instance-type", "ecs.g7"),
+    ];
+    let base = service(&answers, Some("x-aliyun-ecs-metadata-token: secret")).await;
+    let expected = json!({
+        "cloud.provider": "alibaba_cloud", "cloud.platform": "alibaba_cloud_ecs", "cloud.account.id": "1",
+        "cloud.region": "cn-hangzhou", "cloud.availability_zone": "cn-hangzhou-i", "host.id": "i-1", "host.name": "h",
+        "host.image.id": "image", "host.type": "ecs.g7",
+    });
+    assert_eq!(found("alibaba_ecs", "", &world(&base, Path::new("/nonexistent"))).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn tencent_oracle_and_openstack() {
+    let oracle = r#"{"id": "ocid1", "displayName": "h", "shape": "VM.Standard", "canonicalRegionName": "us-ashburn-1",
+        "availabilityDomain": "AD-1", "metadata": {"oke-cluster-display-name": "c", "realm": "oc1"}}"#;
+    let nova = r#"{"uuid": "u", "hostname": "h.novalocal", "name": "h", "availability_zone": "nova", "project_id": "p",
+        "meta": {"team": "blue", "other": "x"}}"#;
+    let answers = [
+        ("/latest/meta-data/app-id", "1"),
+        ("/latest/meta-data/placement/region", "ap-guangzhou"),
+        ("/latest/meta-data/placement/zone", "ap-guangzhou-3"),
+        ("/latest/meta-data/instance-id", "ins-1"),
+        ("/latest/meta-data/instance-name", "h"),
+        ("/latest/meta-data/instance/image-id", "img-1"),
+        ("/latest/meta-data/instance/instance-type", "S5"),
+        ("/opc/v2/instance/", oracle),
+        ("/openstack/latest/meta_data.json", nova),
+    ];
+    let base = service(&answers, None).await;
+    let world = world(&base, Path::new("/nonexistent"));
+    for (name, config, expected) in [
+        (
+            "tencent_cvm",
+            "",
+            json!({
+                "cloud.provider": "tencent_cloud", "cloud.platform": "tencent_cloud_cvm", "cloud.account.id": "1",
+                "cloud.region": "ap-guangzhou", "cloud.availability_zone": "ap-guangzhou-3", "host.id": "ins-1",
+                "host.name": "h", "host.image.id": "img-1", "host.type": "S5",
+            }),
+        ),
+        (
+            "oraclecloud",
+            "",
+            json!({
+                "cloud.provider": "oracle_cloud", "cloud.platform": "oracle_cloud_oke", "cloud.region": "us-ashburn-1",
+                "cloud.availability_zone": "AD-1", "host.id": "ocid1", "host.name": "h", "host.type": "VM.Standard",
+                "k8s.cluster.name": "c", "oracle_cloud.realm": "oc1",
+            }),
+        ),
+        (
+            "nova",
+            "nova {\n labels = [\"^te\"]\n}",
+            json!({
+                "cloud.provider": "openstack", "cloud.platform": "openstack_nova", "cloud.availability_zone": "nova",
+                "host.id": "u", "host.name": "h.novalocal", "openstack.nova.meta.team": "blue",
+            }),
+        ),
+    ] {
+        assert_eq!(found(name, config, &world).await, Ok(expected), "{name}");
+    }
+    let base = service(&[("/openstack/latest/meta_data.json", r#"{"uuid": "u"}"#)], None).await;
+    let world = self::world(&base, Path::new("/nonexistent"));
+    assert_eq!(found("nova", "", &world).await, Err("nova: the metadata has no hostname".to_owned()));
+}
+
+#[tokio::test]
+async fn consul_is_asked_with_its_own_variables() {
+    let agent =
+        r#"{"Config": {"NodeName": "n", "Datacenter": "dc1", "NodeID": "id"}, "Meta": {"team": "blue", "os": "x"}}"#;
+    let expected = json!({ "host.name": "n", "cloud.region": "dc1", "host.id": "id", "team": "blue" });
+    let base = service(&[("/v1/agent/self?dc=d&ns=n", agent)], Some("x-consul-token: secret")).await;
+    let world = world(&base, Path::new("/nonexistent"));
+    variables(&[
+        ("CONSUL_HTTP_ADDR", base.trim_start_matches("http://")),
+        ("CONSUL_HTTP_TOKEN", "secret"),
+        ("CONSUL_NAMESPACE", "n"),
+    ]);
+    let config = "consul {\n datacenter = \"d\"\n meta = [\"team\"]\n}";
+    assert_eq!(found("consul", config, &world).await, Ok(expected.clone()));
+    variables(&[("CONSUL_HTTP_TOKEN", "another")]);
+    let config = format!(
+        "consul {{\n address = \"{base}\"\n datacenter = \"d\"\n namespace = \"n\"\n token = \"secret\"\n meta = [\"team\"]\n}}"
+    );
+    assert_eq!(found("consul", &config, &world).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn clusters_are_known_by_their_api() {
+    let status = |kind: &str| {
+        format!(
+            r#"{{"status": {{"infrastructureName": "c-1", "platformStatus": {{"type": "{kind}",
+                "aws": {{"region": "US-East-1"}}, "azure": {{"cloudName": "AzurePublicCloud"}}, "gcp": {{"region": "r"}},
+                "ibmcloud": {{"location": "us-south"}}, "openstack": {{"cloudName": "os"}}}}}}}}"#
+        )
+    };
+    for (kind, more) in [
+        ("AWS", json!({ "cloud.provider": "aws", "cloud.platform": "aws_openshift", "cloud.region": "us-east-1" })),
+        (
+            "Azure",
+            json!({
+                "cloud.provider": "azure", "cloud.platform": "azure.openshift", "cloud.region": "azurepubliccloud",
+            }),
+        ),
+        ("GCP", json!({ "cloud.provider": "gcp", "cloud.platform": "gcp_openshift", "cloud.region": "r" })),
+        (
+            "IBMCloud",
+            json!({
+                "cloud.provider": "ibm_cloud", "cloud.platform": "ibm_cloud_openshift", "cloud.region": "us-south",
+            }),
+        ),
+        ("OpenStack", json!({ "cloud.region": "os" })),
+        ("BareMetal", json!({})),
+    ] {
+        let path = "/apis/config.openshift.io/v1/infrastructures/cluster/status";
+        let base = service(&[(path, &status(kind))], Some("authorization: bearer t")).await;
+        let config = format!("openshift {{\n address = \"{base}\"\n token = \"t\"\n tls {{\n insecure = true\n }}\n}}");
+        let mut expected = more;
+        expected["k8s.cluster.name"] = json!("c-1");
+        assert_eq!(found("openshift", &config, &world(&base, Path::new("/nonexistent"))).await, Ok(expected), "{kind}");
+    }
+
+    let map = r#"{"data": {"ClusterConfiguration": "apiVersion: kubeadm.k8s.io/v1beta4\nclusterName: \"c\"\nnetworking:\n  podSubnet: x\n"}}"#;
+    let namespace = r#"{"metadata": {"name": "kube-system", "uid": "u"}}"#;
+    let answers = [
+        ("/api/v1/namespaces/kube-system/configmaps/kubeadm-config", map),
+        ("/api/v1/namespaces/kube-system", namespace),
+    ];
+    let base = service(&answers, None).await;
+    let expected = json!({ "k8s.cluster.name": "c", "k8s.cluster.uid": "u" });
+    assert_eq!(found("kubeadm", "", &world(&base, Path::new("/nonexistent"))).await, Ok(expected));
+}
+
+#[tokio::test]
+async fn dynatrace_leaves_a_file_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let enrichment = folder.path().join("var/lib/dynatrace/enrichment");
+    std::fs::create_dir_all(&enrichment).unwrap();
+    let text = "dt.entity.host=HOST-1\nhost.name= h=1 \ndt.other=x\ndt.smartscape.host=\nno pair\n";
+    std::fs::write(enrichment.join("dt_host_metadata.properties"), text).unwrap();
+    let base = service(&[], None).await;
+    let expected = json!({ "dt.entity.host": "HOST-1", "host.name": "h=1" });
+    assert_eq!(found("dynatrace", "", &world(&base, folder.path())).await, Ok(expected));
+}
+
 #[test]
-fn detectors_that_are_not_there_are_refused_by_name() {
+fn what_is_not_there_is_refused_by_name() {
     for (config, word) in [
-        ("detectors = [\"consul\"]", "the detector \"consul\" is not supported yet"),
         ("detectors = [\"bogus\"]", "invalid detector: bogus"),
         ("detectors = []", "at least one detector"),
         ("detectors = [\"ec2\"]\nec2 {\n tags = [\"a\"]\n}", "from the metadata of the instance only"),
@@ -348,6 +607,12 @@ fn detectors_that_are_not_there_are_refused_by_name() {
             "detectors = [\"kubernetes_node\"]\nkubernetes_node {\n auth_type = \"tls\"\n}",
             "auth_type \"tls\" is not supported",
         ),
+        ("detectors = [\"kubeadm\"]\nkubeadm {\n context = \"x\"\n}", "context is not supported"),
+        (
+            "detectors = [\"eks\"]\neks {\n resource_attributes {\n k8s.cluster.name {\n enabled = true\n }\n }\n}",
+            "k8s.cluster.name is not supported",
+        ),
+        ("detectors = [\"openshift\"]\nopenshift {\n tls {\n max_version = \"1.2\"\n }\n}", "are supported only"),
         ("detectors = [\"system\"]\nsystem {\n hostname_sources = [\"x\"]\n}", "invalid value: \"x\""),
     ] {
         let error = decode::<Arguments>(&format!("{config}\noutput {{ }}\n"), &scope([])).unwrap_err();

@@ -16,6 +16,10 @@ const LINK_LOCAL: &str = "http://169.254.169.254";
 const SCALEWAY: &str = "http://169.254.42.42";
 /// The name of Google's.
 const GOOGLE: &str = "http://metadata.google.internal";
+/// The name of Tencent's.
+const TENCENT: &str = "http://metadata.tencentyun.com";
+/// Where Alibaba has it.
+const ALIBABA: &str = "http://100.100.100.200";
 
 /// Metadata is small.
 const MAX_METADATA: usize = 1 << 20;
@@ -24,10 +28,19 @@ const MAX_METADATA: usize = 1 << 20;
 pub(super) struct World {
     pub variables: fn(&str) -> Option<String>,
     pub root: PathBuf,
+    pub places: Places,
+    client: Client,
+}
+
+/// Where metadata services are.
+pub(super) struct Places {
     pub link_local: String,
     pub scaleway: String,
     pub google: String,
-    client: Client,
+    pub tencent: String,
+    pub alibaba: String,
+    /// Instead of the API of our own cluster.
+    pub kubernetes: Option<String>,
 }
 
 /// Why there is no answer.
@@ -45,13 +58,21 @@ impl World {
     pub(super) fn real(timeout: Duration) -> Result<World, String> {
         let variables = variable;
         let google = variables("GCE_METADATA_HOST").map_or_else(|| GOOGLE.to_owned(), |host| format!("http://{host}"));
-        World::new(variables, Path::new("/"), [LINK_LOCAL, SCALEWAY, &google], timeout)
+        let places = Places {
+            link_local: LINK_LOCAL.to_owned(),
+            scaleway: SCALEWAY.to_owned(),
+            google,
+            tencent: TENCENT.to_owned(),
+            alibaba: ALIBABA.to_owned(),
+            kubernetes: None,
+        };
+        World::new(variables, Path::new("/"), places, timeout)
     }
 
     pub(super) fn new(
         variables: fn(&str) -> Option<String>,
         root: &Path,
-        [link_local, scaleway, google]: [&str; 3],
+        places: Places,
         timeout: Duration,
     ) -> Result<World, String> {
         let options = Options {
@@ -62,8 +83,7 @@ impl World {
             ..Options::default()
         };
         let client = Client::new(ClientConfig::default(), options).map_err(|error| error.to_string())?;
-        let [link_local, scaleway, google] = [link_local, scaleway, google].map(str::to_owned);
-        Ok(World { variables, root: root.to_owned(), link_local, scaleway, google, client })
+        Ok(World { variables, root: root.to_owned(), places, client })
     }
 
     /// An environment variable that is not empty.
@@ -71,9 +91,18 @@ impl World {
         (self.variables)(name).filter(|value| !value.is_empty())
     }
 
+    /// Whether there is such a file.
+    pub(super) fn has(&self, path: &str) -> bool {
+        self.path(path).exists()
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
     /// A text file by its absolute path.
     pub(super) fn file(&self, path: &str) -> Result<String, String> {
-        let path = self.root.join(path.trim_start_matches('/'));
+        let path = self.path(path);
         base_sys::fs::read_text_bounded(&path, MAX_METADATA).map_err(|error| format!("{}: {error}", path.display()))
     }
 
@@ -103,6 +132,16 @@ impl World {
 // === impl Missing ===
 
 impl Missing {
+    /// The same, from somebody who must be there.
+    pub(super) fn failed(self) -> Missing {
+        Missing::Failed(self.text())
+    }
+
+    /// The same, from somebody who may not be what he seems.
+    pub(super) fn elsewhere(self) -> Missing {
+        Missing::Elsewhere(self.text())
+    }
+
     pub(super) fn text(self) -> String {
         match self {
             Missing::Elsewhere(text) | Missing::Failed(text) => text,

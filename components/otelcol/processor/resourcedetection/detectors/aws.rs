@@ -1,13 +1,15 @@
 //! EC2 by the metadata of the instance (IMDSv2), and Elastic Beanstalk by its configuration file.
 
+pub(super) mod ecs;
+pub(super) mod eks;
+
 use std::time::Duration;
 
-use base_re2::Regex;
-use http::Method;
 use serde::Deserialize;
 
 use super::super::arguments::Ec2;
 use super::attributes::ElasticBeanstalk;
+use super::service::{Service, Tags};
 use super::{Chosen, Finding, Found, Missing, World};
 
 /// Where Elastic Beanstalk tells the X-Ray daemon what it is.
@@ -47,21 +49,12 @@ pub(super) fn beanstalk(chosen: &Chosen<ElasticBeanstalk>, world: &World) -> Res
 }
 
 pub(super) async fn ec2(given: &Ec2, world: &World) -> Result<Found, Missing> {
-    let patterns = given.tags.iter().map(|tag| Regex::new(tag));
-    let patterns: Vec<Regex> =
-        patterns.collect::<Result<_, _>>().map_err(|error| Missing::Failed(format!("tags: {error}")))?;
-    let base = format!("{}/latest", world.link_local);
-    let token = token(given, world, &base).await?;
-    let headers = [("x-aws-ec2-metadata-token", &token[..])];
-    // Version 1 of the service wants no token.
-    let headers = if token.is_empty() { &[][..] } else { &headers[..] };
-    let get = async |path: &str| world.get(&format!("{base}/{path}"), headers).await;
-    get("meta-data/instance-id").await?;
+    let tags = Tags::new(&given.tags)?;
+    let retries = Retries { attempts: given.max_attempts, longest: given.max_backoff.to_std().unwrap_or_default() };
+    let imds = Imds::new(world, retries).await?;
     // Whoever has an id has these, too.
-    let failed = |missing: Missing| Missing::Failed(missing.text());
-    let identity: Identity =
-        world.json(&format!("{base}/dynamic/instance-identity/document"), headers).await.map_err(failed)?;
-    let hostname = get("meta-data/hostname").await.map_err(failed)?;
+    let identity = imds.identity().await?;
+    let hostname = imds.0.get("meta-data/hostname").await.map_err(Missing::failed)?;
     let mut finding = Finding::new(&given.resource_attributes);
     finding.set("cloud.provider", "aws");
     finding.set("cloud.platform", "aws_ec2");
@@ -73,12 +66,12 @@ pub(super) async fn ec2(given: &Ec2, world: &World) -> Result<Found, Missing> {
     finding.set("host.type", identity.instance_type);
     finding.set("host.name", hostname);
     let mut found = finding.found;
-    if !patterns.is_empty() {
-        match get("meta-data/tags/instance").await {
+    if !tags.is_empty() {
+        match imds.0.get("meta-data/tags/instance").await {
             Ok(keys) => {
-                for key in keys.lines().filter(|key| patterns.iter().any(|pattern| pattern.is_match(key))) {
-                    match get(&format!("meta-data/tags/instance/{key}")).await {
-                        Ok(value) => found.push((format!("ec2.tag.{key}"), value.into())),
+                for key in keys.lines().filter(|key| tags.has(key)) {
+                    match imds.0.get(&format!("meta-data/tags/instance/{key}")).await {
+                        Ok(value) => tags.add(&mut found, "ec2.tag.", [(key.to_owned(), value)]),
                         Err(error) => tracing::warn!(key, error = error.text(), "cannot read a tag of the instance"),
                     }
                 }
@@ -89,20 +82,42 @@ pub(super) async fn ec2(given: &Ec2, world: &World) -> Result<Found, Missing> {
     Ok(found)
 }
 
-/// A token for a session; empty where the service does not know tokens.
-async fn token(given: &Ec2, world: &World, base: &str) -> Result<String, Missing> {
-    let ttl = [("x-aws-ec2-metadata-token-ttl-seconds", "300")];
-    let mut pause = Duration::from_millis(100);
-    for attempt in 1.. {
-        match world.ask(Method::PUT, &format!("{base}/api/token"), &ttl).await {
-            Ok(token) => return Ok(token),
-            // It answers, but not to that.
-            Err(Missing::Elsewhere(reason)) if ["403", "404", "405"].iter().any(|code| reason.contains(code)) => break,
-            Err(missing) if attempt >= given.max_attempts => return Err(missing),
-            Err(_) => {}
+/// How often the metadata of an instance is asked for.
+struct Retries {
+    attempts: i64,
+    longest: Duration,
+}
+
+/// The metadata service of an instance.
+struct Imds<'w>(Service<'w>);
+
+impl Retries {
+    const NONE: Retries = Retries { attempts: 1, longest: Duration::ZERO };
+}
+
+impl<'w> Imds<'w> {
+    /// With a token for a session, where the service knows tokens: version 1 wants none.
+    async fn new(world: &'w World, retries: Retries) -> Result<Imds<'w>, Missing> {
+        let service = Service::new(world, format!("{}/latest", world.places.link_local));
+        let mut pause = Duration::from_millis(100);
+        for attempt in 1.. {
+            match service.token("api/token", ("x-aws-ec2-metadata-token-ttl-seconds", "300")).await {
+                Ok(token) => return Ok(Imds(service.with("x-aws-ec2-metadata-token", token))),
+                // It answers, but not to that.
+                Err(Missing::Elsewhere(reason)) if ["403", "404", "405"].iter().any(|code| reason.contains(code)) => {
+                    break;
+                }
+                Err(missing) if attempt >= retries.attempts => return Err(missing),
+                Err(_) => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(retries.longest);
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(given.max_backoff.to_std().unwrap_or_default());
+        Ok(Imds(service))
     }
-    Ok(String::new())
+
+    async fn identity(&self) -> Result<Identity, Missing> {
+        self.0.get("meta-data/instance-id").await?;
+        self.0.json("dynamic/instance-identity/document").await.map_err(Missing::failed)
+    }
 }

@@ -1,10 +1,10 @@
 //! Virtual machines and Kubernetes clusters of Azure, by the metadata of the instance.
 
-use base_re2::Regex;
 use serde::Deserialize;
 
 use super::super::arguments::Azure;
 use super::attributes::Aks;
+use super::service::{Service, Tags};
 use super::{Chosen, Finding, Found, Missing, World};
 
 #[derive(Deserialize, Default)]
@@ -38,14 +38,13 @@ struct Tag {
 }
 
 async fn metadata(world: &World) -> Result<Compute, Missing> {
-    let url = format!("{}/metadata/instance/compute?api-version=2020-09-01&format=json", world.link_local);
-    world.json(&url, &[("metadata", "True")]).await
+    let service =
+        Service::new(world, format!("{}/metadata/instance", world.places.link_local)).with("metadata", "True");
+    service.json("compute?api-version=2020-09-01&format=json").await
 }
 
 pub(super) async fn machine(given: &Azure, world: &World) -> Result<Found, Missing> {
-    let patterns = given.tags.iter().map(|tag| Regex::new(tag));
-    let patterns: Vec<Regex> =
-        patterns.collect::<Result<_, _>>().map_err(|error| Missing::Failed(format!("tags: {error}")))?;
+    let tags = Tags::new(&given.tags)?;
     let compute = metadata(world).await?;
     let mut finding = Finding::new(&given.resource_attributes);
     let host =
@@ -62,8 +61,7 @@ pub(super) async fn machine(given: &Azure, world: &World) -> Result<Found, Missi
     finding.set("azure.vm.scaleset.name", compute.vm_scale_set_name);
     finding.set("azure.resourcegroup.name", compute.resource_group_name);
     let mut found = finding.found;
-    let tags = compute.tags_list.into_iter().filter(|tag| patterns.iter().any(|pattern| pattern.is_match(&tag.name)));
-    found.extend(tags.map(|tag| (format!("azure.tag.{}", tag.name), tag.value.into())));
+    tags.add(&mut found, "azure.tag.", compute.tags_list.into_iter().map(|tag| (tag.name, tag.value)));
     Ok(found)
 }
 

@@ -1,25 +1,12 @@
 //! Google Cloud, by its metadata server.
 
 use super::attributes::Gcp;
+use super::service::Service;
 use super::{Chosen, Finding, Found, Missing, World};
 
-/// The metadata server.
-struct Server<'w>(&'w World);
-
-impl Server<'_> {
-    async fn get(&self, path: &str) -> Result<String, Missing> {
-        let url = format!("{}/computeMetadata/v1/{path}", self.0.google);
-        self.0.get(&url, &[("metadata-flavor", "Google")]).await
-    }
-
-    /// What is not there is left out.
-    async fn optional(&self, path: &str) -> String {
-        self.get(path).await.unwrap_or_default()
-    }
-}
-
 pub(super) async fn detect(chosen: &Chosen<Gcp>, world: &World) -> Result<Found, Missing> {
-    let server = Server(world);
+    let server =
+        Service::new(world, format!("{}/computeMetadata/v1", world.places.google)).with("metadata-flavor", "Google");
     let project = server.get("project/project-id").await?;
     let mut finding = Finding::new(chosen);
     finding.set("cloud.provider", "gcp");
@@ -57,7 +44,7 @@ pub(super) async fn detect(chosen: &Chosen<Gcp>, world: &World) -> Result<Found,
 }
 
 /// Compute Engine.
-async fn machine(finding: &mut Finding<'_, Gcp>, server: &Server<'_>) {
+async fn machine(finding: &mut Finding<'_, Gcp>, server: &Service<'_>) {
     finding.set("cloud.platform", "gcp_compute_engine");
     let zone = last(&server.optional("instance/zone").await);
     finding.set("cloud.region", zone.rsplit_once('-').map(|(region, _)| region.to_owned()).unwrap_or_default());
