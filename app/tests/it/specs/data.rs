@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! {app="a"} a line [trace=abc] @1760000000000000000     a log entry; metadata and time only where there is something to say
-//! up{job="a"} 1 1760000000000                           a sample, with its time if it is not that of the input
+//! up{job="a"} 1 1760000000000                           a sample, with its time if it is not that of the input, or `now`
 //! {"resourceSpans": …}                                  OTLP, a JSON document for each batch, over as many lines as it takes
 //! ```
 
@@ -38,6 +38,12 @@ pub fn logs(text: &str) -> Result<Vec<LogBatch>, String> {
 
 /// One batch of what stands in the text exposition format.
 pub fn samples(text: &str) -> Result<SampleBatch, String> {
+    let now = clock::now_ms();
+    let timed = |line: &str| match line.strip_suffix(" now") {
+        Some(line) => format!("{line} {now}\n"),
+        None => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(timed).collect();
     let mut parser = Parser::new(text.as_bytes(), Format::Text);
     let mut rows = Vec::new();
     while let Some(entry) = parser.next() {
