@@ -4,6 +4,7 @@ mod allocator;
 mod cli;
 mod draw;
 mod fmt;
+mod left_behind;
 mod report;
 mod run;
 mod seed;

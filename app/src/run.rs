@@ -14,6 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cli::Invocation;
 use crate::draw::draw;
+use crate::left_behind;
 use crate::report::Failure;
 use crate::setup;
 
@@ -69,6 +70,7 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
         ServiceDefinition::of(Arc::new(services_logging::Logging::new(log, &process))),
         ServiceDefinition::of(http.clone()),
     ];
+    let kept = storage.clone();
     let options = Options {
         storage_path: storage,
         shutdown_deadline: invocation.duration("feature.component-shutdown-deadline").to_std().unwrap_or_default(),
@@ -95,6 +97,7 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     }
     tracing::info!("{{^_^}} Alloy is running");
     drop(base_sys::task::spawn("after the start", forget_start()));
+    drop(base_sys::task::spawn("left behind", left_behind::watch(kept, running.host(), metrics)));
     loop {
         tokio::select! {
             _ = signals.hang_up.recv() => {}

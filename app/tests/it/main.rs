@@ -14,6 +14,7 @@ mod oracle_check;
 mod oracle_runtime;
 mod process;
 mod promql;
+mod renamed;
 mod retries;
 mod specs;
 mod validating;

@@ -134,11 +134,7 @@ impl Metrics {
                 "Number of dropped write notifications due to having one already buffered.",
                 &["id"],
             ),
-            left_behind: scope.gauge_vec(
-                "ferroalloy_queue_left_behind_items",
-                "Items on the disk for endpoints that are not in the configuration any more.",
-                &[],
-            ),
+            left_behind: scope.gauge_vec(sdk_queue::LEFT_BEHIND, sdk_queue::LEFT_BEHIND_HELP, &[]),
         }
     }
 

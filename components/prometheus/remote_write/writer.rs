@@ -7,7 +7,7 @@ use std::time::Duration;
 use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use sdk_component::{Context, Problem, Stop, Stopped, Tap, Update};
-use sdk_queue::{Folders, hand_over};
+use sdk_queue::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over};
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -132,10 +132,7 @@ impl Writer {
             ),
         });
         let receiver = MetricsReceiver(Receiver::new(context.id(), fan_in.clone()));
-        let left_behind = metrics.gauge(
-            "ferroalloy_queue_left_behind_items",
-            "Items on the disk for endpoints that are not in the configuration any more.",
-        );
+        let left_behind = metrics.gauge(LEFT_BEHIND, LEFT_BEHIND_HELP);
         Ok((Writer { context: context.clone(), fan_in, wanted: watch::Sender::new(wanted), left_behind }, receiver))
     }
 

@@ -40,6 +40,16 @@ pub async fn hand_over(folders: Folders) -> Vec<LeftBehind> {
     base_sys::task::blocking("queue folders", move || folders.hand_over()).await.returned().unwrap_or_default()
 }
 
+/// The gauge of what is left behind, for whoever finds some.
+pub const LEFT_BEHIND: &str = "ferroalloy_queue_left_behind_items";
+/// Its help.
+pub const LEFT_BEHIND_HELP: &str = "Items on the disk for endpoints that are not in the configuration any more.";
+
+/// Items of all queues below a folder that nobody works in. Blocking. An error of the disk, or of a queue that is at work.
+pub fn items_in(folder: &Path) -> io::Result<u64> {
+    held(folder).map(Option::unwrap_or_default)
+}
+
 // === impl Folders ===
 
 impl Folders {
