@@ -4,13 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use base_stdx::protobuf;
 use bytes::Bytes;
 use http::HeaderMap;
 use sdk_net::TlsConfig;
-use sdk_protocols_compression::Coding;
 use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Stream};
 use tokio::time::Instant;
 
@@ -100,15 +98,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Grpc) -> boo
 
 /// The number of the state that the server tells, or the code and the words of its status.
 async fn ask(probe: &Probe, way: Arc<Way>, authority: http::Uri, service: &str) -> Result<usize, (i32, String)> {
-    let config = ChannelConfig {
-        authority,
-        headers: HeaderMap::new(),
-        coding: Coding::Identity,
-        level: None,
-        ping_interval: None,
-        ping_timeout: Duration::from_secs(20),
-        ping_when_idle: false,
-    };
+    let config = ChannelConfig::plain(authority);
     let mut message = Vec::new();
     if !service.is_empty() {
         protobuf::push_tag(&mut message, 1 << 3 | 2);

@@ -53,6 +53,21 @@ pub struct ChannelConfig {
     pub ping_when_idle: bool,
 }
 
+impl ChannelConfig {
+    /// For single questions: nothing is sent with them, nothing is compressed, and no ping keeps the connection.
+    pub fn plain(authority: Uri) -> ChannelConfig {
+        ChannelConfig {
+            authority,
+            headers: HeaderMap::new(),
+            coding: Coding::Identity,
+            level: None,
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(20),
+            ping_when_idle: false,
+        }
+    }
+}
+
 /// One connection to an endpoint, made when needed and again when lost. Clones share it.
 #[derive(Clone)]
 pub struct Channel(Arc<Shared>);

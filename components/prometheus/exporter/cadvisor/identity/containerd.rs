@@ -8,12 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base_stdx::protobuf::{self, Value};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use sdk_protocols_compression::Coding;
 use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Status, Stream};
 use tokio::net::UnixStream;
 
@@ -50,15 +48,7 @@ struct Container {
 
 impl Containerd {
     pub fn new(socket: &Path, namespace: HeaderValue, environment: Vec<String>) -> Containerd {
-        let config = ChannelConfig {
-            authority: http::Uri::from_static("http://localhost"),
-            headers: HeaderMap::new(),
-            coding: Coding::Identity,
-            level: None,
-            ping_interval: None,
-            ping_timeout: Duration::from_secs(20),
-            ping_when_idle: false,
-        };
+        let config = ChannelConfig::plain(http::Uri::from_static("http://localhost"));
         Containerd {
             socket: socket.to_owned(),
             channel: Channel::new(config, Arc::new(Socket(socket.to_owned()))),

@@ -143,15 +143,7 @@ impl Connect for Nowhere {
 #[tokio::test]
 async fn an_endpoint_that_cannot_be_reached_is_unavailable() {
     let (_, pipe) = channel(reverse, Coding::Identity, None);
-    let config = ChannelConfig {
-        authority: "http://test:4317".parse().unwrap(),
-        headers: HeaderMap::new(),
-        coding: Coding::Identity,
-        level: None,
-        ping_interval: None,
-        ping_timeout: Duration::from_secs(20),
-        ping_when_idle: false,
-    };
+    let config = ChannelConfig::plain("http://test:4317".parse().unwrap());
     drop(pipe);
     let refused = Channel::new(config, Arc::new(Nowhere)).unary("/a.B/C", vec![], HeaderMap::new()).await.unwrap_err();
     assert_eq!((refused.code, &refused.message[..]), (Code::Unavailable, "cannot connect: connection refused"));
@@ -183,15 +175,7 @@ async fn a_connection_that_is_dead_without_a_word_is_left() {
     // Whether it has greeted or not; the second takes 10 s to notice.
     for (says, lost) in [(&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], 1), (&[], 2)] {
         let pipe = Pipe { answer: reverse, limit: 1 << 20, connections: AtomicUsize::new(0), age: None };
-        let config = ChannelConfig {
-            authority: "http://test:4317".parse().unwrap(),
-            headers: HeaderMap::new(),
-            coding: Coding::Identity,
-            level: None,
-            ping_interval: None,
-            ping_timeout: Duration::from_secs(20),
-            ping_when_idle: false,
-        };
+        let config = ChannelConfig::plain("http://test:4317".parse().unwrap());
         let channel = Channel::new(config, Arc::new(DeadAtFirst { pipe, says, dead: Default::default() }));
         let call = || {
             let call = channel.unary("/a.B/C", vec![Bytes::from_static(b"abc")], HeaderMap::new());
