@@ -1,6 +1,13 @@
 //! Requests with numbered items, as clients send them: [`crate::sink`] finds the numbers again.
 
+use std::sync::LazyLock;
+use std::time::SystemTime;
+
 use crate::wire::{put_bytes, put_fixed64, put_number};
+
+/// When the first sample was made, in milliseconds since 1970: senders of samples leave out what is from long ago.
+static BEGAN_MS: LazyLock<u64> =
+    LazyLock::new(|| SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis() as u64));
 
 /// An OTLP request with a span for each number, `seq=N` its name.
 pub fn spans(numbers: std::ops::Range<u64>) -> Vec<u8> {
@@ -91,7 +98,7 @@ pub fn samples(numbers: std::ops::Range<u64>) -> Vec<u8> {
         let mut sample = Vec::new();
         // value = 1, timestamp = 2
         put_fixed64(&mut sample, 1, (number as f64).to_bits());
-        put_number(&mut sample, 2, 1_760_000_000_000 + number);
+        put_number(&mut sample, 2, *BEGAN_MS + number);
         // TimeSeries.samples = 2
         put_bytes(&mut series, 2, &sample);
     }
