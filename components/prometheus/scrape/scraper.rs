@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use base_metrics::Histogram;
 use base_stdx::PrometheusDuration;
 use base_sys::clock;
 use sdk_component::Tap;
@@ -90,6 +91,7 @@ impl Scraper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let schedule_ms = clock::now_ms() + first.duration_since(Instant::now()).as_millis() as i64;
         let mut last: Option<Instant> = None;
+        let mut lengths: Option<Histogram> = None;
         let mut ever = false;
         loop {
             tokio::select! {
@@ -123,8 +125,8 @@ impl Scraper {
                 }
                 due = ticks.tick() => {
                     if let Some(last) = last {
-                        let interval = PrometheusDuration(self.target.interval.as_millis() as i64).to_string();
-                        self.metrics.interval_length.with(&[&interval]).observe((due - last).as_secs_f64());
+                        let lengths = lengths.get_or_insert_with(|| self.interval_length());
+                        lengths.observe((due - last).as_secs_f64());
                     }
                     last = Some(due);
                     ever = true;
@@ -164,6 +166,12 @@ impl Scraper {
         ended.values.extend(std::iter::repeat_n(sdk_signals::STALE, report));
         self.forward(ended, None).await;
         false
+    }
+
+    /// How far apart the scrapes of this interval are.
+    fn interval_length(&self) -> Histogram {
+        let interval = PrometheusDuration(self.target.interval.as_millis() as i64).to_string();
+        self.metrics.interval_length.with(&[&interval])
     }
 
     fn page(&self, manner: &Manner) -> Page {

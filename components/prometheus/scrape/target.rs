@@ -10,6 +10,10 @@ use sdk_labels::{Labels, LabelsBuilder};
 use super::arguments::ScrapeArguments;
 use super::listed::Wanted;
 
+/// Targets whose turns fall into one such step are scraped together: the collector wakes up once for all of them, and what
+/// the first has brought into the processor's caches serves the others. Short enough that they still are few.
+const STEP: Duration = Duration::from_millis(50);
+
 /// A page to scrape.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
@@ -100,11 +104,12 @@ impl Target {
     }
 
     /// How long after now the first scrape comes. Times of day at which a target is scraped stay the same however often
-    /// we are restarted, and are spread over the interval.
+    /// we are restarted, and are spread over the interval, in steps of [`STEP`].
     pub(crate) fn offset(&self, now_ns: i64, seed: u64) -> Duration {
         let interval = self.interval.as_nanos().max(1) as u64;
         let base = interval - now_ns.max(0) as u64 % interval;
-        let next = base + (self.hash ^ seed) % interval;
+        let place = (self.hash ^ seed) % interval;
+        let next = base + place - place % STEP.as_nanos() as u64;
         Duration::from_nanos(if next > interval { next - interval } else { next })
     }
 }
