@@ -43,12 +43,7 @@ pub(crate) fn from_yaml(text: &str, origin: (&str, &str)) -> Result<Vec<Target>,
     if text.lines().all(|line| line.trim_start().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Vec::new());
     }
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_events: 2 * MAX_LABELS, max_nodes: 2 * MAX_LABELS },
-        with_snippet: false,
-    };
-    let groups: Groups =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| shortened(&error.to_string()))?;
+    let groups: Groups = base_yaml::from_str_within(text, 2 * MAX_LABELS).map_err(|error| shortened(&error))?;
     targets(groups, origin)
 }
 

@@ -286,7 +286,7 @@ pub fn legacy(file: &Path, key: &str) -> Result<Option<String>, String> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
-    let legacy: Legacy = serde_saphyr::from_str(&text).map_err(|error| error.to_string())?;
+    let legacy: Legacy = base_yaml::from_str(&text)?;
     Ok(legacy.positions.get(key).cloned())
 }
 
@@ -338,7 +338,7 @@ fn entries(text: &str) -> Result<BTreeMap<Key, String>, String> {
             return Err("it is not what was written".to_owned());
         }
     }
-    let document: Document = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let document: Document = base_yaml::from_str(text)?;
     let value = |value| match value {
         serde_json::Value::String(text) => text,
         other => other.to_string(),

@@ -105,7 +105,7 @@ pub fn read(file: &Path) -> Result<Access, String> {
 
 /// Files that it names without a leading slash stand beside it.
 fn parse(text: &str, folder: &Path) -> Result<Access, String> {
-    let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let file: File = base_yaml::from_str(text)?;
     if file.current_context.is_empty() {
         return Err("it has no current-context".to_owned());
     }

@@ -85,7 +85,7 @@ impl Progress {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(format!("cannot read legacy_positions_file {}: {error}", legacy.display())),
         };
-        match serde_saphyr::from_str::<Legacy>(&text) {
+        match base_yaml::from_str::<Legacy>(&text) {
             Ok(old) => old.positions.iter().for_each(|(path, at)| inner.saved.set(path, "{}", at.as_str())),
             Err(error) => {
                 tracing::warn!(file = %legacy.display(), %error, "the legacy positions file is not valid; starting without");

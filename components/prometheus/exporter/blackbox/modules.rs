@@ -237,7 +237,7 @@ pub(super) fn parse(text: &str) -> Result<Modules, String> {
     if text.trim().is_empty() {
         return Ok(Modules::new());
     }
-    let file: Option<File> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let file: Option<File> = base_yaml::from_str(text)?;
     let modules = file.and_then(|file| file.modules).unwrap_or_default();
     for (name, module) in &modules {
         module.check().map_err(|error| format!("module {name:?}: {error}"))?;

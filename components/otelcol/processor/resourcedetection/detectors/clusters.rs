@@ -119,7 +119,7 @@ pub(super) async fn kubeadm(given: &Kubeadm, world: &World) -> Result<Found, Mis
             cluster.json("/api/v1/namespaces/kube-system/configmaps/kubeadm-config").await.map_err(elsewhere)?;
         let text = map.data.get("ClusterConfiguration");
         let text = text.ok_or_else(|| Missing::Elsewhere("kubeadm-config has no ClusterConfiguration".to_owned()))?;
-        let configuration: ClusterConfiguration = serde_saphyr::from_str(text)
+        let configuration: ClusterConfiguration = base_yaml::from_str(text)
             .map_err(|error| Missing::Elsewhere(format!("ClusterConfiguration of kubeadm-config: {error}")))?;
         finding.set("k8s.cluster.name", configuration.cluster_name);
     }
