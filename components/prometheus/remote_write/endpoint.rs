@@ -476,7 +476,8 @@ impl Endpoint {
     /// Gives a shard's request to the queue.
     async fn send(&self, pending: &mut Pending, at: usize) -> Result<(), Refused> {
         let shard = &mut pending.shards[at];
-        self.write_down(std::slice::from_mut(shard));
+        // Written with the rest of the batch, which counts as taken only then.
+        shard.write_to(&mut self.journal.write());
         let draft = shard.draft.take().unwrap_or(0);
         let highest_timestamp = std::mem::replace(&mut shard.highest_timestamp, i64::MIN);
         let settles = std::mem::take(&mut shard.settles);

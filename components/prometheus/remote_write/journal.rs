@@ -58,7 +58,10 @@ struct State {
     queued: VecDeque<(u64, Delivery)>,
     /// Drafts of an earlier run, and whether their request has been met in the queue.
     found: HashMap<u64, bool>,
+    /// Entries that go with the next write.
     buffer: Vec<u8>,
+    /// One of them says that a draft is done.
+    holds_done: bool,
     /// The disk does not take what we write, which was told.
     failing: bool,
 }
@@ -71,7 +74,7 @@ struct Current {
     begun: Instant,
 }
 
-/// Parts that are gathered for one write.
+/// Parts that are gathered for one write. Dropped before [`Writing::finish`], they go with the next one.
 pub(crate) struct Writing<'a>(MutexGuard<'a, State>);
 
 // === impl Journal ===
@@ -100,6 +103,7 @@ impl Journal {
             queued: VecDeque::new(),
             found: found.iter().map(|found| (found.draft, false)).collect(),
             buffer: Vec::new(),
+            holds_done: false,
             failing: false,
         };
         state.reclaim();
@@ -132,6 +136,7 @@ impl Journal {
     /// The queue is closed: what it has, or nobody needs any more, is given back.
     pub(crate) fn close(&self) {
         let mut state = self.lock();
+        state.write();
         for (draft, mut delivery) in std::mem::take(&mut state.queued) {
             if matches!((&mut delivery).now_or_never(), Some(Outcome::Delivered | Outcome::Dropped)) {
                 state.live.remove(&draft);
@@ -193,6 +198,7 @@ impl State {
             return;
         }
         let written = self.try_write();
+        self.holds_done = false;
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
         match written {
@@ -242,10 +248,13 @@ impl State {
             return;
         }
         if !self.live.is_empty() {
-            // Emptying the files says the same of all drafts; as long as others live, this one has to be named.
+            // Emptying the files says the same of all drafts; as long as others live, this one has to be named. That may wait
+            // for a part, which comes soon, or for the next draft: a kill until then sends one request again.
             self.file_to_write();
             entry::push_done(&mut self.buffer, draft);
-            self.write();
+            if std::mem::replace(&mut self.holds_done, true) {
+                self.write();
+            }
         }
         self.reclaim();
     }
@@ -278,6 +287,11 @@ impl State {
                 tracing::warn!(path = %path.display(), %error, "cannot remove what was sent");
             }
             self.files.pop_front();
+        }
+        if needed.is_none() {
+            // It can only say of drafts that they are done.
+            self.buffer.clear();
+            self.holds_done = false;
         }
         if needed.is_none()
             && let Some(file) = &mut self.current
