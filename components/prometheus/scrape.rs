@@ -6,6 +6,7 @@ mod fetch;
 mod listed;
 mod metrics;
 mod page;
+mod page_size;
 mod scraper;
 mod target;
 #[cfg(test)]

@@ -65,7 +65,8 @@ pub struct ScrapeArguments {
     /// `http` or `https`, for targets that have none of their own.
     #[attr(default = "http")]
     pub scheme: String,
-    /// A page that is as large fails the scrape; 0 means no limit.
+    /// A page that is as large fails the scrape. With 0, nothing fails below 512MiB and 4,194,304 lines, but a page of more than
+    /// 8MiB is asked for twice the first time: nothing of it is kept before its end has been seen.
     #[attr(default = ByteSize::default())]
     pub body_size_limit: ByteSize,
     /// More samples fail the scrape; 0 means no limit.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use sdk_component::{MemoryHttp, Problem};
 use sdk_net::decompress::{DecompressError, Encoding, decompress};
 use sdk_net::{Client, Options, Repeated, SendError, USER_AGENT};
@@ -12,11 +12,21 @@ use sdk_protocols_exposition::Format;
 
 use super::arguments::{Protocol, ScrapeArguments};
 use super::page::PageFormat;
+use super::page_size::PageSize;
 use super::target::Target;
 
 /// No page is larger than this once it is decompressed, whatever `body_size_limit` says: twenty times what a large
 /// kube-state-metrics shows.
 const MOST_BYTES: usize = 512 << 20;
+/// And none without a `body_size_limit` has more lines.
+const MOST_LINES: usize = 4 << 20;
+/// Where no `body_size_limit` says how large a page may be, this much is kept of one that we have not seen the end of. Of a
+/// larger one nothing is kept before all of it has come once: it may have no end.
+const UNSEEN_BYTES: usize = 8 << 20;
+/// So many compressed bytes are looked at before anybody else has a turn.
+const INFLATED_AT_ONCE: usize = 4 << 10;
+/// A compressed page may be this much larger than what it becomes.
+const INCOMPRESSIBLE: usize = 4 << 10;
 /// Connections that are kept for each host. One target is one request at a time.
 const IDLE_CONNECTIONS: usize = 2;
 
@@ -41,7 +51,11 @@ pub(crate) struct Fetched {
 pub(crate) enum Asked {
     /// Of our own server, without the network.
     Memory(Box<Request<Bytes>>),
-    Network(Box<Repeated>),
+    Network {
+        request: Box<Repeated>,
+        /// The largest page that is kept, in bytes; known to have an end.
+        room: usize,
+    },
     /// There is no such address.
     Never(String),
 }
@@ -94,8 +108,19 @@ impl Fetcher {
         if target.address == self.memory_http.address() {
             Asked::Memory(Box::new(request))
         } else {
-            Asked::Network(Box::new(self.client.repeated(request)))
+            Asked::Network { request: Box::new(self.client.repeated(request)), room: self.room() }
         }
+    }
+
+    /// The same, with what was learnt of the page by asking before.
+    pub(crate) fn ask_again(&self, target: &Target, before: &Asked) -> Asked {
+        let mut asked = self.ask(target);
+        if let (0, Asked::Network { room, .. }, Asked::Network { room: known, .. }) =
+            (self.size_limit, &mut asked, before)
+        {
+            *room = (*room).max(*known);
+        }
+        asked
     }
 
     /// The page, within the target's timeout.
@@ -106,44 +131,111 @@ impl Fetcher {
         }
     }
 
+    /// What is kept of a page of which nothing is known.
+    fn room(&self) -> usize {
+        match self.size_limit {
+            0 => UNSEEN_BYTES,
+            // Reaching the limit fails already, as in Prometheus.
+            limit => (limit - 1).min(MOST_BYTES),
+        }
+    }
+
     async fn get(&self, asked: &mut Asked) -> Result<Fetched, Unfetched> {
-        let (status, headers, body) = match asked {
+        match asked {
             Asked::Memory(request) => {
                 let (head, body) = self.memory_http.call(Request::clone(request)).await.into_parts();
-                (head.status, head.headers, body)
+                let format = self.format(head.status, &head.headers)?;
+                // We know how much we say of ourselves.
+                let room = if self.size_limit > 0 { self.room() } else { MOST_BYTES };
+                let body = self.whole(&head.headers, body, room)?.map_err(|_| self.too_large())?;
+                Ok(Fetched { body, format })
             }
-            Asked::Network(request) => {
-                let response = self.client.repeat(request).await?;
-                (response.status, response.headers, response.body)
+            Asked::Network { request, room } => match self.get_within(request, *room).await? {
+                Ok(page) => Ok(page),
+                Err(_) if self.size_limit > 0 => Err(self.too_large()),
+                Err(size) => {
+                    // It has an end, and we know where. It may have grown by the time that we have it.
+                    *room = size.checked_add(size / 4).map_or(MOST_BYTES, |room| room.min(MOST_BYTES));
+                    self.get_within(request, *room).await?.map_err(|_| self.too_large())
+                }
+            },
+            Asked::Never(reason) => Err(Unfetched::because(reason.clone())),
+        }
+    }
+
+    /// A page of at most so many bytes; of a larger one, its size.
+    async fn get_within(&self, request: &mut Repeated, room: usize) -> Result<Result<Fetched, usize>, Unfetched> {
+        let mut size = PageSize::new(MOST_BYTES);
+        let limited = self.size_limit > 0;
+        let mut beyond = |piece: &[u8]| !limited && size.add(piece);
+        let answer = self.client.repeat_within(request, room + INCOMPRESSIBLE, &mut beyond).await;
+        let response = answer.map_err(|error| match error {
+            SendError::TooLarge { .. } => size.error().map_or_else(|| self.too_large(), Unfetched::because),
+            error => Unfetched::because(error.to_string()),
+        })?;
+        let format = self.format(response.status, &response.headers)?;
+        if size.is_empty() {
+            match self.whole(&response.headers, response.body, room)? {
+                Ok(body) => return Ok(Ok(Fetched { body, format })),
+                Err(_) if limited => return Err(self.too_large()),
+                // It came in full, but becomes more than there is room for.
+                Err(compressed) => {
+                    for piece in compressed.chunks(INFLATED_AT_ONCE) {
+                        if !size.add(piece) {
+                            break;
+                        }
+                        // A piece may become a thousand times as much, and others have work to do.
+                        tokio::task::yield_now().await;
+                    }
+                }
             }
-            Asked::Never(reason) => return Err(Unfetched::because(reason.clone())),
-        };
-        if status != http::StatusCode::OK {
+        }
+        let (bytes, lines) = size.end().map_err(Unfetched::because)?;
+        if bytes > MOST_BYTES {
+            return Err(self.too_large());
+        }
+        // What ends a line means something else in a page that is no text.
+        if lines > MOST_LINES && matches!(format, PageFormat::Text(_)) {
+            let reason = format!("the page has {lines} lines, and no body_size_limit says that it may be as large");
+            return Err(Unfetched { reason, too_large: true });
+        }
+        Ok(Err(bytes))
+    }
+
+    /// The format of an answer that is a page.
+    fn format(&self, status: StatusCode, headers: &HeaderMap) -> Result<PageFormat, Unfetched> {
+        if status != StatusCode::OK {
             return Err(Unfetched::because(format!("server returned HTTP status {status}")));
         }
-        let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or("");
-        let format = format(header(header::CONTENT_TYPE)).or(self.fallback).ok_or_else(|| {
-            let content_type = header(header::CONTENT_TYPE);
+        let content_type = text_of(headers, header::CONTENT_TYPE);
+        format(content_type).or(self.fallback).ok_or_else(|| {
             Unfetched::because(format!(
                 "received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol is set"
             ))
-        })?;
-        let body = self.inflate(header(header::CONTENT_ENCODING), body)?;
-        Ok(Fetched { body, format })
+        })
     }
 
-    fn inflate(&self, encoding: &str, body: Bytes) -> Result<Vec<u8>, Unfetched> {
-        // Reaching the limit fails already, as in Prometheus.
-        let limit = if self.size_limit > 0 { self.size_limit - 1 } else { MOST_BYTES };
-        let encoding = if encoding.eq_ignore_ascii_case("gzip") { Encoding::Gzip } else { Encoding::Identity };
-        if encoding == Encoding::Identity && body.len() <= limit {
-            return Ok(Vec::from(body));
+    /// The page of a body, or the body if the page has not room enough.
+    fn whole(&self, headers: &HeaderMap, body: Bytes, room: usize) -> Result<Result<Vec<u8>, Bytes>, Unfetched> {
+        let is_gzip = text_of(headers, header::CONTENT_ENCODING).eq_ignore_ascii_case("gzip");
+        if !is_gzip {
+            return Ok(if body.len() <= room { Ok(Vec::from(body)) } else { Err(body) });
         }
-        decompress(encoding, &body, limit).map_err(|error| {
-            let too_large = matches!(error, DecompressError::TooLarge { .. });
-            let reason = if too_large { "body size limit exceeded".to_owned() } else { error.to_string() };
-            Unfetched { reason, too_large }
-        })
+        match decompress(Encoding::Gzip, &body, room) {
+            Ok(page) => Ok(Ok(page)),
+            Err(DecompressError::TooLarge { .. }) => Ok(Err(body)),
+            Err(error) => Err(Unfetched::because(error.to_string())),
+        }
+    }
+
+    fn too_large(&self) -> Unfetched {
+        let reason = match self.size_limit {
+            0 => {
+                format!("the page is larger than {} MiB, and no body_size_limit says that it may be", MOST_BYTES >> 20)
+            }
+            _ => "body size limit exceeded".to_owned(),
+        };
+        Unfetched { reason, too_large: true }
     }
 }
 
@@ -153,11 +245,8 @@ impl Unfetched {
     }
 }
 
-impl From<SendError> for Unfetched {
-    fn from(error: SendError) -> Unfetched {
-        let too_large = matches!(error, SendError::TooLarge { .. });
-        Unfetched { reason: error.to_string(), too_large }
-    }
+fn text_of(headers: &HeaderMap, name: HeaderName) -> &str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
 /// The format of a page by its media type; None when it says none that we know.

@@ -270,6 +270,13 @@ impl Page {
                 Some(Err(reason)) => return Err(failure(reason, None, &scraped, 0)),
             };
             scraped.scraped += 1;
+            let is_over = rules.sample_limit > 0
+                && (values.len() + extras.histograms.len()) as u64 > rules.sample_limit
+                && rewritten.is_some();
+            if is_over {
+                // Counted to the end for the report, but no series is made of what is not kept.
+                continue;
+            }
             if let Some(item) = lines.item()
                 && let ItemValue::Histogram(histogram) = &item.value
             {
@@ -913,6 +920,10 @@ mod tests {
     fn limits_fail_the_whole_page() {
         let fails = |rules: Rules, text: &str| page().read(text.as_bytes(), TEXT, &rules, 0).expect_err(text).reason;
         assert_eq!(fails(Rules { sample_limit: 1, ..rules() }, "a 1\nb 2\n"), "sample limit exceeded");
+        let limited = Rules { sample_limit: 1, ..rules() };
+        let page_of_three = "limited_a 1\nlimited_b 2\nlimited_c 3\n";
+        let failure = page().read(page_of_three.as_bytes(), TEXT, &limited, 1000).expect_err("three samples");
+        assert_eq!((failure.scraped, failure.kept, failure.added), (3, 3, 1));
         assert!(fails(Rules { label_limit: 3, ..rules() }, "a{x=\"1\"} 1\n").starts_with("label_limit exceeded"));
         let long = Rules { label_value_length_limit: 3, ..rules() };
         assert!(fails(long, "abcd 1\n").starts_with("label_value_length_limit exceeded"));

@@ -114,7 +114,7 @@ impl Scraper {
                                 }
                             }
                             manner = new;
-                            asked = manner.fetcher.ask(&self.target);
+                            asked = manner.fetcher.ask_again(&self.target, &asked);
                         }
                         Order::Retire => {
                             if !self.retire(&mut page, ever, &mut ticks).await {

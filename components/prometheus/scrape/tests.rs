@@ -413,6 +413,69 @@ async fn what_is_wrong_with_a_target_is_seen() {
     alone.stop().await.expect("it stops");
 }
 
+/// Pages of a peer, each fetched as a scrape does it: how large the page is, or why there is none.
+async fn fetched(pages: Vec<Answer>, more: &str) -> (Vec<Result<usize, String>>, usize) {
+    let count = pages.len();
+    let peer = Peer::start(pages).await;
+    let arguments = format!("targets = []\nforward_to = []\nscrape_timeout = \"1m\"\n{more}");
+    let arguments: ScrapeArguments = sdk_testing::component::decode(&arguments, &Scope::new()).expect("good arguments");
+    let labels = [("__address__", peer.address.as_str())];
+    let target = Target::new(&labels.into_iter().collect(), &arguments, "test").expect("a good target");
+    let context = Alone::<Scrape>::build("targets = []\nforward_to = []", &Scope::new()).expect("it starts");
+    let fetcher = Fetcher::new(&arguments, context.component.context.memory_http().clone()).expect("good arguments");
+    let mut asked = fetcher.ask(&target);
+    let mut results = Vec::new();
+    while peer.asked().len() < count {
+        let fetched = fetcher.fetch(&target, &mut asked).await;
+        results.push(fetched.map(|page| page.body.len()).map_err(|error| error.reason));
+    }
+    (results, peer.asked().len())
+}
+
+/// A page that is this so often, in as many members of gzip.
+fn gzipped(page: &[u8], times: usize) -> Answer {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, page).expect("memory");
+    let mut answer = Answer::page(TEXT, encoder.finish().expect("memory").repeat(times));
+    answer.headers.push(("Content-Encoding".to_owned(), "gzip".to_owned()));
+    answer
+}
+
+#[tokio::test]
+async fn a_page_without_a_limit_is_kept_when_its_end_has_been_seen() {
+    let comments = format!("# {}\n", "x".repeat(97)).repeat(1000);
+    let plain = |times: usize| Answer::page(TEXT, comments.repeat(times));
+    let compressed = |times: usize| gzipped(comments.as_bytes(), times);
+    let pages = vec![
+        plain(80),
+        // Twice, and once when it is known.
+        plain(90),
+        plain(90),
+        plain(90),
+        compressed(90),
+        compressed(120),
+        compressed(120),
+    ];
+    let sizes = [8_000_000, 9_000_000, 9_000_000, 9_000_000, 12_000_000].map(Ok).to_vec();
+    assert_eq!(fetched(pages, "").await, (sizes, 7));
+    assert_eq!(fetched(vec![plain(90)], "body_size_limit = \"10MB\"").await, (vec![Ok(9_000_000)], 1));
+}
+
+#[tokio::test]
+async fn a_page_that_is_too_large_costs_no_memory_and_says_why() {
+    let lines = "a 1\n".repeat(5 << 10);
+    let too_many = "the page has 5242880 lines, and no body_size_limit says that it may be as large".to_owned();
+    let pages = vec![Answer::page(TEXT, lines.repeat(1024)), gzipped(lines.as_bytes(), 1024)];
+    assert_eq!(fetched(pages, "").await, (vec![Err(too_many.clone()), Err(too_many)], 2));
+    let limited = Err("body size limit exceeded".to_owned());
+    let pages = vec![Answer::page(TEXT, lines.repeat(1024)), gzipped(lines.as_bytes(), 1024)];
+    assert_eq!(fetched(pages, "body_size_limit = \"1KB\"").await, (vec![limited.clone(), limited], 2));
+    let mut broken = gzipped(lines.as_bytes(), 1);
+    broken.body.truncate(30);
+    let (results, _) = fetched(vec![broken], "").await;
+    assert!(results[0].as_ref().is_err_and(|error| error.starts_with("the body is not valid gzip")), "{results:?}");
+}
+
 #[tokio::test]
 async fn failed_scrapes_are_written_down() {
     let folder = tempfile::tempdir().expect("a folder");

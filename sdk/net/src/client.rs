@@ -80,14 +80,26 @@ pub struct Streaming {
     response: reqwest::Response,
 }
 
-/// A body from its pieces, within its bound; of one that comes in one piece nothing is copied.
-struct Gathered<'u> {
-    declared: usize,
+/// What takes the pieces of a body that is larger than is kept, from its first byte on; false when it has had enough.
+pub type Beyond<'b> = dyn FnMut(&[u8]) -> bool + Send + 'b;
+
+/// How much of a body is kept, and what becomes of a larger one.
+struct Within<'b> {
     limit: usize,
+    /// Nothing is kept of a body that went here. Without it, a larger one is an error at once.
+    beyond: Option<&'b mut Beyond<'b>>,
+}
+
+/// A body from its pieces, within its bound; of one that comes in one piece nothing is copied.
+struct Gathered<'u, 'b> {
+    declared: usize,
+    within: Within<'b>,
     url: &'u str,
     first: Bytes,
     /// All of it, once there is a second piece.
     all: BytesMut,
+    /// It did not fit.
+    is_beyond: bool,
 }
 
 /// Why there is no answer. None of these texts holds a secret; URLs come without query and credentials.
@@ -163,11 +175,20 @@ impl Client {
 
     /// Sends one request and reads the whole answer. A status that tells of failure is an answer, not an error.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response, SendError> {
+        self.send_within(request, self.bound()).await
+    }
+
+    /// What is kept of an answer, as the options say.
+    fn bound(&self) -> Within<'_> {
+        Within { limit: self.options.max_response_bytes, beyond: None }
+    }
+
+    async fn send_within(&self, request: Request<Bytes>, within: Within<'_>) -> Result<Response, SendError> {
         let url = shown(request.uri());
         let whole = async {
             let response = self.execute(&url, request).await?;
             let (status, headers) = (response.status(), response.headers().clone());
-            let body = self.read_body(&url, response).await?;
+            let body = self.read_body(&url, response, within).await?;
             Ok(Response { status, headers, body })
         };
         self.in_time(&url, whole).await
@@ -211,8 +232,13 @@ impl Client {
         Ok(())
     }
 
-    async fn read_body(&self, url: &str, mut response: reqwest::Response) -> Result<Bytes, SendError> {
-        let mut body = Gathered::new(response.content_length(), self.options.max_response_bytes, url)?;
+    async fn read_body(
+        &self,
+        url: &str,
+        mut response: reqwest::Response,
+        within: Within<'_>,
+    ) -> Result<Bytes, SendError> {
+        let mut body = Gathered::new(response.content_length(), within, url)?;
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(url, &error))? {
             body.push(chunk)?;
         }
@@ -296,21 +322,20 @@ impl fmt::Debug for Client {
 
 // === impl Gathered ===
 
-impl<'u> Gathered<'u> {
-    fn new(declared: Option<u64>, limit: usize, url: &'u str) -> Result<Self, SendError> {
-        let gathered = Gathered {
-            declared: declared.unwrap_or(0) as usize,
-            limit,
-            url,
-            first: Bytes::new(),
-            all: BytesMut::new(),
-        };
-        gathered.check(gathered.declared)?;
+impl<'u, 'b> Gathered<'u, 'b> {
+    fn new(declared: Option<u64>, within: Within<'b>, url: &'u str) -> Result<Self, SendError> {
+        let declared = declared.unwrap_or(0) as usize;
+        let (first, all) = (Bytes::new(), BytesMut::new());
+        let mut gathered = Gathered { declared, within, url, first, all, is_beyond: false };
+        gathered.check(declared)?;
         Ok(gathered)
     }
 
     fn push(&mut self, chunk: Bytes) -> Result<(), SendError> {
         self.check(self.first.len() + self.all.len() + chunk.len())?;
+        if self.is_beyond {
+            return self.pass_on(&chunk);
+        }
         if self.first.is_empty() && self.all.is_empty() {
             self.first = chunk;
             return Ok(());
@@ -323,12 +348,20 @@ impl<'u> Gathered<'u> {
         Ok(())
     }
 
-    fn check(&self, length: usize) -> Result<(), SendError> {
-        if length <= self.limit {
-            Ok(())
-        } else {
-            Err(SendError::TooLarge { url: self.url.to_owned(), limit: self.limit })
+    fn check(&mut self, length: usize) -> Result<(), SendError> {
+        if length > self.within.limit && !self.is_beyond {
+            self.is_beyond = true;
+            let (first, all) = (std::mem::take(&mut self.first), std::mem::take(&mut self.all));
+            self.pass_on(&first)?;
+            self.pass_on(&all)?;
         }
+        Ok(())
+    }
+
+    fn pass_on(&mut self, piece: &[u8]) -> Result<(), SendError> {
+        let goes_on = self.within.beyond.as_mut().is_some_and(|beyond| beyond(piece));
+        let (url, limit) = (self.url, self.within.limit);
+        if goes_on { Ok(()) } else { Err(SendError::TooLarge { url: url.to_owned(), limit }) }
     }
 
     fn whole(self) -> Bytes {

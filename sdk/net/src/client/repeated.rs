@@ -8,18 +8,21 @@ use std::pin::{Pin, pin};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, LOCATION, USER_AGENT};
-use http::{HeaderValue, Request, Uri, uri};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{Client, Gathered, Response, SendError, cause, shown};
+use super::{Beyond, Client, Gathered, Response, SendError, Within, cause, shown};
 
 /// Bytes that an open connection holds between two requests. There may be thousands, and left alone each would keep a
 /// buffer as large as its largest page.
 const READ_BUFFER: usize = 16 << 10;
+
+/// Of an answer that sends us on, a body of at most so many bytes is read, so that its connection can be used again.
+const SHORT: u64 = 4 << 10;
 
 /// A request that may be sent many times, because twice is as good as once; made by [`Client::repeated`].
 #[derive(Debug)]
@@ -70,21 +73,41 @@ impl Client {
     /// Sends it once more and reads the whole answer. How long that may take is the caller's to say; dropping this future
     /// closes the connection.
     pub async fn repeat(&self, repeated: &mut Repeated) -> Result<Response, SendError> {
+        self.repeat_within(repeated, self.options.max_response_bytes, &mut |_| false).await
+    }
+
+    /// The same, but of a body that is larger than `limit` nothing is kept: all of it goes to `beyond`, piece by piece, and
+    /// that of the answer is empty. When `beyond` has had enough, it is [`SendError::TooLarge`].
+    pub async fn repeat_within(
+        &self,
+        repeated: &mut Repeated,
+        limit: usize,
+        beyond: &mut Beyond<'_>,
+    ) -> Result<Response, SendError> {
         if let Some(direct) = &mut repeated.direct {
-            let response = self.ask(direct, &repeated.url).await?;
-            let moved = response.status.is_redirection() && response.headers.contains_key(LOCATION);
-            if !(moved && self.config.follow_redirects) {
+            let response = self.ask(direct, &repeated.url, limit, beyond).await?;
+            if !self.is_sent_on(response.status, &response.headers) {
                 return Ok(response);
             }
         }
-        self.send(repeated.request.clone()).await
+        self.send_within(repeated.request.clone(), Within { limit, beyond: Some(beyond) }).await
     }
 
-    async fn ask(&self, direct: &mut Direct, url: &str) -> Result<Response, SendError> {
+    fn is_sent_on(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        self.config.follow_redirects && status.is_redirection() && headers.contains_key(LOCATION)
+    }
+
+    async fn ask(
+        &self,
+        direct: &mut Direct,
+        url: &str,
+        limit: usize,
+        beyond: &mut Beyond<'_>,
+    ) -> Result<Response, SendError> {
         let mut request = direct.request.clone();
         self.complete(request.headers_mut()).await?;
         if let Some(line) = direct.line.take() {
-            match self.ask_on(line, request.clone(), url).await {
+            match self.ask_on(line, request.clone(), url, Within { limit, beyond: Some(&mut *beyond) }).await {
                 Ok((response, line)) => {
                     direct.line = Some(line);
                     return Ok(response);
@@ -94,7 +117,7 @@ impl Client {
             }
         }
         let line = self.connect(direct, url).await?;
-        let asked = self.ask_on(line, request, url).await;
+        let asked = self.ask_on(line, request, url, Within { limit, beyond: Some(beyond) }).await;
         let (response, line) = asked.map_err(|broken| match broken {
             Broken::BeforeAnswer(error) => SendError::Broken { url: url.to_owned(), error: cause(&error) },
             Broken::Because(error) => error,
@@ -123,13 +146,19 @@ impl Client {
         mut line: Line,
         request: Request<Full<Bytes>>,
         url: &str,
+        within: Within<'_>,
     ) -> Result<(Response, Line), Broken> {
         let Line { sender, connection } = &mut line;
         drive(connection, sender.ready()).await.map_err(Broken::BeforeAnswer)?;
         let answer = drive(connection, sender.send_request(request)).await.map_err(Broken::BeforeAnswer)?;
         let (head, mut body) = answer.into_parts();
         let declared = hyper::body::Body::size_hint(&body).exact();
-        let mut gathered = Gathered::new(declared, self.options.max_response_bytes, url)?;
+        if self.is_sent_on(head.status, &head.headers) && declared.is_none_or(|length| length > SHORT) {
+            // Nobody reads this: it is cheaper to connect again.
+            line.connection = None;
+            return Ok((Response { status: head.status, headers: head.headers, body: Bytes::new() }, line));
+        }
+        let mut gathered = Gathered::new(declared, within, url)?;
         while let Some(chunk) = drive(connection, next(&mut body)).await {
             let broken = |error: hyper::Error| SendError::Broken { url: url.to_owned(), error: cause(&error) };
             gathered.push(chunk.map_err(broken)?)?;

@@ -109,6 +109,28 @@ async fn a_body_that_breaks_off_or_is_too_large_is_an_error_and_the_next_request
 }
 
 #[tokio::test]
+async fn what_is_not_kept_of_a_large_body_can_be_looked_at() {
+    const LARGE: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfour\r\n6\r\nsix by\r\n0\r\n\r\n";
+    const SENT_ON: &str = "HTTP/1.1 302 Found\r\nlocation: /other\r\ntransfer-encoding: chunked\r\n\r\n6\r\nendles";
+    let server =
+        Raw::start(&[(LARGE, false), (LARGE, true), (FINE, false), (SENT_ON, true), (FINE, true), (LARGE, false)])
+            .await;
+    let client = client(Options::default());
+    let mut page = client.repeated(server.request());
+    for (limit, kept, seen) in [(9, "", "foursix by"), (10, "foursix by", ""), (3, "", "fine"), (4, "fine", "")] {
+        let mut beyond = String::new();
+        let mut look = |piece: &[u8]| {
+            beyond += std::str::from_utf8(piece).unwrap();
+            true
+        };
+        let response = client.repeat_within(&mut page, limit, &mut look).await.unwrap();
+        assert_eq!((&response.body[..], beyond.as_str()), (kept.as_bytes(), seen), "{limit}");
+    }
+    let error = client.repeat_within(&mut page, 3, &mut |piece| piece.is_empty()).await.unwrap_err();
+    assert!(matches!(error, SendError::TooLarge { limit: 3, .. }), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_up_on_a_new_connection_is_not_asked_again() {
     let server = Raw::start(&[("", true), (FINE, false)]).await;
     let client = client(Options::default());
