@@ -10,7 +10,7 @@ use base64::Engine as _;
 use url::Url;
 
 use super::collector::{Collector, Failure, Scratch};
-use super::xmlrpc::{self, Value};
+use super::xmlrpc::{self, Members};
 
 pub(crate) struct Supervisord {
     url: Url,
@@ -31,7 +31,7 @@ impl Supervisord {
         Supervisord { url }
     }
 
-    fn ask(&self) -> Result<Value, String> {
+    fn ask(&self) -> Result<Vec<Members>, String> {
         let words = |error: io::Error| error.to_string();
         let answer = if self.url.scheme() == "unix" {
             let stream = UnixStream::connect(self.url.path()).map_err(words)?;
@@ -96,9 +96,9 @@ fn decoded(text: &str) -> String {
 impl Collector for Supervisord {
     fn collect(&mut self, _: &mut Scratch, page: &mut FamilyWriter<'_>) -> Result<(), Failure> {
         let answer = self.ask().map_err(|error| Failure::Failed(format!("unable to call supervisord: {error}")))?;
-        for process in answer.list() {
-            let text = |name: &str| process.member(name).and_then(Value::text).unwrap_or_default();
-            let number = |name: &str| process.member(name).and_then(Value::number).unwrap_or(0);
+        for process in answer {
+            let text = |name: &str| process.get(name).map_or("", String::as_str);
+            let number = |name: &str| text(name).trim().parse::<i64>().unwrap_or(0);
             let labels = [("group", text("group")), ("name", text("name"))];
             let mut show = |name: &str, help: &str, kind: Kind, value: i64| {
                 page.family(&format!("node_supervisord_{name}"), help, kind).sample(&labels, value as f64);
