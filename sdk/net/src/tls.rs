@@ -116,9 +116,19 @@ impl TlsConfig {
     /// Reads the files and makes what rustls needs. The system's authorities are read only when the first server must be
     /// checked against them: plain HTTP does not pay for them.
     pub fn client(&self) -> Result<rustls::ClientConfig, TlsError> {
-        let versions: &[&rustls::SupportedProtocolVersion] = match self.min_version {
-            Some(TlsVersion::Tls13) => &[&rustls::version::TLS13],
-            _ => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        self.client_up_to(None)
+    }
+
+    /// The same, which speaks no newer version than this.
+    pub fn client_up_to(&self, newest: Option<TlsVersion>) -> Result<rustls::ClientConfig, TlsError> {
+        let oldest_is_13 = self.min_version == Some(TlsVersion::Tls13);
+        let versions: &[&rustls::SupportedProtocolVersion] = match (oldest_is_13, newest) {
+            (_, Some(TlsVersion::Tls10 | TlsVersion::Tls11)) | (true, Some(TlsVersion::Tls12)) => {
+                return Err(TlsError("no version of TLS is left between min_version and max_version".to_owned()));
+            }
+            (false, Some(TlsVersion::Tls12)) => &[&rustls::version::TLS12],
+            (true, None | Some(TlsVersion::Tls13)) => &[&rustls::version::TLS13],
+            (false, None | Some(TlsVersion::Tls13)) => &[&rustls::version::TLS13, &rustls::version::TLS12],
         };
         let authorities = match pem("ca", &self.ca_pem, &self.ca_file)? {
             Some(text) => Authorities::Given(Arc::new(root_store(&text, "ca", &self.ca_file)?)),

@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use base_stdx::protobuf;
 use bytes::Bytes;
 use http::HeaderMap;
-use sdk_net::TlsConfig;
 use sdk_protocols_grpc::{Channel, ChannelConfig, Code, Connect, Stream};
 use tokio::time::Instant;
 
 use super::modules::Grpc;
 use super::probe::{Family, Probe};
 use super::resolve::resolve;
-use super::stream::{Shown, dial, no_certificate, secure};
+use super::stream::{Shown, TlsManner, dial, no_certificate, secure};
 use super::target::split_host_port;
 
 const PHASES: Family = Family { name: "probe_grpc_duration_seconds", help: "Duration of gRPC request by phase" };
@@ -31,7 +30,7 @@ const SERVING: usize = 1;
 struct Way {
     to: SocketAddr,
     host: String,
-    tls: Option<TlsConfig>,
+    tls: Option<TlsManner>,
     shown: Mutex<Option<Shown>>,
 }
 

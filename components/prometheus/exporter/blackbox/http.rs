@@ -2,6 +2,7 @@
 
 mod exchange;
 mod journey;
+mod proxy;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -19,6 +20,7 @@ use super::probe::{FAILED_DUE_TO_REGEX, Family, Probe};
 use super::resolve::resolve;
 use exchange::{Answer, Request};
 use journey::Journey;
+pub(super) use proxy::Proxies;
 
 pub(super) const PHASES: Family = Family {
     name: "probe_http_duration_seconds",
@@ -55,9 +57,19 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Http, hostna
     };
     let client = identity_of(module, &mut url);
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let (address, seconds) = resolve(probe, module.family(), &host).await;
-    probe.add_phase(&PHASES, "resolve", seconds);
-    let Ok(address) = address else { return false };
+    let mut address = None;
+    if !module.skips_resolve() {
+        let (found, seconds) = resolve(probe, module.family(), &host).await;
+        probe.add_phase(&PHASES, "resolve", seconds);
+        let Ok(found) = found else { return false };
+        address = Some(found);
+    }
+    let tls = module.tls(client.tls_config.clone());
+    if tls.newest.is_some()
+        && let Err(error) = tls.client()
+    {
+        return probe.fail(format!("error generating HTTP client: {error}"));
+    }
     let request = match request(module, hostname, &url, &host, address) {
         Ok(request) => request,
         Err(error) => return probe.fail(format!("error creating request: {error}")),
@@ -69,7 +81,11 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Http, hostna
         Ok(identity) => identity,
         Err(error) => return probe.fail(format!("error generating HTTP client: {error}")),
     };
-    let journey = Journey::new(module, identity, host);
+    let proxies = match Proxies::of(&client.proxy) {
+        Ok(proxies) => proxies,
+        Err(error) => return probe.fail(format!("error generating HTTP client: {error}")),
+    };
+    let journey = Journey::new(module, identity, proxies, host);
     let (answer, redirects) = journey.go(probe, request).await;
     probe.set(&REDIRECTS, redirects as f64);
     match answer {
@@ -81,12 +97,9 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Http, hostna
 /// Who to be; a name and a password in the URL are taken out of it.
 fn identity_of(module: &Http, url: &mut Url) -> ClientConfig {
     let mut client = module.client();
-    let is_anonymous = ClientConfig { tls_config: client.tls_config.clone(), ..ClientConfig::default() } == client;
+    let (tls_config, proxy) = (client.tls_config.clone(), client.proxy.clone());
+    let is_anonymous = ClientConfig { tls_config, proxy, ..ClientConfig::default() } == client;
     if !url.username().is_empty() && is_anonymous {
-        let decoded = |text: &str| -> String {
-            let text = text.replace('+', "%2B");
-            url::form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).collect()
-        };
         let password = decoded(url.password().unwrap_or_default()).into();
         client.basic_auth = Some(BasicAuth { username: decoded(url.username()), password, ..BasicAuth::default() });
     }
@@ -95,7 +108,19 @@ fn identity_of(module: &Http, url: &mut Url) -> ClientConfig {
     client
 }
 
-fn request(module: &Http, hostname: Option<&str>, url: &Url, host: &str, address: IpAddr) -> Result<Request, String> {
+/// A part of a URL as it was meant.
+fn decoded(text: &str) -> String {
+    let text = text.replace('+', "%2B");
+    url::form_urlencoded::parse(text.as_bytes()).map(|(name, _)| name.into_owned()).collect()
+}
+
+fn request(
+    module: &Http,
+    hostname: Option<&str>,
+    url: &Url,
+    host: &str,
+    address: Option<IpAddr>,
+) -> Result<Request, String> {
     let mut headers = HeaderMap::new();
     let all = module.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     for (name, value) in all.chain(module.more_headers()) {
@@ -120,7 +145,9 @@ fn request(module: &Http, hostname: Option<&str>, url: &Url, host: &str, address
             .into(),
     };
     let mut url = url.clone();
-    url.set_ip_host(address).map_err(|()| format!("{url} cannot have an address"))?;
+    if let Some(address) = address {
+        url.set_ip_host(address).map_err(|()| format!("{url} cannot have an address"))?;
+    }
     Ok(Request { method: module.method.clone(), host: given_host.unwrap_or(authority), tls_name, headers, body, url })
 }
 

@@ -8,13 +8,14 @@ use base_re2::Regex;
 use base_stdx::bytesize::ByteSize;
 use base_stdx::duration::GoDuration;
 use language_eval::Validate as _;
-use sdk_net::client::{Authorization, BasicAuth, OAuth2};
+use sdk_net::client::{Authorization, BasicAuth, OAuth2, ProxyConfig};
 use sdk_net::tls::TlsVersion;
 use sdk_net::{ClientConfig, TlsConfig};
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer};
 
 use super::dns::names;
+use super::http::Proxies;
+use super::stream::TlsManner;
 
 /// Modules of one configuration file, by name.
 pub(super) type Modules = BTreeMap<String, Module>;
@@ -75,10 +76,10 @@ pub(super) struct Http {
     follow_redirects: Option<bool>,
     enable_http2: Option<bool>,
     http_headers: BTreeMap<String, HeaderValues>,
-    proxy_url: Option<IgnoredAny>,
-    no_proxy: Option<IgnoredAny>,
+    proxy_url: Option<String>,
+    no_proxy: Option<String>,
     proxy_from_environment: Option<bool>,
-    proxy_connect_header: Option<IgnoredAny>,
+    proxy_connect_header: BTreeMap<String, Vec<String>>,
 }
 
 /// How the body of an answer is compressed.
@@ -185,7 +186,8 @@ struct Tls {
     insecure_skip_verify: bool,
     #[serde(deserialize_with = "tls_version")]
     min_version: Option<TlsVersion>,
-    max_version: Option<IgnoredAny>,
+    #[serde(deserialize_with = "newest_tls_version")]
+    max_version: Option<TlsVersion>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -327,22 +329,17 @@ impl Default for Http {
             proxy_url: None,
             no_proxy: None,
             proxy_from_environment: None,
-            proxy_connect_header: None,
+            proxy_connect_header: BTreeMap::new(),
         }
     }
 }
 
 impl Http {
     fn check(&self) -> Result<(), String> {
-        let proxies = [
-            ("proxy_url", self.proxy_url.is_some()),
-            ("no_proxy", self.no_proxy.is_some()),
-            ("proxy_from_environment", self.proxy_from_environment == Some(true)),
-            ("proxy_connect_header", self.proxy_connect_header.is_some()),
-            ("skip_resolve_phase_with_proxy", self.skip_resolve_phase_with_proxy),
-        ];
-        if let Some((name, _)) = proxies.into_iter().find(|(_, given)| *given) {
-            return Err(format!("{name} is not implemented yet: probes go without a proxy"));
+        let proxy = self.proxy();
+        proxy.validate().map_err(|invalid| invalid.message)?;
+        if !proxy.proxy_from_environment {
+            Proxies::of(&proxy)?;
         }
         if !self.body.is_empty() && !self.body_file.is_empty() {
             return Err("setting body and body_file both are not allowed".to_owned());
@@ -363,6 +360,9 @@ impl Http {
                 let word = self.compression.map_or("", Compression::word);
                 return Err(format!("invalid configuration \"{name}: {value}\", \"compression: {word}\""));
             }
+        }
+        if self.oauth2.as_ref().is_some_and(|oauth2| oauth2.tls_config.max_version.is_some()) {
+            return Err("max_version in the tls_config of oauth2 is not implemented yet".to_owned());
         }
         self.client().validate().map_err(|invalid| invalid.message)
     }
@@ -391,6 +391,29 @@ impl Http {
 
     pub fn follows_redirects(&self) -> bool {
         self.no_follow_redirects.map(|not| !not).or(self.follow_redirects).unwrap_or(true)
+    }
+
+    /// The proxy looks names up instead.
+    pub fn skips_resolve(&self) -> bool {
+        let by_url = self.proxy_url.as_ref().is_some_and(|url| !url.is_empty());
+        self.skip_resolve_phase_with_proxy && by_url
+    }
+
+    /// The way to the target.
+    pub fn proxy(&self) -> ProxyConfig {
+        let secret = |values: &Vec<String>| values.iter().map(|value| value.clone().into()).collect();
+        let headers = self.proxy_connect_header.iter();
+        ProxyConfig {
+            proxy_url: self.proxy_url.clone().unwrap_or_default(),
+            no_proxy: self.no_proxy.clone().unwrap_or_default(),
+            proxy_from_environment: self.proxy_from_environment.unwrap_or_default(),
+            proxy_connect_header: headers.map(|(name, values)| (name.clone(), secret(values))).collect(),
+        }
+    }
+
+    /// How to speak TLS, as this identity.
+    pub fn tls(&self, config: TlsConfig) -> TlsManner {
+        TlsManner { config, newest: self.tls_config.max_version }
     }
 
     pub fn speaks_http2(&self) -> bool {
@@ -423,6 +446,7 @@ impl Http {
             bearer_token: self.bearer_token.clone().into(),
             bearer_token_file: self.bearer_token_file.clone(),
             tls_config: self.tls_config.config(),
+            proxy: self.proxy(),
             ..ClientConfig::default()
         }
     }
@@ -464,8 +488,8 @@ impl Tcp {
         family(&self.preferred_ip_protocol, self.ip_protocol_fallback)
     }
 
-    pub fn tls(&self) -> TlsConfig {
-        self.tls_config.config()
+    pub fn tls(&self) -> TlsManner {
+        self.tls_config.manner()
     }
 }
 
@@ -514,8 +538,8 @@ impl Dns {
         family(&self.preferred_ip_protocol, self.ip_protocol_fallback)
     }
 
-    pub fn tls(&self) -> TlsConfig {
-        self.tls_config.config()
+    pub fn tls(&self) -> TlsManner {
+        self.tls_config.manner()
     }
 }
 
@@ -536,8 +560,8 @@ impl Grpc {
         family(&self.preferred_ip_protocol, self.ip_protocol_fallback)
     }
 
-    pub fn tls(&self) -> TlsConfig {
-        self.tls_config.config()
+    pub fn tls(&self) -> TlsManner {
+        self.tls_config.manner()
     }
 }
 
@@ -545,10 +569,11 @@ impl Grpc {
 
 impl Tls {
     fn check(&self) -> Result<(), String> {
-        if self.max_version.is_some() {
-            return Err("max_version of tls_config is not implemented yet".to_owned());
-        }
         self.config().validate().map_err(|invalid| invalid.message)
+    }
+
+    fn manner(&self) -> TlsManner {
+        TlsManner { config: self.config(), newest: self.max_version }
     }
 
     fn config(&self) -> TlsConfig {
@@ -605,7 +630,7 @@ fn compression<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Comp
         "" | "identity" => Ok(None),
         "gzip" => Ok(Some(Compression::Gzip)),
         "deflate" => Ok(Some(Compression::Deflate)),
-        "br" => Err("compression br is not implemented yet".to_owned()),
+        "br" => Err("compression br cannot be undone here".to_owned()),
         other => Err(format!("compression {other:?} is not known")),
     })
 }
@@ -636,6 +661,16 @@ fn tls_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TlsV
         "TLS13" => Ok(Some(TlsVersion::Tls13)),
         other => Err(format!("unknown TLS version: {other}")),
     })
+}
+
+/// Versions before 1.2 are not spoken here.
+fn newest_tls_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TlsVersion>, D::Error> {
+    match tls_version(deserializer)? {
+        Some(TlsVersion::Tls10 | TlsVersion::Tls11) => {
+            Err(serde::de::Error::custom("max_version is older than TLS 1.2, and nothing older is spoken here"))
+        }
+        version => Ok(version),
+    }
 }
 
 fn query_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::CommonState;
 use rustls::pki_types::ServerName;
 use sdk_net::TlsConfig;
+use sdk_net::tls::TlsVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -18,6 +19,14 @@ use super::probe::{Family, Probe};
 /// A connection, whatever is between us and the wire.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// How TLS is spoken.
+#[derive(Clone, Debug)]
+pub(super) struct TlsManner {
+    pub config: TlsConfig,
+    /// The newest version to speak.
+    pub newest: Option<TlsVersion>,
+}
 
 /// What a server showed of itself.
 #[derive(Clone, Debug)]
@@ -42,6 +51,13 @@ const CHAIN_INFORMATION: Family =
 const TLS_VERSION: Family =
     Family { name: "probe_tls_version_info", help: "Returns the TLS version used or NaN when unknown" };
 
+impl TlsManner {
+    /// What rustls needs for it.
+    pub fn client(&self) -> Result<rustls::ClientConfig, String> {
+        self.config.client_up_to(self.newest).map_err(|error| error.to_string())
+    }
+}
+
 /// Connects, from an address of ours if one is given.
 pub(super) async fn dial(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStream, String> {
     let connect = async {
@@ -57,11 +73,12 @@ pub(super) async fn dial(to: SocketAddr, from: Option<IpAddr>) -> Result<TcpStre
 /// Speaks TLS on a connection. `host` is whom the certificate must name, unless the configuration says otherwise.
 pub(super) async fn secure<S: Stream + 'static>(
     stream: S,
-    config: &TlsConfig,
+    tls: &TlsManner,
     host: &str,
     protocols: &[&[u8]],
 ) -> Result<(tokio_rustls::client::TlsStream<S>, Shown), String> {
-    let mut client = config.client().map_err(|error| error.to_string())?;
+    let mut client = tls.client()?;
+    let config = &tls.config;
     client.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     let host = if config.server_name.is_empty() { host } else { &config.server_name };
     let name = ServerName::try_from(host.to_owned())

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::modules::{QueryResponse, Tcp};
 use super::probe::{FAILED_DUE_TO_REGEX, Probe};
 use super::resolve::resolve;
-use super::stream::{Stream, dial, secure};
+use super::stream::{Stream, TlsManner, dial, secure};
 use super::target::split_host_port;
 
 /// The longest line that is read.
@@ -28,8 +28,8 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Tcp, hostnam
         Err(error) => return probe.fail(format!("error splitting target address and port: {error}")),
     };
     let mut tls = module.tls();
-    if tls.server_name.is_empty() {
-        tls.server_name = hostname.unwrap_or(&host).to_owned();
+    if tls.config.server_name.is_empty() {
+        tls.config.server_name = hostname.unwrap_or(&host).to_owned();
     }
     let (address, _) = resolve(probe, module.family(), &host).await;
     let Ok(address) = address else { return false };
@@ -55,7 +55,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Tcp, hostnam
 // === impl Lines ===
 
 impl Lines {
-    async fn talk(&mut self, probe: &mut Probe, step: &QueryResponse, tls: &sdk_net::TlsConfig) -> Result<(), String> {
+    async fn talk(&mut self, probe: &mut Probe, step: &QueryResponse, tls: &TlsManner) -> Result<(), String> {
         let mut send = step.send.clone();
         if let Some(expected) = &step.expect {
             let mut slots = Slots::default();
@@ -84,9 +84,9 @@ impl Lines {
     }
 
     /// Speaks TLS from here on.
-    async fn secure(&mut self, probe: &mut Probe, tls: &sdk_net::TlsConfig) -> Result<(), String> {
+    async fn secure(&mut self, probe: &mut Probe, tls: &TlsManner) -> Result<(), String> {
         let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
-        let (stream, shown) = probe.in_time(secure(plain, tls, &tls.server_name, &[])).await?;
+        let (stream, shown) = probe.in_time(secure(plain, tls, &tls.config.server_name, &[])).await?;
         self.stream = Box::new(stream);
         self.read.clear();
         shown.gauge(probe);

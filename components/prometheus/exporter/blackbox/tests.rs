@@ -53,6 +53,7 @@ fn web(request: &str) -> String {
     let host = request.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
     match path {
         "/old" => "HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 0\r\n\r\n".to_owned(),
+        "/new" if !request.contains("/old\r\n") => "HTTP/1.1 400 No Referer\r\nContent-Length: 0\r\n\r\n".to_owned(),
         "/loop" => "HTTP/1.1 302 Found\r\nLocation: /loop\r\nContent-Length: 0\r\n\r\n".to_owned(),
         // Another name of the same server, which is another host all the same.
         "/moved" => {
@@ -279,15 +280,49 @@ async fn questions_that_make_no_sense_are_refused() {
     assert_eq!(scrape(&prober, "odd", "x").await, (400, "Unknown prober \"smoke\"\n".to_owned()));
 }
 
+/// Answers with the first line of the request, and who asked.
+fn proxy(request: &str) -> String {
+    let line = request.lines().next().unwrap_or_default();
+    let header = |name: &str| request.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("nobody").to_owned();
+    let body = format!("{line} for {} by {}", header("host: "), header("proxy-authorization: "));
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test]
+async fn requests_go_through_a_proxy() {
+    let (at, web) = (stand_in(proxy).await, stand_in(web).await);
+    let whole = |target: &str, who: &str| {
+        format!("fail_if_body_not_matches_regexp: ['GET http://{target}/a HTTP/1.1 for {target} by {who}$']")
+    };
+    let prober = prober(&format!(
+        "  known: {{prober: http, http: {{proxy_url: 'http://me:a%2Bb@{at}', preferred_ip_protocol: ip4, {}}}}}
+  unresolved: {{prober: http, http: {{proxy_url: 'http://{at}', skip_resolve_phase_with_proxy: true, {}}}}}
+  excepted: {{prober: http, http: {{proxy_url: 'http://{at}', no_proxy: x, fail_if_body_not_matches_regexp: ['^/a of']}}}}
+",
+        whole("localhost:9", "Basic bWU6YSti"),
+        whole("no.such.host.invalid", "nobody"),
+    ));
+    let (_, page) = scrape(&prober, "known", "localhost:9/a").await;
+    assert!(has(&page, "probe_success 1") && page.contains("probe_dns_lookup_time_seconds"), "{page}");
+    let (_, page) = scrape(&prober, "unresolved", "no.such.host.invalid/a").await;
+    assert!(has(&page, "probe_success 1"), "{page}");
+    assert!(!page.contains("probe_ip_protocol") && !page.contains("phase=\"resolve\""), "{page}");
+    // This machine is reached without it, where there are exceptions at all.
+    let (_, page) = scrape(&prober, "excepted", &format!("{web}/a")).await;
+    assert!(has(&page, "probe_success 1"), "{page}");
+}
+
 #[tokio::test]
 async fn modules_that_cannot_work_are_refused_by_name() {
     let refused = |config: &str| {
         decode::<BlackboxArguments>(config, &Scope::new()).err().unwrap_or_else(|| panic!("{config} was taken"))
     };
     for (module, named) in [
-        ("prober: http, http: {proxy_url: 'http://p'}", "proxy_url is not implemented yet"),
-        ("prober: http, http: {compression: br}", "compression br is not implemented yet"),
-        ("prober: http, http: {tls_config: {max_version: TLS12}}", "max_version of tls_config is not implemented yet"),
+        ("prober: http, http: {proxy_url: 'socks5://p'}", "proxies of the scheme http, not socks5"),
+        ("prober: http, http: {no_proxy: a}", "proxy_url must also be configured"),
+        ("prober: http, http: {compression: br}", "compression br cannot be undone here"),
+        ("prober: http, http: {tls_config: {max_version: TLS11}}", "max_version is older than TLS 1.2"),
+        ("prober: http, http: {tls_config: {max_version: TLS14}}", "unknown TLS version: TLS14"),
         ("prober: http, http: {fail_if_body_matches_regexp: ['(']}", "Could not compile regular expression"),
         ("prober: http, http: {valid_status: [1]}", "valid_status"),
         ("prober: http, http: {compression: gzip, headers: {Accept-Encoding: 'gzip;q=0'}}", "invalid configuration"),

@@ -6,21 +6,21 @@ use std::net::SocketAddr;
 use base_sys::task;
 use base_sys::task::Scope;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
-use sdk_net::TlsConfig;
 use tokio::time::Instant;
 use url::Url;
 
 use super::PHASES;
+use super::proxy::{Proxies, credential};
 use crate::blackbox::modules::{Compression, Http};
 use crate::blackbox::probe::Probe;
 use crate::blackbox::resolve::addresses;
-use crate::blackbox::stream::{Shown, Stream, dial, secure};
+use crate::blackbox::stream::{Shown, Stream, TlsManner, dial, secure};
 
 /// What is sent.
 #[derive(Clone)]
@@ -33,6 +33,13 @@ pub(super) struct Request {
     pub tls_name: String,
     pub headers: HeaderMap,
     pub body: Bytes,
+}
+
+/// How to get to a server.
+pub(super) struct Way<'a> {
+    pub tls: &'a TlsManner,
+    pub proxies: &'a Proxies,
+    pub speaks_http2: bool,
 }
 
 /// What came; the connection ends with it.
@@ -75,14 +82,15 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Beside 
 pub(super) async fn exchange(
     probe: &mut Probe,
     request: &Request,
-    tls: &TlsConfig,
+    way: &Way<'_>,
     is_redirected: bool,
-    speaks_http2: bool,
 ) -> Result<Answer, String> {
     probe.say(format!("making HTTP request to {} as {}", request.url, request.host));
     let url = &request.url;
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let port = url.port_or_known_default().unwrap_or(80);
+    let proxy = way.proxies.for_url(url);
+    let next = proxy.unwrap_or(url);
+    let host = next.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let port = next.port_or_known_default().unwrap_or(80);
     let start = Instant::now();
     let address = match host.parse() {
         Ok(address) => address,
@@ -95,13 +103,18 @@ pub(super) async fn exchange(
     if is_redirected {
         probe.add_phase(&PHASES, "resolve", (resolved - start).as_secs_f64());
     }
-    let stream = probe.in_time(dial(SocketAddr::new(address, port), None)).await?;
+    let mut stream = probe.in_time(dial(SocketAddr::new(address, port), None)).await?;
     let connected = Instant::now();
     let (stream, shown): (Box<dyn Stream>, _) = if url.scheme() == "https" {
-        let protocols: &[&[u8]] = if speaks_http2 { &[b"h2", b"http/1.1"] } else { &[] };
-        let (stream, shown) = probe.in_time(secure(stream, tls, &request.tls_name, protocols)).await?;
+        if let Some(proxy) = proxy {
+            let target = format!("{}:{}", url.host_str().unwrap_or_default(), url.port().unwrap_or(443));
+            probe.in_time(way.proxies.tunnel(&mut stream, proxy, &target)).await?;
+        }
+        let led = Instant::now();
+        let protocols: &[&[u8]] = if way.speaks_http2 { &[b"h2", b"http/1.1"] } else { &[] };
+        let (stream, shown) = probe.in_time(secure(stream, way.tls, &request.tls_name, protocols)).await?;
         probe.add_phase(&PHASES, "connect", (connected - resolved).as_secs_f64());
-        probe.add_phase(&PHASES, "tls", connected.elapsed().as_secs_f64());
+        probe.add_phase(&PHASES, "tls", led.elapsed().as_secs_f64());
         (Box::new(stream), Some(shown))
     } else {
         probe.add_phase(&PHASES, "connect", (connected - resolved).as_secs_f64());
@@ -110,7 +123,8 @@ pub(super) async fn exchange(
     let is_http2 = shown.as_ref().is_some_and(|shown| shown.http2);
     let ready = Instant::now();
     let scope = Scope::new();
-    let response = probe.in_time(send(request, stream, is_http2, &scope)).await?;
+    let asked = proxy.filter(|_| url.scheme() == "http");
+    let response = probe.in_time(send(request, stream, is_http2, asked, &scope)).await?;
     let began = Instant::now();
     probe.add_phase(&PHASES, "processing", (began - ready).as_secs_f64());
     let (head, body) = response.into_parts();
@@ -123,19 +137,25 @@ async fn send(
     request: &Request,
     stream: Box<dyn Stream>,
     is_http2: bool,
+    proxy: Option<&Url>,
     scope: &Scope,
 ) -> Result<http::Response<Incoming>, String> {
     let io = TokioIo::new(stream);
     let body = Full::new(request.body.clone());
     let path = &request.url[url::Position::BeforePath..url::Position::AfterQuery];
-    let uri = match is_http2 {
-        true => format!("https://{}{path}", request.host),
-        false => path.to_owned(),
+    let uri = match (is_http2, proxy) {
+        (true, _) => format!("https://{}{path}", request.host),
+        // A proxy is told the whole address.
+        (false, Some(_)) => format!("http://{}{path}", request.host),
+        (false, None) => path.to_owned(),
     };
     let mut sent = http::Request::new(body);
     *sent.method_mut() = request.method.clone();
     *sent.uri_mut() = uri.parse().map_err(|error| format!("{uri:?} is not the address of a request: {error}"))?;
     *sent.headers_mut() = request.headers.clone();
+    if let Some(credential) = proxy.and_then(credential) {
+        sent.headers_mut().insert(PROXY_AUTHORIZATION, credential);
+    }
     if is_http2 {
         let handshake = http2::handshake(Beside(scope.clone()), io).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;

@@ -1,11 +1,12 @@
 //! From the first request through the redirects to the last answer.
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, LOCATION, REFERER, SET_COOKIE};
 use http::{HeaderValue, Method, StatusCode};
 use sdk_net::client::Identity;
 use url::Url;
 
-use super::exchange::{Answer, Request, exchange};
+use super::exchange::{Answer, Request, Way, exchange};
+use super::proxy::Proxies;
 use crate::blackbox::modules::Http;
 use crate::blackbox::probe::Probe;
 
@@ -19,6 +20,7 @@ const MOST_COOKIES: usize = 50;
 pub(super) struct Journey<'a> {
     module: &'a Http,
     identity: Identity,
+    proxies: Proxies,
     /// The host of the target, as it was named.
     host: String,
     /// Host, name and value.
@@ -26,13 +28,14 @@ pub(super) struct Journey<'a> {
 }
 
 impl Journey<'_> {
-    pub fn new(module: &Http, identity: Identity, host: String) -> Journey<'_> {
-        Journey { module, identity, host, cookies: Vec::new() }
+    pub fn new(module: &Http, identity: Identity, proxies: Proxies, host: String) -> Journey<'_> {
+        Journey { module, identity, proxies, host, cookies: Vec::new() }
     }
 
     /// Sends the request and follows redirects. Gives the last answer, and how many redirects there were.
     pub async fn go(mut self, probe: &mut Probe, mut request: Request) -> (Result<Answer, String>, usize) {
         let first = request.url.clone();
+        let names_referer = request.headers.contains_key(REFERER);
         let mut redirects = 0;
         loop {
             let is_at_home = authority(&request.url) == authority(&first);
@@ -41,12 +44,13 @@ impl Journey<'_> {
             if let Err(error) = self.identify(&mut request, is_known).await {
                 return (Err(error), redirects);
             }
-            let mut tls = self.identity.tls();
+            let mut tls = self.module.tls(self.identity.tls());
             if !is_at_home {
-                tls.server_name.clear();
+                tls.config.server_name.clear();
                 request.tls_name = request.url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             }
-            let mut answer = match exchange(probe, &request, &tls, redirects > 0, self.module.speaks_http2()).await {
+            let way = Way { tls: &tls, proxies: &self.proxies, speaks_http2: self.module.speaks_http2() };
+            let mut answer = match exchange(probe, &request, &way, redirects > 0).await {
                 Ok(answer) => answer,
                 Err(error) => return (Err(error), redirects),
             };
@@ -62,7 +66,16 @@ impl Journey<'_> {
                 return (Ok(answer), redirects);
             }
             self.keep_cookies(&answer, &request.url);
-            request = next;
+            let came_from = std::mem::replace(&mut request, next).url;
+            if !names_referer {
+                request.headers.remove(REFERER);
+                // What was asked in secret is not told in the open.
+                if (came_from.scheme() == "http" || request.url.scheme() == "https")
+                    && let Ok(referer) = HeaderValue::try_from(came_from.as_str())
+                {
+                    request.headers.insert(REFERER, referer);
+                }
+            }
         }
     }
 

@@ -167,6 +167,58 @@ async fn dns_is_asked_over_tls() {
     }
 }
 
+/// A proxy that passes on what comes, if it is asked by the right one.
+async fn tunnels() -> String {
+    listen(|mut client| async move {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.ok()?);
+        }
+        let head = String::from_utf8(head).ok()?;
+        let to = head.strip_prefix("CONNECT ")?.split(' ').next()?;
+        if !head.contains("x-token: secret\r\n") || !head.contains(&format!("Host: {to}\r\n")) {
+            return client.write_all(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n").await.ok();
+        }
+        let mut server = TcpStream::connect(to).await.ok()?;
+        client.write_all(b"HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n").await.ok()?;
+        tokio::io::copy_bidirectional(&mut client, &mut server).await.ok().map(drop)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_proxy_and_no_version_is_newer_than_allowed() {
+    let at = listen_tls(&[], |mut stream| async move {
+        let mut room = [0; 4096];
+        let _ = stream.read(&mut room).await.ok().filter(|length| *length > 0)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.ok()?;
+        stream.flush().await.ok()
+    })
+    .await;
+    let (trusting, proxy) = (trusting(), tunnels().await);
+    let older = trusting.replace("tls_config: {", "tls_config: {max_version: TLS12, ");
+    let none = older.replace("tls_config: {", "tls_config: {min_version: TLS13, ");
+    let prober = prober(&format!(
+        "  led: {{prober: http, http: {{proxy_url: 'http://{proxy}', proxy_connect_header: {{X-Token: [secret]}}, {trusting}}}}}
+  sent_away: {{prober: http, http: {{proxy_url: 'http://{proxy}', {trusting}}}}}
+  older: {{prober: http, http: {{{older}}}}}
+  none: {{prober: http, http: {{{none}}}}}
+  line: {{prober: tcp, tcp: {{tls: true, {older}}}}}
+"
+    ));
+    let target = format!("https://{at}");
+    let (_, page) = scrape(&prober, "led", &target).await;
+    assert!(has(&page, "probe_success 1") && has(&page, "probe_tls_version_info{version=\"TLS 1.3\"} 1"), "{page}");
+    let (_, page) = scrape(&prober, "older", &target).await;
+    assert!(has(&page, "probe_success 1") && has(&page, "probe_tls_version_info{version=\"TLS 1.2\"} 1"), "{page}");
+    for module in ["sent_away", "none"] {
+        let (_, page) = scrape(&prober, module, &target).await;
+        assert!(has(&page, "probe_success 0") && has(&page, "probe_http_status_code 0"), "{module}: {page}");
+    }
+    let (_, page) = scrape(&prober, "line", &at).await;
+    assert!(has(&page, "probe_tls_version_info{version=\"TLS 1.2\"} 1"), "{page}");
+}
+
 #[tokio::test]
 async fn a_conversation_changes_to_tls_where_the_module_says() {
     let acceptor = acceptor(&[]);
