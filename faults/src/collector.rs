@@ -55,8 +55,8 @@ impl Collector {
             .arg(format!("--storage.path={}", folder.join("data").display()))
             .arg("--server.http.listen-addr=127.0.0.1:0")
             .arg("--disable-reporting")
-            // Durable queues of spans are that young in Alloy.
-            .arg("--stability.level=public-preview")
+            // Durable queues of spans and version 2 of remote write are that young in Alloy.
+            .arg("--stability.level=experimental")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

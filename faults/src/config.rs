@@ -2,6 +2,7 @@
 //! on.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::pushes::Kind;
 
@@ -119,17 +120,54 @@ pub fn relay(kind: Kind, keeping: Keeping, port: u16) -> String {
             let batch = (keeping == Keeping::Batches).then_some("");
             Otlp { batch, queue: queue.to_owned(), ..Otlp::default() }.text(port)
         }
-        Kind::Samples => {
-            let deadline = match keeping {
-                Keeping::Batches => "",
-                Keeping::Memory | Keeping::Storage => "\t\t\tbatch_send_deadline = \"100ms\"\n",
-            };
-            format!(
-                "prometheus.receive_http \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
-             \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n\
-             prometheus.remote_write \"a\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/api/v1/write\"\n\
-             \t\tqueue_config {{\n\t\t\tmin_backoff = \"30ms\"\n\t\t\tmax_backoff = \"500ms\"\n{deadline}\t\t}}\n\t}}\n}}\n"
-            )
-        }
+        Kind::Samples => samples(keeping, &[port], ""),
     }
+}
+
+/// Samples that are pushed are passed on to these ports; `version` is an argument of each endpoint.
+pub fn samples(keeping: Keeping, ports: &[u16], version: &str) -> String {
+    let write = remote_write(keeping, ports, version);
+    format!(
+        "prometheus.receive_http \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
+         \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n{write}"
+    )
+}
+
+fn remote_write(keeping: Keeping, ports: &[u16], more: &str) -> String {
+    let deadline = match keeping {
+        Keeping::Batches => "",
+        Keeping::Memory | Keeping::Storage => "\t\t\tbatch_send_deadline = \"100ms\"\n",
+    };
+    let endpoint = |port: &u16| {
+        format!(
+            "\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/api/v1/write\"\n{more}\
+             \t\tqueue_config {{\n\t\t\tmin_backoff = \"30ms\"\n\t\t\tmax_backoff = \"500ms\"\n{deadline}\t\t}}\n\t}}\n"
+        )
+    };
+    let endpoints: String = ports.iter().map(endpoint).collect();
+    format!("prometheus.remote_write \"a\" {{\n{endpoints}}}\n")
+}
+
+/// The pages of this target, and of some others, go to `port`, but for what is said about each scrape.
+pub fn scrape(target: u16, others: &[u16], interval: Duration, more: &str, port: u16) -> String {
+    let keep = "\t\twrite_relabel_config {\n\t\t\tsource_labels = [\"__name__\", \"instance\"]\n\
+                \t\t\tregex = \"page;target\"\n\t\t\taction = \"keep\"\n\t\t}\n";
+    let others: String = others.iter().map(|port| format!("{{\"__address__\" = \"127.0.0.1:{port}\"}}, ")).collect();
+    format!(
+        "prometheus.scrape \"a\" {{\n\ttargets = [{others}{{\"__address__\" = \"127.0.0.1:{target}\", \"instance\" = \"target\"}}]\n\
+         \tscrape_interval = \"{0}s\"\n\tscrape_timeout = \"{0}s\"\n\
+         \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n{more}{1}",
+        interval.as_secs(),
+        remote_write(Keeping::Memory, &[port], keep),
+    )
+}
+
+/// A component that scrapes these targets so often, with all the time that is between, and as by default but for that.
+pub fn hostile(ports: &[u16], interval: Duration) -> String {
+    let targets: String = ports.iter().map(|port| format!("{{\"__address__\" = \"127.0.0.1:{port}\"}}, ")).collect();
+    format!(
+        "prometheus.scrape \"hostile\" {{\n\ttargets = [{targets}]\n\tscrape_interval = \"{0}s\"\n\tscrape_timeout = \"{0}s\"\n\
+         \tforward_to = [prometheus.remote_write.a.receiver]\n}}\n",
+        interval.as_secs()
+    )
 }

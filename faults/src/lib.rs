@@ -12,6 +12,7 @@ mod log;
 mod pushes;
 mod scenarios;
 mod site;
+mod targets;
 mod wire;
 
 use std::path::PathBuf;

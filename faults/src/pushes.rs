@@ -128,15 +128,21 @@ impl Pushes {
         let mut due = 0;
         Load::start(rate, move |items| {
             due += items;
-            while due >= ITEMS {
-                due -= ITEMS;
-                pushes.push();
-            }
+            let whole = due / ITEMS * ITEMS;
+            due -= whole;
+            pushes.push(whole);
             true
         })
     }
 
-    fn push(&self) {
+    /// Pushes so many, in whole requests.
+    pub fn push(&self, items: u64) {
+        for _ in 0..items / ITEMS {
+            self.push_request();
+        }
+    }
+
+    fn push_request(&self) {
         let port = self.port.load(Relaxed) as u16;
         let first = self.next.fetch_add(ITEMS, Relaxed);
         let numbers = first..first + ITEMS;

@@ -10,6 +10,7 @@ mod kill;
 mod overload;
 mod reload;
 mod rotation;
+mod scrape;
 mod stop;
 
 use std::time::Duration;
@@ -103,13 +104,16 @@ pub const SCENARIOS: &[Scenario] = &[
         Where::OtherComponent,
         Dead::Refuses
     )),
-    scenario!("disk-full", "state directory full and freed, sink down meanwhile", |s| disk::full(s, MEMORY, false)),
-    scenario!(long "disk-full-wal", "the same, with `wal`", |s| disk::full(s, WAL, false)),
-    scenario!("disk-full-kill", "the same, and `kill -9` while it is full", |s| disk::full(s, MEMORY, true)),
-    scenario!(long "disk-full-kill-wal", "the same, with `wal`", |s| disk::full(s, WAL, true)),
+    scenario!("disk-full", "state directory full and freed, sink down meanwhile", |s| disk::full(
+        lines(s, MEMORY),
+        false
+    )),
+    scenario!(long "disk-full-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), false)),
+    scenario!("disk-full-kill", "the same, and `kill -9` while it is full", |s| disk::full(lines(s, MEMORY), true)),
+    scenario!(long "disk-full-kill-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), true)),
     scenario!("damage-positions", "positions file emptied, cut, flipped, random", damage::positions),
-    scenario!(long "damage-queue", "each queue file emptied, cut, flipped, random", |s| damage::queue(s, MEMORY)),
-    scenario!(long "damage-queue-wal", "the same, with `wal`", |s| damage::queue(s, WAL)),
+    scenario!(long "damage-queue", "each queue file emptied, cut, flipped, random", |s| damage::queue(lines(s, MEMORY))),
+    scenario!(long "damage-queue-wal", "the same, with `wal`", |s| damage::queue(lines(s, WAL))),
     scenario!("rename", "rotation by rename, ten a second", |s| rotation::storm(s, MEMORY, Rotation::Rename)),
     scenario!(long "rename-late", "the same, and the writer is late", |s| rotation::storm(
         s,
@@ -235,6 +239,22 @@ pub const SCENARIOS: &[Scenario] = &[
         Answer::Status(500)
     )),
     scenario!("samples-400", "samples: 400 for whole requests", |s| backend::moods(samples(s), Answer::RefusesAll)),
+    scenario!("samples-415", "samples: backend knows version 1 alone, and is sent version 2", backend::older),
+    scenario!("samples-dead-endpoint", "samples: two endpoints, one refuses connections", |s| {
+        endpoints::one_dead_for_samples(s, Dead::Refuses)
+    }),
+    scenario!(long "samples-silent-endpoint", "samples: two endpoints, one never answers", |s| {
+        endpoints::one_dead_for_samples(s, Dead::Answers(Answer::Silent))
+    }),
+    scenario!("samples-disk-full", "samples: state directory full and freed, backend down meanwhile", |s| disk::full(
+        samples(s),
+        false
+    )),
+    scenario!(long "samples-damage-queue", "samples: each file of the queue and the journal emptied, cut, flipped, random", |s| {
+        damage::queue(samples(s))
+    }),
+    scenario!("scrape-hostile", "scrape: targets that mean harm beside one that does not", scrape::hostile),
+    scenario!("scrape-reload", "scrape: reloads without a pause, every tenth configuration broken", scrape::reloads),
     scenario!("samples-hangs-up", "samples: backend closes connections without an answer", |s| backend::moods(
         samples(s),
         Answer::HangsUp

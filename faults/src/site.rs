@@ -12,6 +12,7 @@ use crate::config::{self, Config, Keeping, Otlp};
 use crate::load::Load;
 use crate::log::{Log, Rotation};
 use crate::pushes::{Kind, Pushes};
+use crate::targets::Numbered;
 use crate::{Outcome, Settings};
 
 /// Everything a scenario works with. `W` is what is written.
@@ -32,11 +33,17 @@ pub trait Source: Send + Sync + Sized + 'static {
     /// So many items a second from now on.
     fn load(self: &Arc<Self>, rate: u64) -> Load;
 
+    /// So many more items at once.
+    fn write(&self, items: u64) -> Result<(), String>;
+
     /// The numbers that must arrive.
     fn numbers(&self) -> Vec<u64>;
 
     /// What it has to say.
     fn note(&self) -> String;
+
+    /// Which of the collector's counters tells how many were sent.
+    fn sent(&self) -> &'static str;
 
     /// A collector has started.
     async fn started(&self, collector: &Collector) -> Result<(), String>;
@@ -51,6 +58,14 @@ const AFTERMATH: Duration = Duration::from_millis(700);
 impl Source for Log {
     fn load(self: &Arc<Log>, rate: u64) -> Load {
         Log::load(self, rate)
+    }
+
+    fn write(&self, lines: u64) -> Result<(), String> {
+        Log::write(self, lines).map_err(said)
+    }
+
+    fn sent(&self) -> &'static str {
+        "loki_write_sent_entries_total"
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -69,6 +84,18 @@ impl Source for Log {
 impl Source for Pushes {
     fn load(self: &Arc<Pushes>, rate: u64) -> Load {
         Pushes::load(self, rate)
+    }
+
+    fn write(&self, items: u64) -> Result<(), String> {
+        self.push(items);
+        Ok(())
+    }
+
+    fn sent(&self) -> &'static str {
+        match self.protocol() {
+            Protocol::RemoteWrite => "prometheus_remote_storage_samples_total",
+            Protocol::Loki | Protocol::Otlp => "otelcol_exporter_sent_spans_total",
+        }
     }
 
     fn numbers(&self) -> Vec<u64> {
@@ -101,15 +128,18 @@ impl Site {
         Ok(site)
     }
 
-    /// Writes so many lines.
-    pub fn write(&self, lines: u64) -> Result<(), String> {
-        self.log.write(lines).map_err(said)
-    }
-
     /// The same for the lines with these numbers, which somebody else has written.
     pub async fn these_arrive(&self, numbers: &[u64]) -> Outcome {
         self.arrive(|| numbers.to_vec(), STILL.max(self.settings.patience)).await;
         outcome(self.tally.verdict(numbers.iter().copied()), numbers.len() as u64)
+    }
+}
+
+impl Site<Numbered> {
+    /// With a target that behaves, and a sink that is well.
+    pub async fn scraped(settings: Settings) -> Result<Site<Numbered>, String> {
+        let (port, tally) = sink::http(Protocol::RemoteWrite).await.map_err(said)?;
+        Ok(Site { folder: folder()?, settings, tally, port, log: Numbered::start().await? })
     }
 }
 
@@ -145,6 +175,11 @@ impl<W: Source> Site<W> {
     /// The collector's state directory.
     pub fn state(&self) -> PathBuf {
         self.folder.path().join("data")
+    }
+
+    /// Writes so many items.
+    pub fn write(&self, items: u64) -> Result<(), String> {
+        self.log.write(items)
     }
 
     /// From the next start or reload on.

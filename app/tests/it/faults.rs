@@ -102,5 +102,10 @@ scenarios! {
     a_backend_that_was_down_gets_every_sample_after_a_kill = "samples-outage-kill",
     errors_of_the_backend_cost_no_sample = "samples-500",
     refused_samples_cost_themselves = "samples-400",
+    a_backend_of_an_older_version_gets_every_sample = "samples-415",
+    a_dead_endpoint_costs_the_living_one_no_sample = "samples-dead-endpoint",
+    a_full_disk_loses_no_sample = "samples-disk-full",
+    targets_that_mean_harm_disturb_nobody = "scrape-hostile",
+    a_storm_of_reloads_leaves_no_gap_between_scrapes = "scrape-reload",
     a_backend_that_hangs_up_costs_no_sample = "samples-hangs-up",
 }

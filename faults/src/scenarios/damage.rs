@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::collector::said;
-use crate::site::{Site, random};
+use crate::site::{Site, Source, random};
 use crate::{Outcome, Settings};
 
 /// What happens to a file.
@@ -72,8 +72,8 @@ pub async fn positions(settings: Settings) -> Result<Outcome, String> {
 }
 
 /// Each file in turn, while it holds what the sink could not take. A record that is damaged costs itself.
-pub async fn queue(settings: Settings, wal: bool) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn queue<W: Source>(site: impl Future<Output = Result<Site<W>, String>>) -> Result<Outcome, String> {
+    let site = site.await?;
     let (mut damages, mut held, mut lost_by) = (0, 0, Vec::new());
     'all: for round in 0.. {
         for kind in KINDS {
@@ -88,9 +88,10 @@ pub async fn queue(settings: Settings, wal: bool) -> Result<Outcome, String> {
             collector.stop().await?;
             let files: Vec<PathBuf> = files(&site.state())?
                 .into_iter()
-                // Positions have a scenario of their own; nothing is in the lock, nor awaited of what was set aside.
+                // Positions have a scenario of their own; nothing that arrives is in the others, nor in what was set aside.
                 .filter(|file| {
-                    !["positions.yml", "positions.yml.before", "lock"].iter().any(|name| file.ends_with(name))
+                    let others = ["positions.yml", "positions.yml.before", "lock", "alloy_seed.json"];
+                    !others.iter().any(|name| file.ends_with(name))
                 })
                 .filter(|file| file.extension().is_none_or(|extension| extension != "damaged"))
                 .filter(|file| file.metadata().is_ok_and(|metadata| metadata.len() > 0))
@@ -106,7 +107,7 @@ pub async fn queue(settings: Settings, wal: bool) -> Result<Outcome, String> {
             let lost = after.lost - before.lost;
             if lost > LINES {
                 let name = file.strip_prefix(site.state()).unwrap_or(file).display().to_string();
-                return Ok(after.promised(false, format!("{kind:?} of {name} lost {lost} lines")));
+                return Ok(after.promised(false, format!("{kind:?} of {name} lost {lost} items")));
             }
             if lost > 0 {
                 let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -121,10 +122,10 @@ pub async fn queue(settings: Settings, wal: bool) -> Result<Outcome, String> {
     let kept_order = outcome.reordered == 0;
     Ok(outcome
         .noting(format!(
-            "{damages} files damaged that held {held} lines; lost is what the damaged records held: {}",
+            "{damages} files damaged that held {held} items; lost is what the damaged records held: {}",
             lost_by.join(", ")
         ))
-        .promised(kept_order, "lines came out of order"))
+        .promised(kept_order, "they came out of order"))
 }
 
 /// All files below a folder, in a fixed order.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::RATE;
-use crate::site::Site;
-use crate::{Outcome, Settings};
+use crate::Outcome;
+use crate::site::{Site, Source};
 
 /// A small disk that can be filled. It is gone with this value.
 struct SmallDisk(PathBuf);
@@ -47,8 +47,11 @@ impl Drop for SmallDisk {
 }
 
 /// Filled while the sink is down, and freed when it is back, several times.
-pub async fn full(settings: Settings, wal: bool, killed: bool) -> Result<Outcome, String> {
-    let site = Site::new(settings, wal, None).await?;
+pub async fn full<W: Source>(
+    site: impl Future<Output = Result<Site<W>, String>>,
+    killed: bool,
+) -> Result<Outcome, String> {
+    let site = site.await?;
     let disk = match SmallDisk::on(&site.state()) {
         Ok(disk) => disk,
         Err(why) => return Ok(Outcome::skipped(why)),
@@ -72,7 +75,7 @@ pub async fn full(settings: Settings, wal: bool, killed: bool) -> Result<Outcome
         disk.free();
     }
     load.stop();
-    let answers = collector.metric("loki_write_sent_entries_total").await;
+    let answers = collector.metric(site.log.sent()).await;
     collector.stop().await?;
     let _collector = site.start().await?;
     let outcome = site.all_arrive().await.noting(format!("filled {rounds} times")).nothing_lost();

@@ -7,8 +7,9 @@ use sdk_testing::sink::{self, Answer, Protocol};
 
 use super::RATE;
 use crate::collector::said;
-use crate::config::Config;
-use crate::site::Site;
+use crate::config::{self, Config, Keeping};
+use crate::pushes::Kind;
+use crate::site::{Site, Source};
 use crate::{Outcome, Settings};
 
 /// Where the dead one is.
@@ -35,26 +36,48 @@ const LATE: Duration = Duration::from_millis(800);
 
 pub async fn one_dead(settings: Settings, wal: bool, place: Where, dead: Dead) -> Result<Outcome, String> {
     let site = Site::new(settings, wal, None).await?;
-    // Bound, but not listening: refused, and nobody else gets the port.
-    let held = tokio::net::TcpSocket::new_v4().map_err(said)?;
-    held.bind(([127, 0, 0, 1], 0).into()).map_err(said)?;
-    let dead = match dead {
-        Dead::Refuses => held.local_addr().map_err(said)?.port(),
-        Dead::Answers(answer) => {
-            let (port, other) = sink::http(Protocol::Loki).await.map_err(said)?;
-            other.mood.set(answer);
-            port
-        }
-    };
+    let (dead, _held) = dead.port(Protocol::Loki).await?;
     let config = match place {
         Where::SameComponent => Config { endpoints: vec![dead, site.port], wal, beside: Vec::new() },
         Where::OtherComponent => Config { endpoints: vec![dead], wal, beside: vec![site.port] },
     };
     site.configure(&config.text(site.log.path()))?;
+    living_one(site).await
+}
+
+/// The same for samples, and a second endpoint of one `prometheus.remote_write`.
+pub async fn one_dead_for_samples(settings: Settings, dead: Dead) -> Result<Outcome, String> {
+    let site = Site::pushed(settings, Kind::Samples, Keeping::Memory).await?;
+    let (dead, _held) = dead.port(Protocol::RemoteWrite).await?;
+    site.configure(&config::samples(Keeping::Memory, &[dead, site.port], ""))?;
+    living_one(site).await
+}
+
+impl Dead {
+    /// Where it is, and what holds it there.
+    async fn port(self, protocol: Protocol) -> Result<(u16, Option<tokio::net::TcpSocket>), String> {
+        match self {
+            Dead::Refuses => {
+                // Bound, but not listening: refused, and nobody else gets the port.
+                let held = tokio::net::TcpSocket::new_v4().map_err(said)?;
+                held.bind(([127, 0, 0, 1], 0).into()).map_err(said)?;
+                Ok((held.local_addr().map_err(said)?.port(), Some(held)))
+            }
+            Dead::Answers(answer) => {
+                let (port, other) = sink::http(protocol).await.map_err(said)?;
+                other.mood.set(answer);
+                Ok((port, None))
+            }
+        }
+    }
+}
+
+/// What the endpoint that lives was promised.
+async fn living_one<W: Source>(site: Site<W>) -> Result<Outcome, String> {
     let collector = site.start().await?;
     let load = site.log.load(RATE);
     tokio::time::sleep(site.settings.time).await;
-    let written = site.log.written();
+    let written = site.log.numbers().len() as u64;
     tokio::time::sleep(LATE).await;
     let in_time = site.tally.items.load(Relaxed).min(written) as f64 / written.max(1) as f64;
     load.stop();

@@ -6,6 +6,7 @@
 mod ledger;
 mod mood;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tokio::net::TcpListener;
 
 pub use self::ledger::{Ledger, Verdict};
 pub use self::mood::{Answer, Mood};
-use crate::wire::fields;
+use crate::wire::{fields, number};
 
 /// What arrived.
 #[derive(Default)]
@@ -32,6 +33,8 @@ pub struct Tally {
     pub ledger: Mutex<Ledger>,
     /// The lines as they came, when [`Tally::keep_lines`] was asked for.
     pub lines: Mutex<Option<Vec<Vec<u8>>>>,
+    /// The times of samples in milliseconds, by their labels, when [`Tally::keep_times`] was asked for.
+    pub times: Mutex<Option<BTreeMap<Vec<u8>, Vec<i64>>>>,
     /// How the backend feels.
     pub mood: Mood,
 }
@@ -47,12 +50,20 @@ pub enum Protocol {
     Otlp,
 }
 
+/// How a request of remote write 2 says so.
+const WRITE_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+
 // === impl Tally ===
 
 impl Tally {
     /// From now on [`Tally::lines`] holds every line.
     pub fn keep_lines(&self) {
         *lock(&self.lines) = Some(Vec::new());
+    }
+
+    /// From now on [`Tally::times`] holds the time of every sample.
+    pub fn keep_times(&self) {
+        *lock(&self.times) = Some(BTreeMap::new());
     }
 
     /// Of the lines numbered `0..sent`: how many never arrived, and how many came too often.
@@ -105,7 +116,9 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                 let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
                     let tally = tally.clone();
                     async move {
-                        let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
+                        let (head, body) = request.into_parts();
+                        let is_version_2 = head.headers.get("content-type").is_some_and(|kind| kind == WRITE_2);
+                        let body = body.collect().await.map_err(std::io::Error::other)?.to_bytes();
                         tally.requests.fetch_add(1, Relaxed);
                         let message = match protocol {
                             Protocol::Otlp => body.to_vec(),
@@ -115,6 +128,8 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                         match mood {
                             Answer::Well | Answer::Slow(_) => {}
                             Answer::Status(status) => return Ok(answer(status)),
+                            Answer::RefusesVersion2 if is_version_2 => return Ok(answer(415)),
+                            Answer::RefusesVersion2 => {}
                             Answer::Later(status, seconds) => {
                                 let mut later = answer(status);
                                 later.headers_mut().insert(http::header::RETRY_AFTER, seconds.into());
@@ -180,6 +195,13 @@ fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
     if let (Protocol::Loki, Some(kept)) = (protocol, &mut *lock(&tally.lines)) {
         kept.extend(lines(message).map(|(_, line)| line.to_vec()));
     }
+    if let (Protocol::RemoteWrite, Some(times)) = (protocol, &mut *lock(&tally.times)) {
+        for series in fields(message, 1) {
+            let labels: Vec<u8> = fields(series, 1).flatten().copied().collect();
+            let samples = fields(series, 2).map(|message| sample(message).1);
+            times.entry(labels).or_default().extend(samples);
+        }
+    }
     let mut ledger = lock(&tally.ledger);
     each_number(protocol, message, |stream, number| {
         tally.items.fetch_add(1, Relaxed);
@@ -191,13 +213,12 @@ fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
 fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], Option<u64>)) {
     match protocol {
         Protocol::Loki => lines(message).for_each(|(stream, line)| each(stream, sequence(line))),
-        // WriteRequest.timeseries = 1; TimeSeries.labels = 1, samples = 2; Sample.value = 1
+        // WriteRequest.timeseries = 1; TimeSeries.labels = 1, samples = 2
         Protocol::RemoteWrite => {
             for series in fields(message, 1) {
                 let labels: Vec<u8> = fields(series, 1).flatten().copied().collect();
-                for sample in fields(series, 2) {
-                    let value = sample.get(1..9).and_then(|value| value.try_into().ok()).map(f64::from_le_bytes);
-                    each(&labels, value.map(|value| value as u64));
+                for message in fields(series, 2) {
+                    each(&labels, Some(sample(message).0 as u64));
                 }
             }
         }
@@ -211,6 +232,17 @@ fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], O
             }
         }
     }
+}
+
+/// Value and time of a sample; what is zero may not be said.
+fn sample(message: &[u8]) -> (f64, i64) {
+    // Sample.value = 1, timestamp = 2
+    let (value, rest) = match message.strip_prefix(&[0x09]).and_then(<[u8]>::split_first_chunk) {
+        Some((value, rest)) => (f64::from_le_bytes(*value), rest),
+        None => (0.0, message),
+    };
+    let time = rest.strip_prefix(&[0x10]).and_then(number);
+    (value, time.unwrap_or(0) as i64)
 }
 
 /// The number of a line, `seq=N`. Those of a careful writer begin with `whole` and end in ` again=N`: nothing may be missing

@@ -34,6 +34,11 @@ pub fn fields(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The varint at the start of these bytes.
+pub fn number(mut bytes: &[u8]) -> Option<u64> {
+    varint(&mut bytes)
+}
+
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {

@@ -22,6 +22,8 @@ pub enum Answer {
     RefusesEach(u64),
     /// 400, for no reason that concerns single entries: nobody will ever take this request.
     RefusesAll,
+    /// 415 for remote write 2, as a receiver answers that knows version 1 alone.
+    RefusesVersion2,
     /// Closes the connection instead of an answer, and takes nothing.
     HangsUp,
     /// Never answers, and takes nothing.
