@@ -14,7 +14,7 @@ pub(crate) struct Arp {
 
 impl Arp {
     pub fn new(paths: &Paths, devices: DeviceFilter) -> Arp {
-        Arp { source: Source::records(paths.procfs.join("net/arp")), devices }
+        Arp { source: Source::short_records(paths.procfs.join("net/arp")), devices }
     }
 }
 

@@ -36,7 +36,7 @@ impl Conntrack {
         Conntrack {
             entries: Source::single(netfilter.join("nf_conntrack_count")),
             limit: Source::single(netfilter.join("nf_conntrack_max")),
-            statistics: Source::records(paths.procfs.join("net/stat/nf_conntrack")),
+            statistics: Source::short_records(paths.procfs.join("net/stat/nf_conntrack")),
         }
     }
 }

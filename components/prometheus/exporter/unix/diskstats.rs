@@ -63,7 +63,7 @@ const TICK_SECONDS: f64 = 0.001;
 
 impl Diskstats {
     pub fn new(paths: &Paths, devices: DeviceFilter) -> Diskstats {
-        let source = Source::records(paths.procfs.join("diskstats"));
+        let source = Source::short_records(paths.procfs.join("diskstats"));
         Diskstats { source, udev: paths.udev.clone(), devices, rows: Vec::new() }
     }
 

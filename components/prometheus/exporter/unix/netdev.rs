@@ -44,7 +44,7 @@ const COLUMNS: [&str; 16] = [
 
 impl Netdev {
     pub fn new(paths: &Paths, settings: NetdevSettings) -> Netdev {
-        Netdev { source: Source::records(paths.procfs.join("net/dev")), settings, rows: Vec::new() }
+        Netdev { source: Source::short_records(paths.procfs.join("net/dev")), settings, rows: Vec::new() }
     }
 }
 

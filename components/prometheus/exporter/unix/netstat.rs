@@ -3,12 +3,12 @@
 use base_metrics::{FamilyWriter, Kind};
 
 use super::collector::{Collector, Failure, Paths, Scratch, Source, number};
-use super::filter::Pattern;
+use super::filter::{Pattern, Remembered};
 
 pub(crate) struct Netstat {
     tables: [Source; 2],
     snmp6: Source,
-    fields: Pattern,
+    fields: Remembered,
 }
 
 impl Netstat {
@@ -17,13 +17,14 @@ impl Netstat {
         Netstat {
             tables: ["netstat", "snmp"].map(|name| Source::single(net.join(name))),
             snmp6: Source::single(net.join("snmp6")),
-            fields,
+            fields: Remembered::new(fields),
         }
     }
 }
 
 impl Collector for Netstat {
     fn collect(&mut self, scratch: &mut Scratch, page: &mut FamilyWriter<'_>) -> Result<(), Failure> {
+        let mut place = 0;
         for source in &mut self.tables {
             let text = source.read(scratch);
             let path = source.path();
@@ -37,7 +38,10 @@ impl Collector for Netstat {
                     return Err(Failure::malformed(path, protocol));
                 }
                 for (name, value) in names.split(' ').zip(values.split(' ')) {
-                    write(page, &self.fields, protocol, name, number(value, path)?);
+                    if self.fields.is_match(place, &[protocol, "_", name]) {
+                        write(page, protocol, name, number(value, path)?);
+                    }
+                    place += 1;
                 }
             }
         }
@@ -54,17 +58,17 @@ impl Collector for Netstat {
             let (Some(key), Some(value)) = (fields.next(), fields.next()) else { continue };
             if let Some(six) = key.find('6') {
                 let (protocol, name) = key.split_at(six + 1);
-                write(page, &self.fields, protocol, name, number(value, path)?);
+                if self.fields.is_match(place, &[protocol, "_", name]) {
+                    write(page, protocol, name, number(value, path)?);
+                }
+                place += 1;
             }
         }
         Ok(())
     }
 }
 
-fn write(page: &mut FamilyWriter<'_>, fields: &Pattern, protocol: &str, name: &str, value: f64) {
-    let key = format!("{protocol}_{name}");
-    if fields.is_match(&key) {
-        let (family, help) = (format!("node_netstat_{key}"), format!("Statistic {protocol}{name}."));
-        page.family(&family, &help, Kind::Untyped).sample(&[], value);
-    }
+fn write(page: &mut FamilyWriter<'_>, protocol: &str, name: &str, value: f64) {
+    let (family, help) = (format!("node_netstat_{protocol}_{name}"), format!("Statistic {protocol}{name}."));
+    page.family(&family, &help, Kind::Untyped).sample(&[], value);
 }

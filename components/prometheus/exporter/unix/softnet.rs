@@ -28,7 +28,7 @@ const CPU: usize = 12;
 
 impl Softnet {
     pub fn new(paths: &Paths) -> Softnet {
-        Softnet { source: Source::records(paths.procfs.join("net/softnet_stat")) }
+        Softnet { source: Source::short_records(paths.procfs.join("net/softnet_stat")) }
     }
 }
 

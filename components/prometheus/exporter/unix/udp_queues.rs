@@ -12,7 +12,7 @@ impl UdpQueues {
     pub fn new(paths: &Paths) -> UdpQueues {
         UdpQueues {
             tables: [("v4", "net/udp"), ("v6", "net/udp6")]
-                .map(|(ip, name)| (ip, Source::records(paths.procfs.join(name)))),
+                .map(|(ip, name)| (ip, Source::short_records(paths.procfs.join(name)))),
         }
     }
 }

@@ -3,16 +3,17 @@
 use base_metrics::{FamilyWriter, Kind};
 
 use super::collector::{Collector, Failure, Paths, Scratch, Source, number};
-use super::filter::Pattern;
+use super::filter::{Pattern, Remembered};
 
 pub(crate) struct Vmstat {
     source: Source,
-    fields: Pattern,
+    fields: Remembered,
 }
 
 impl Vmstat {
     pub fn new(paths: &Paths, fields: Pattern) -> Vmstat {
-        Vmstat { source: Source::records(paths.procfs.join("vmstat")), fields }
+        let source = Source::short_records(paths.procfs.join("vmstat"));
+        Vmstat { source, fields: Remembered::new(fields) }
     }
 }
 
@@ -21,9 +22,9 @@ impl Collector for Vmstat {
         let text = self.source.read(scratch);
         let path = self.source.path();
         let text = text.map_err(|error| Failure::reading(path, &error))?;
-        for line in text.lines() {
+        for (place, line) in text.lines().enumerate() {
             let (field, value) = line.split_once(' ').ok_or_else(|| Failure::malformed(path, line))?;
-            if self.fields.is_match(field) {
+            if self.fields.is_match(place, &[field]) {
                 let (name, help) = (format!("node_vmstat_{field}"), format!("/proc/vmstat information field {field}."));
                 page.family(&name, &help, Kind::Untyped).sample(&[], number(value.trim(), path)?);
             }
