@@ -33,6 +33,7 @@ impl Pipeline {
             components: exporter("\t\tenabled = false\n"),
             mood,
         };
+        let waited = |mood| Pipeline { components: exporter("\t\twait_for_result = true\n"), ..direct(mood) };
         match row {
             "a sending queue that is full" => Pipeline {
                 components: exporter("\t\tqueue_size = 1\n\t\tnum_consumers = 1\n"),
@@ -46,6 +47,8 @@ impl Pipeline {
                 mood: Answer::Well,
             },
             "a backend that refuses for good with 400, no queue" => direct(Answer::Status(400)),
+            "a backend that refuses for good with 400, `wait_for_result`" => waited(Answer::Status(400)),
+            "a backend that asks for 3 s, `wait_for_result`, no retries" => waited(Answer::Later(503, 3)),
             "a backend that refuses for now, no queue, no retries" => direct(Answer::Status(503)),
             "a backend that asks for 3 s, no queue, no retries" => direct(Answer::Later(503, 3)),
             other => panic!("unknown row {other:?}"),

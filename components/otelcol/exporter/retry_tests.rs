@@ -135,8 +135,8 @@ async fn check<C: Component>(
     let config = client(exporter.kind, &address) + retry;
     let alone = Alone::<C>::start(&config, &Scope::new()).unwrap();
     let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
-    let batch = OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload()], items: 1, origin: None };
-    let outcome = input.0.consume(batch).await.unwrap().await;
+    let batch = || OtlpBatch { signal: OtlpSignal::Traces, payload: vec![payload()], items: 1, origin: None };
+    let outcome = input.0.consume(batch()).await.unwrap().await;
     let label = format!("{}/otelcol.exporter.{0}.test", exporter.kind);
     let count = |what: &str| alone.metric(&format!("otelcol_exporter_{what}_spans_total"), &[("exporter", &label)]);
     // What waits for two seconds is written down, which counts as delivered: the answer may still be to come.
@@ -150,6 +150,21 @@ async fn check<C: Component>(
         false => (Outcome::Dropped, 1, Some(0.0), Some(1.0)),
     };
     assert_eq!(seen, wanted, "{about}");
+
+    // Whoever waits for the answer is told of it, with a queue between or without.
+    for queue in ["enabled = false", "wait_for_result = true"] {
+        backend.answers.lock().unwrap().push(answer(base_sys::clock::now_ms() / 1000));
+        let config = format!(
+            "{}retry_on_failure {{\n enabled = false\n}}\nsending_queue {{\n {queue}\n}}\n",
+            client(exporter.kind, &address)
+        );
+        let alone = Alone::<C>::start(&config, &Scope::new()).unwrap();
+        let input = OtelConsumer::from_value(&alone.export("input").unwrap()).unwrap();
+        let refused = input.0.consume(batch()).await.unwrap_err();
+        assert_eq!((refused.code, refused.retryable), (Some(code as u8), error.retryable), "{queue}: {about}");
+        assert_eq!(refused.retry_after.is_some(), error.retry_after.is_some(), "{queue}: {about}");
+        assert_eq!(input.0.consume(batch()).await.unwrap().await, Outcome::Delivered, "{queue}: {about}");
+    }
 }
 
 fn grpc(code: u8, details: Option<String>) -> Answer {

@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, watch};
 use crate::queue::{SendingQueue, Sizer};
 use crate::retry::{Backoff, RetryOnFailure};
 use counters::Counters;
-use lane::{Lane, Place};
+use lane::{Answer, Lane, Place};
 
 /// Sends one request.
 pub trait Transport: Send + Sync {
@@ -173,7 +173,7 @@ impl Exporter {
             let left = OtlpSignal::ALL.into_iter().filter(|signal| Place::of(&self.0, *signal).directory.is_dir());
             for signal in left {
                 // Why not has been said.
-                let _ = self.0.lane(signal).await;
+                let _ = self.0.lane(signal, false).await;
             }
             tokio::time::sleep(TAKE_OVER_EVERY).await;
         }
@@ -187,7 +187,7 @@ impl Exporter {
                 lane.drained().await;
             }
             let left = OtlpSignal::ALL.iter().filter(|signal| Place::of(&self.0, **signal).directory.is_dir()).count();
-            if left <= lanes.len() {
+            if left <= lanes.iter().filter(|lane| lane.has_a_disk()).count() {
                 return;
             }
             // `run` opens what an earlier one left, as soon as it can.
@@ -239,9 +239,9 @@ impl Shared {
     }
 
     /// The lane of a signal, opened if need be.
-    async fn lane(self: &Arc<Self>, signal: OtlpSignal) -> Result<Arc<Lane>, Refused> {
+    async fn lane(self: &Arc<Self>, signal: OtlpSignal, senders_wait: bool) -> Result<Arc<Lane>, Refused> {
         let settings = self.settings();
-        let find = || self.lanes().iter().find(|lane| lane.is(signal, &settings.queue.storage)).cloned();
+        let find = || self.lanes().iter().find(|lane| lane.is(signal, &settings.queue.storage, senders_wait)).cloned();
         if let Some(lane) = find() {
             return Ok(lane);
         }
@@ -249,7 +249,7 @@ impl Shared {
         if let Some(lane) = find() {
             return Ok(lane);
         }
-        let lane = Lane::open(self.clone(), signal).await.map_err(|error| {
+        let lane = Lane::open(self.clone(), signal, senders_wait).await.map_err(|error| {
             if !self.failing.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "cannot open the storage of the sending queue; what arrives waits at its source");
             }
@@ -275,14 +275,11 @@ impl Shared {
         let origin = batch.origin.as_deref().and_then(|origin| settings.transport.remember(origin));
         if !settings.queue.enabled {
             let items = u64::from(batch.items);
-            return match self.send(batch.signal, items, batch.payload.into(), origin.as_ref()).await {
-                Ok(()) => Ok(Delivery::delivered()),
-                Err(None) => Err(Refused::stopped(self.context.id())),
-                Err(Some(error)) => Err(error.into()),
-            };
+            return self.told(self.send(batch.signal, items, batch.payload.into(), origin.as_ref()).await);
         }
         let (signal, items) = (batch.signal, u64::from(batch.items));
-        let lane = self.lane(signal).await?;
+        let senders_wait = settings.queue.wait_for_result;
+        let lane = self.lane(signal, senders_wait).await?;
         let size = match settings.queue.sizer {
             Sizer::Requests => 1,
             Sizer::Items => items,
@@ -292,29 +289,28 @@ impl Shared {
             self.counters.enqueue_failed(signal, items);
             return Err(Refused::retryable("sending queue is full"));
         }
+        if senders_wait {
+            return self.told(lane.answer_to(batch, origin.as_ref()).await);
+        }
         let (delivery, settle) = Delivery::pending();
-        if !lane.push(batch, origin.as_ref(), settle).await {
-            return Err(Refused::stopped(self.context.id()));
+        match lane.push(batch, origin.as_ref(), settle).await {
+            true => Ok(delivery),
+            false => Err(Refused::stopped(self.context.id())),
         }
-        if !settings.queue.wait_for_result {
-            return Ok(delivery);
-        }
-        match delivery.await {
-            sdk_signals::Outcome::Delivered => Ok(Delivery::delivered()),
-            sdk_signals::Outcome::Dropped => Err(Refused::permanent("the remote end did not take it")),
-            sdk_signals::Outcome::Abandoned => Err(Refused::stopped(self.context.id())),
+    }
+
+    /// What the sender hears who has waited for the answer.
+    fn told(&self, answer: Answer) -> Result<Delivery, Refused> {
+        match answer {
+            Ok(()) => Ok(Delivery::delivered()),
+            Err(None) => Err(Refused::stopped(self.context.id())),
+            Err(Some(error)) => Err(error.into()),
         }
     }
 
     /// Sends a request until it is taken or given up; both are counted here. `Err(None)`: nothing was decided, as the
     /// exporter is stopping.
-    pub(crate) async fn send(
-        &self,
-        signal: OtlpSignal,
-        items: u64,
-        payload: Body,
-        origin: Option<&Origin>,
-    ) -> Result<(), Option<SendError>> {
+    pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Body, origin: Option<&Origin>) -> Answer {
         let first = self.settings();
         let mut backoff = Backoff::new(&first.retry);
         loop {

@@ -182,6 +182,34 @@ async fn without_a_queue_the_caller_hears_the_outcome() {
 }
 
 #[tokio::test]
+async fn all_whose_requests_were_merged_hear_the_answer() {
+    let no = Status::new(Code::ResourceExhausted, "later").retry_after(Duration::from_secs(3600));
+    let (server, address) = Server::start(vec![Err(no)]).await;
+    let batch = "batch {\n flush_timeout = \"1h\"\n min_size = 4\n }\n";
+    let bench = Bench::start(&address, &format!("sending_queue {{\n wait_for_result = true\n {batch}}}\n"));
+    let told = futures_util::future::join_all((0..4).map(|_| bench.send(1))).await;
+    for told in told {
+        let Refused { code, retryable, retry_after, .. } = told.unwrap_err();
+        assert_eq!((code, retryable, retry_after), (Some(8), true, Some(Duration::from_secs(3600))));
+    }
+    assert_eq!((server.got(), bench.count("send_failed")), (1, Some(4.0)));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_answer_hears_of_a_stop() {
+    // Nobody listens there.
+    let Bench { mut alone, input } = Bench::start("127.0.0.1:1", "sending_queue {\n wait_for_result = true\n}\n");
+    let (told, ()) = tokio::join!(input.0.consume(batch(1)), async {
+        while alone.metric("otelcol_exporter_queue_size", &[("data_type", "traces")]) != Some(1.0) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        alone.stop().await.unwrap();
+    });
+    let refused = told.unwrap_err();
+    assert_eq!((refused.retryable, refused.code), (true, None), "{refused:?}");
+}
+
+#[tokio::test]
 async fn with_wait_for_result_too() {
     let (_server, address) = Server::start(vec![Err(Status::new(Code::InvalidArgument, "no"))]).await;
     let bench = Bench::start(&address, "sending_queue {\n wait_for_result = true\n}\n");

@@ -1,15 +1,16 @@
 //! The way of one signal: its queue, and the requests under way from it.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base_sys::task;
 use sdk_protocols_otlp::split::split;
 use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record};
 use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Settle};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -27,6 +28,8 @@ pub(crate) struct Lane {
     signal: OtlpSignal,
     storage: Option<StorageHandler>,
     queue: Queue,
+    /// Of a lane whose senders wait for the answer, those who wait.
+    waiting: Option<Waiting>,
     /// Requests.
     under_way: AtomicUsize,
     /// While draining, the remote end did not answer well: what is left goes to the disk.
@@ -40,6 +43,16 @@ pub(crate) struct Lane {
 pub(crate) struct Place {
     pub(crate) directory: PathBuf,
     storage: Option<StorageHandler>,
+}
+
+/// What became of a request: see [`Shared::send`].
+pub(crate) type Answer = Result<(), Option<SendError>>;
+
+/// Those who wait for the answer to what they pushed, by number.
+#[derive(Default)]
+struct Waiting {
+    next: AtomicU64,
+    senders: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
 }
 
 // === impl Place ===
@@ -58,13 +71,18 @@ impl Place {
 // === impl Lane ===
 
 impl Lane {
-    /// Opens it where the settings want it. A queue that need not survive a crash does without a disk if it must.
-    pub(crate) async fn open(shared: Arc<Shared>, signal: OtlpSignal) -> Result<Arc<Lane>, OpenError> {
+    /// Opens it where the settings want it. A queue that need not survive a crash does without a disk if it must; one whose
+    /// senders wait for the answer has none: they have the data as long as they wait, and an answer from the disk is none.
+    pub(crate) async fn open(
+        shared: Arc<Shared>,
+        signal: OtlpSignal,
+        senders_wait: bool,
+    ) -> Result<Arc<Lane>, OpenError> {
         let Place { directory, storage } = Place::of(&shared, signal);
         let config = Config {
             name: format!("{} {}", shared.context.id(), signal.name()),
             memory_bytes: MEMORY_BYTES,
-            disk: Some(Disk::new(directory, DISK_BYTES)),
+            disk: (!senders_wait).then(|| Disk::new(directory, DISK_BYTES)),
             durable: storage.is_some(),
             overflow: Overflow::Wait,
         };
@@ -82,6 +100,7 @@ impl Lane {
             signal,
             storage,
             queue,
+            waiting: senders_wait.then(Waiting::default),
             under_way: AtomicUsize::new(0),
             given_up: AtomicBool::new(false),
             changed: Notify::new(),
@@ -92,9 +111,14 @@ impl Lane {
         Ok(lane)
     }
 
-    /// Whether it is that of a signal, and of a storage.
-    pub(crate) fn is(&self, signal: OtlpSignal, storage: &Option<StorageHandler>) -> bool {
-        self.signal == signal && self.storage == *storage
+    /// Whether it is that of a signal, and of a storage, and whether its senders wait for the answer.
+    pub(crate) fn is(&self, signal: OtlpSignal, storage: &Option<StorageHandler>, senders_wait: bool) -> bool {
+        self.signal == signal && self.storage == *storage && self.waiting.is_some() == senders_wait
+    }
+
+    /// Whether what it cannot send at the end is written down.
+    pub(crate) fn has_a_disk(&self) -> bool {
+        self.waiting.is_none()
     }
 
     /// Starts requests, never more than `num_consumers` at a time.
@@ -139,7 +163,7 @@ impl Lane {
     }
 
     /// Sends what was leased as one request, or as several where a batch must not be that large.
-    async fn send(&self, leases: &[Lease]) -> Result<(), Option<SendError>> {
+    async fn send(&self, leases: &[Lease]) -> Answer {
         let origin = leases.first().and_then(|lease| record::origin(&lease.record().meta));
         let origin = origin.as_ref();
         let items = leases.iter().map(|lease| u64::from(lease.record().items)).sum();
@@ -174,10 +198,15 @@ impl Lane {
         let mut rest = leases;
         while let Some(first) = rest.first() {
             // What different origins sent is not merged.
-            let same = rest.iter().take_while(|lease| lease.record().meta == first.record().meta).count();
+            let of_first = record::waits(&first.record().meta).0;
+            let same = rest.iter().take_while(|lease| record::waits(&lease.record().meta).0 == of_first).count();
             let later = rest.split_off(same);
             let leases = std::mem::replace(&mut rest, later);
-            match self.send(&leases).await {
+            let answer = self.send(&leases).await;
+            if let Some(waiting) = &self.waiting {
+                leases.iter().for_each(|lease| waiting.tell(&lease.record().meta, &answer));
+            }
+            match answer {
                 Ok(()) => leases.into_iter().for_each(Lease::ack),
                 Err(Some(_)) => leases.into_iter().for_each(Lease::refuse),
                 // Stopping: it stays in the queue, and is held back so that draining does not spin on it.
@@ -235,6 +264,23 @@ impl Lane {
     pub(crate) async fn push(&self, batch: OtlpBatch, origin: Option<&Origin>, settle: Settle) -> bool {
         let items = batch.items;
         let record = Record { meta: record::meta(self.signal, origin), body: batch.payload.into(), items };
+        self.push_record(record, settle).await
+    }
+
+    /// What became of it, once that is known; `Err(None)` when the exporter stops before.
+    pub(crate) async fn answer_to(&self, batch: OtlpBatch, origin: Option<&Origin>) -> Answer {
+        let Some(waiting) = &self.waiting else { return Err(None) };
+        let (number, answer) = waiting.wait();
+        let items = batch.items;
+        let meta = record::waiting(&record::meta(self.signal, origin), number);
+        let record = Record { meta, body: batch.payload.into(), items };
+        if !self.push_record(record, Settle::nobody()).await {
+            waiting.forget(number);
+        }
+        answer.await.unwrap_or(Err(None))
+    }
+
+    async fn push_record(&self, record: Record, settle: Settle) -> bool {
         let taken = self.queue.push(record, settle).await.is_ok();
         self.show();
         taken
@@ -270,8 +316,43 @@ impl Lane {
         if left.saved > 0 {
             tracing::info!(requests = left.saved, "not sent before the end; will be sent after the next start");
         }
-        if left.lost > 0 {
+        if let Some(waiting) = &self.waiting {
+            waiting.forget_all();
+        } else if left.lost > 0 {
             tracing::error!(requests = left.lost, "not sent before the end, and could not be written down: lost");
         }
+    }
+}
+
+// === impl Waiting ===
+
+impl Waiting {
+    /// A number, and where the answer to it will come; without one when nobody will give it.
+    fn wait(&self) -> (u64, oneshot::Receiver<Answer>) {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        self.senders().insert(number, sender);
+        (number, answer)
+    }
+
+    /// Tells whoever waits for the record with this meta.
+    fn tell(&self, meta: &[u8], answer: &Answer) {
+        let sender = record::waits(meta).1.and_then(|number| self.senders().remove(&number));
+        if let Some(sender) = sender {
+            // Who has gone away meanwhile does not want to know.
+            let _ = sender.send(answer.clone());
+        }
+    }
+
+    fn forget(&self, number: u64) {
+        self.senders().remove(&number);
+    }
+
+    fn forget_all(&self) {
+        self.senders().clear();
+    }
+
+    fn senders(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Answer>>> {
+        self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
