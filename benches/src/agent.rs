@@ -15,6 +15,8 @@ pub enum Kind {
     Ferroalloy,
     /// `$ALLOY_BIN`.
     Alloy,
+    /// `$OTELCOL_BIN`: an OpenTelemetry Collector with the receiver and exporter `otlp` and the processors `batch` and `attributes`.
+    Collector,
     /// Prometheus in agent mode.
     Prometheus,
     /// VictoriaMetrics' agent.
@@ -58,6 +60,9 @@ impl Candidate {
         if let Some(alloy) = std::env::var_os("ALLOY_BIN") {
             all.push(Candidate { kind: Kind::Alloy, binary: alloy.into() });
         }
+        if let Some(collector) = std::env::var_os("OTELCOL_BIN") {
+            all.push(Candidate { kind: Kind::Collector, binary: collector.into() });
+        }
         for (kind, name) in [(Kind::Prometheus, "prometheus"), (Kind::Vmagent, "vmagent")] {
             let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
                 .map(|folder| folder.join(name))
@@ -88,6 +93,7 @@ impl Candidate {
                 .arg(format!("--storage.path={}", storage.display()))
                 .arg("--disable-reporting")
                 .arg("--stability.level=experimental"),
+            Kind::Collector => command.arg(format!("--config={}", file.display())),
             Kind::Prometheus => command
                 .arg("--enable-feature=agent")
                 .arg(format!("--config.file={}", file.display()))

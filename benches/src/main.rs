@@ -4,7 +4,7 @@
 //! cargo xtask bench                      # every case, every peer that is installed
 //! benches tail-json otlp scrape          # some
 //! ```
-//! Peers: the binary in `$ALLOY_BIN`, `prometheus` and `vmagent` from the PATH. Ours is `target/release/ferroalloy` or
+//! Peers: the binaries in `$ALLOY_BIN` and, for the `otlp` ones, `$OTELCOL_BIN`; `prometheus` and `vmagent` from the PATH. Ours is `target/release/ferroalloy` or
 //! `$FERROALLOY_BIN`. `$BENCH_SPANS_PER_SECOND` sets another rate for the `otlp` ones. The first figure is CPU time,
 //! user and system, of all threads, from the process clock: it depends little on who else uses the machine.
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sdk_testing::sink;
 
 use super::{Row, WARM_UP, WINDOW, row, window};
-use crate::agent::Candidate;
+use crate::agent::{Candidate, Kind};
 use crate::load;
 
 /// How the spans come and what is done to them.
@@ -33,27 +33,18 @@ fn spans_per_second() -> u64 {
 
 /// One connection in, one out.
 pub async fn run(candidate: &Candidate, case: &Otlp) -> std::io::Result<Option<Row>> {
-    if !candidate.speaks_alloy() {
+    if !candidate.speaks_alloy() && candidate.kind != Kind::Collector {
         return Ok(None);
     }
     let (port, tally) = sink::grpc().await?;
     let receiver = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let folder = tempfile::tempdir()?;
-    let first = if case.insert { "attributes" } else { "batch" };
-    let insert = match case.insert {
-        true => {
-            "otelcol.processor.attributes \"bench\" {\n\taction {\n\t\tkey = \"environment\"\n\t\tvalue = \"production\"\n\t\taction = \"insert\"\n\t}\n\toutput {\n\t\ttraces = [otelcol.processor.batch.bench.input]\n\t}\n}\n"
-        }
-        false => "",
+    let config = match candidate.kind {
+        Kind::Collector => case.collector_config(receiver, port),
+        _ => case.config(receiver, port),
     };
-    let compression = if case.gzip { "gzip" } else { "none" };
-    let config = format!(
-        "otelcol.receiver.otlp \"bench\" {{\n\tgrpc {{\n\t\tendpoint = \"127.0.0.1:{receiver}\"\n\t}}\n\toutput {{\n\t\ttraces = [otelcol.processor.{first}.bench.input]\n\t}}\n}}\n{insert}\
-         otelcol.processor.batch \"bench\" {{\n\toutput {{\n\t\ttraces = [otelcol.exporter.otlp.bench.input]\n\t}}\n}}\n\
-         otelcol.exporter.otlp \"bench\" {{\n\tclient {{\n\t\tendpoint = \"127.0.0.1:{port}\"\n\t\tcompression = \"{compression}\"\n\t\ttls {{\n\t\t\tinsecure = true\n\t\t}}\n\t}}\n}}\n"
-    );
     let agent = candidate.start(folder.path(), &config, "").await?;
-    agent.ready().await?;
+    listens(receiver).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let spans = load::Spans { per_request: case.spans_per_request, per_second: spans_per_second(), gzip: case.gzip };
     let bytes = spans.bytes();
@@ -72,4 +63,57 @@ pub async fn run(candidate: &Candidate, case: &Otlp) -> std::io::Result<Option<R
     let row = row(candidate, &agent, "span", seen, note);
     agent.stop().await?;
     row
+}
+
+/// Waits until somebody takes connections there.
+async fn listens(port: u16) -> std::io::Result<()> {
+    let start = std::time::Instant::now();
+    while let Err(error) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+        if start.elapsed() > Duration::from_secs(60) {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+impl Otlp {
+    fn compression(&self) -> &'static str {
+        if self.gzip { "gzip" } else { "none" }
+    }
+
+    fn config(&self, receiver: u16, port: u16) -> String {
+        let first = if self.insert { "attributes" } else { "batch" };
+        let insert = match self.insert {
+            true => {
+                "otelcol.processor.attributes \"bench\" {\n\taction {\n\t\tkey = \"environment\"\n\t\tvalue = \"production\"\n\t\taction = \"insert\"\n\t}\n\toutput {\n\t\ttraces = [otelcol.processor.batch.bench.input]\n\t}\n}\n"
+            }
+            false => "",
+        };
+        let compression = self.compression();
+        format!(
+            "otelcol.receiver.otlp \"bench\" {{\n\tgrpc {{\n\t\tendpoint = \"127.0.0.1:{receiver}\"\n\t}}\n\toutput {{\n\t\ttraces = [otelcol.processor.{first}.bench.input]\n\t}}\n}}\n{insert}\
+         otelcol.processor.batch \"bench\" {{\n\toutput {{\n\t\ttraces = [otelcol.exporter.otlp.bench.input]\n\t}}\n}}\n\
+         otelcol.exporter.otlp \"bench\" {{\n\tclient {{\n\t\tendpoint = \"127.0.0.1:{port}\"\n\t\tcompression = \"{compression}\"\n\t\ttls {{\n\t\t\tinsecure = true\n\t\t}}\n\t}}\n}}\n"
+        )
+    }
+
+    /// The same for a Collector, with the batches of Alloy's defaults.
+    fn collector_config(&self, receiver: u16, port: u16) -> String {
+        let (insert, processors) = match self.insert {
+            true => (
+                "  attributes:\n    actions:\n      - key: environment\n        value: production\n        action: insert\n",
+                "attributes, batch",
+            ),
+            false => ("", "batch"),
+        };
+        let compression = self.compression();
+        format!(
+            "receivers:\n  otlp:\n    protocols:\n      grpc:\n        endpoint: 127.0.0.1:{receiver}\n\
+             processors:\n{insert}  batch:\n    timeout: 200ms\n    send_batch_size: 2000\n    send_batch_max_size: 3000\n\
+             exporters:\n  otlp:\n    endpoint: 127.0.0.1:{port}\n    compression: {compression}\n    tls:\n      insecure: true\n\
+             service:\n  telemetry:\n    metrics:\n      level: none\n  pipelines:\n    traces:\n      receivers: [otlp]\n\
+             \x20     processors: [{processors}]\n      exporters: [otlp]\n"
+        )
+    }
 }
