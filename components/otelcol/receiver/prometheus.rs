@@ -1,9 +1,11 @@
 //! `otelcol.receiver.prometheus`: hands samples of Prometheus on as metrics of OTLP.
 //!
 //! The samples of a batch are put together by target (`job` and `instance`), scope and family. Without metadata every
-//! series is a gauge of its own; with it, counters are sums, and buckets, sums and counts are histograms.
+//! series is a gauge of its own; with it, counters are sums, and buckets, sums and counts are histograms. Native histograms
+//! are exponential ones, or, with bounds of their own, histograms; with or without metadata.
 
 mod family;
+mod native;
 mod page;
 mod resource;
 
@@ -137,7 +139,8 @@ impl Converter {
             ("no_name", dropped.no_name),
             ("inconsistent_time", dropped.inconsistent_time),
             ("bad_bound", dropped.bad_bound),
-            ("native_histogram", dropped.native_histogram),
+            ("mixed_kinds", dropped.mixed_kinds),
+            ("too_many_buckets", dropped.too_many_buckets),
         ] {
             if count > 0 {
                 self.dropped.with(&[reason]).add(count);

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sdk_histogram::NativeHistogram;
 use sdk_labels::Labels;
 use sdk_otel::units;
 use sdk_protocols_otlp::model::{
-    self, AnyValue, CUMULATIVE, Exemplar, Gauge, Histogram, HistogramPoint, Map, Metric, MetricData, NO_RECORDED_VALUE,
-    Number, NumberPoint, Quantile, Summary, SummaryPoint,
+    self, AnyValue, CUMULATIVE, Exemplar, ExponentialHistogram, ExponentialHistogramPoint, Gauge, Histogram,
+    HistogramPoint, Map, Metric, MetricData, NO_RECORDED_VALUE, Number, NumberPoint, Quantile, Summary, SummaryPoint,
 };
 use sdk_signals::{About, is_stale};
+
+use super::native;
 
 /// What the series of a family are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum Kind {
         monotonic: bool,
     },
     Histogram,
+    /// Native histograms whose bounds grow by a factor.
+    Exponential,
     Summary,
     /// A kind that OTLP has no place for: its samples become a gauge.
     Other,
@@ -28,7 +33,7 @@ pub(super) enum Kind {
 pub(super) struct Family {
     pub(super) name: String,
     pub(super) kind: Kind,
-    about: Arc<About>,
+    pub(super) about: Arc<About>,
     groups: Vec<Group>,
     /// By the labels that tell points apart.
     places: HashMap<Labels, usize>,
@@ -44,6 +49,7 @@ struct Group {
     /// Since when it counts, in seconds since 1970.
     created: f64,
     value: f64,
+    native: Option<Arc<NativeHistogram>>,
     /// Bound of a bucket, or quantile, and what was said of it.
     parts: Vec<(f64, f64)>,
     exemplars: Vec<Exemplar>,
@@ -56,6 +62,10 @@ pub(super) enum Unfit {
     Time,
     /// `le` or `quantile` is no number.
     Bound,
+    /// The others of its family have bounds of another kind.
+    Kind,
+    /// More buckets than a point may have.
+    TooWide,
 }
 
 /// Suffixes of series that belong to a family of another name.
@@ -112,6 +122,16 @@ impl Family {
         Family { name, kind, about, groups: Vec::new(), places: HashMap::new() }
     }
 
+    /// Of native histograms, whatever the metadata calls them.
+    pub(super) fn native(name: String, about: &About, histogram: &NativeHistogram) -> Family {
+        let about = Arc::new(About { kind: "histogram".into(), ..about.clone() });
+        Family { kind: Family::kind_of(histogram), ..Family::new(name, about) }
+    }
+
+    fn kind_of(histogram: &NativeHistogram) -> Kind {
+        if histogram.has_custom_buckets() { Kind::Histogram } else { Kind::Exponential }
+    }
+
     /// Whether a series of this name belongs to it.
     pub(super) fn includes(&self, name: &str) -> bool {
         if self.kind == Kind::Gauge { name == self.name } else { trimmed(name) == self.name }
@@ -135,9 +155,40 @@ impl Family {
                 let bound = kind.part().and_then(|part| labels.get(part)).and_then(number).ok_or(Unfit::Bound)?;
                 group.parts.push((bound, value));
             }
-            Kind::Gauge | Kind::Sum { .. } | Kind::Other => group.value = value,
+            Kind::Gauge | Kind::Sum { .. } | Kind::Exponential | Kind::Other => group.value = value,
         }
         Ok(())
+    }
+
+    /// Takes a native histogram; `start` as with [`Family::add`].
+    pub(super) fn add_native(
+        &mut self,
+        labels: &Labels,
+        start: i64,
+        time: i64,
+        histogram: &Arc<NativeHistogram>,
+    ) -> Result<(), Unfit> {
+        if Family::kind_of(histogram) != self.kind {
+            return Err(Unfit::Kind);
+        }
+        if native::width(histogram) > native::MOST_BUCKETS {
+            return Err(Unfit::TooWide);
+        }
+        let group = self.group(labels, time);
+        if group.time != time {
+            return Err(Unfit::Time);
+        }
+        if start != 0 {
+            group.created = start as f64 / 1000.0;
+        }
+        (group.count, group.sum) = (Some(native::count(histogram)), Some(histogram.sum));
+        group.native = Some(histogram.clone());
+        Ok(())
+    }
+
+    /// Whether there is a point for these labels.
+    pub(super) fn has(&self, labels: &Labels) -> bool {
+        self.places.contains_key(&self.key(labels))
     }
 
     /// Takes an exemplar; one of a series that has no sample here says nothing.
@@ -169,6 +220,11 @@ impl Family {
                 points: points.filter_map(Group::into_histogram).collect(),
                 temporality: CUMULATIVE,
                 ..Histogram::default()
+            }),
+            Kind::Exponential => MetricData::ExponentialHistogram(ExponentialHistogram {
+                points: points.filter_map(Group::into_exponential).collect(),
+                temporality: CUMULATIVE,
+                ..ExponentialHistogram::default()
             }),
             Kind::Summary => MetricData::Summary(Summary {
                 points: points.filter_map(Group::into_summary).collect(),
@@ -210,6 +266,7 @@ impl Group {
             sum: None,
             created: 0.0,
             value: 0.0,
+            native: None,
             parts: Vec::new(),
             exemplars: Vec::new(),
         }
@@ -245,6 +302,28 @@ impl Group {
     fn into_histogram(mut self) -> Option<HistogramPoint> {
         let count = self.count?;
         let stale = self.is_stale();
+        let (explicit_bounds, bucket_counts) = match &self.native {
+            // Without bounds there is nothing to say.
+            Some(native) if native.custom_values.is_empty() => return None,
+            Some(native) => (native.custom_values.clone(), native::explicit(native)),
+            None => self.classic_buckets(count, stale),
+        };
+        Some(HistogramPoint {
+            bucket_counts,
+            explicit_bounds,
+            attributes: attributes(Kind::Histogram, &self.labels),
+            start_time_unix_nano: self.start(),
+            time_unix_nano: self.time(),
+            count: if stale { 0 } else { count as u64 },
+            sum: self.sum.filter(|_| !stale),
+            flags: if stale { NO_RECORDED_VALUE } else { 0 },
+            exemplars: self.exemplars,
+            ..HistogramPoint::default()
+        })
+    }
+
+    /// The bounds, and what is between them.
+    fn classic_buckets(&mut self, count: f64, stale: bool) -> (Vec<f64>, Vec<u64>) {
         self.parts.sort_by(|a, b| a.0.total_cmp(&b.0));
         if self.parts.last().is_some_and(|(bound, _)| *bound == f64::INFINITY) {
             self.parts.pop();
@@ -257,17 +336,18 @@ impl Group {
             // A mark for the end of a series is no count.
             if stale { 0 } else { inside as u64 }
         });
-        Some(HistogramPoint {
-            bucket_counts: bucket_counts.collect(),
-            explicit_bounds: self.parts.iter().map(|(bound, _)| *bound).collect(),
+        (self.parts.iter().map(|(bound, _)| *bound).collect(), bucket_counts.collect())
+    }
+
+    fn into_exponential(self) -> Option<ExponentialHistogramPoint> {
+        let told = self.native.as_deref().filter(|_| !self.is_stale()).map(native::exponential);
+        Some(ExponentialHistogramPoint {
             attributes: attributes(Kind::Histogram, &self.labels),
             start_time_unix_nano: self.start(),
             time_unix_nano: self.time(),
-            count: if stale { 0 } else { count as u64 },
-            sum: self.sum.filter(|_| !stale),
-            flags: if stale { NO_RECORDED_VALUE } else { 0 },
+            flags: if self.is_stale() { NO_RECORDED_VALUE } else { 0 },
             exemplars: self.exemplars,
-            ..HistogramPoint::default()
+            ..told.unwrap_or_default()
         })
     }
 

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use sdk_histogram::NativeHistogram;
 use sdk_labels::Labels;
 use sdk_protocols_otlp::model::{Data, Map, Metric, Resource, ResourceGroup, Scope, ScopeGroup};
-use sdk_signals::{About, SampleBatch};
+use sdk_signals::{About, HistogramSample, SampleBatch, is_stale};
 
 use super::family::{Family, Unfit, trimmed};
-use super::resource;
+use super::{native, resource};
 
 /// What is known of families, by name.
 pub(super) type Known = HashMap<Box<str>, Arc<About>>;
@@ -24,8 +25,10 @@ pub(super) struct Dropped {
     pub(super) inconsistent_time: u64,
     /// `le` or `quantile` is no number.
     pub(super) bad_bound: u64,
-    /// Native histograms, which do not become exponential ones yet.
-    pub(super) native_histogram: u64,
+    /// Native histograms of a family whose other ones have bounds of another kind.
+    pub(super) mixed_kinds: u64,
+    /// Native histograms of more buckets than a point may have.
+    pub(super) too_many_buckets: u64,
 }
 
 /// What is told of one target.
@@ -50,6 +53,8 @@ struct Families {
     scope: ScopeId,
     list: Vec<Family>,
     by_name: HashMap<String, usize>,
+    /// Of native histograms, which share their name with what else is told of a family, and no metric.
+    native_by_name: HashMap<String, usize>,
 }
 
 /// Families that every scrape adds; nobody tells what they are.
@@ -78,23 +83,40 @@ pub(super) fn metrics(batch: &SampleBatch, known: &Known) -> (Data<Metric>, Drop
             "" => dropped.no_name += 1,
             "target_info" => told(labels).for_each(|(name, value)| target.resource.attributes.set(name, value)),
             "otel_scope_info" => target.add_scope_info(labels),
-            name => match target.families(labels).family(name, known).add(name, labels, start, time, value) {
-                Ok(()) => {}
-                Err(Unfit::Time) => dropped.inconsistent_time += 1,
-                Err(Unfit::Bound) => dropped.bad_bound += 1,
-            },
+            name if is_stale(value) && is_native(name, known) => {
+                let ended = Arc::new(native::ended());
+                let family = target.families(labels).native_family(name, known, &ended);
+                dropped.count(family.add_native(labels, start, time, &ended));
+            }
+            name => dropped.count(target.families(labels).family(name, known).add(name, labels, start, time, value)),
         }
     }
-    dropped.native_histogram += batch.histograms.len() as u64;
+    for HistogramSample { series, timestamp, start, value } in &batch.histograms {
+        let labels = series.labels();
+        let name = labels.get("__name__").unwrap_or_default();
+        match target(&mut targets, &mut places, labels) {
+            None => dropped.no_target += 1,
+            Some(_) if name.is_empty() => dropped.no_name += 1,
+            Some(target) => {
+                let family = target.families(labels).native_family(name, known, value);
+                dropped.count(family.add_native(labels, *start, *timestamp, value));
+            }
+        }
+    }
     for exemplar in &batch.exemplars {
         let labels = exemplar.series.labels();
         let name = labels.get("__name__").unwrap_or_default();
         if let Some(target) = target(&mut targets, &mut places, labels) {
-            target.families(labels).family(name, known).add_exemplar(labels, exemplar);
+            target.families(labels).family_with_point(name, known, labels).add_exemplar(labels, exemplar);
         }
     }
     let resources = targets.into_iter().filter_map(Target::into_group).collect();
     (Data { resources, ..Data::default() }, dropped)
+}
+
+/// Whether a series that only says that it has ended was one of native histograms: what is not one has a suffix.
+fn is_native(name: &str, known: &Known) -> bool {
+    known.get(name).is_some_and(|about| &*about.kind == "histogram")
 }
 
 fn target<'t>(
@@ -179,9 +201,51 @@ impl ScopeId {
     }
 }
 
+// === impl Dropped ===
+
+impl Dropped {
+    fn count(&mut self, added: Result<(), Unfit>) {
+        match added {
+            Ok(()) => {}
+            Err(Unfit::Time) => self.inconsistent_time += 1,
+            Err(Unfit::Bound) => self.bad_bound += 1,
+            Err(Unfit::Kind) => self.mixed_kinds += 1,
+            Err(Unfit::TooWide) => self.too_many_buckets += 1,
+        }
+    }
+}
+
 // === impl Families ===
 
 impl Families {
+    /// The family of the native histograms of a series.
+    fn native_family(&mut self, name: &str, known: &Known, first: &NativeHistogram) -> &mut Family {
+        let place = self.native_place(name, known).unwrap_or_else(|| {
+            let family = new_family(name, known);
+            let family = Family::native(family.name, &family.about, first);
+            self.native_by_name.insert(family.name.clone(), self.list.len());
+            self.list.push(family);
+            self.list.len() - 1
+        });
+        &mut self.list[place]
+    }
+
+    fn native_place(&self, name: &str, known: &Known) -> Option<usize> {
+        let by_name = |name: &str| self.native_by_name.get(name).copied();
+        by_name(name).or_else(|| {
+            let family = if known.contains_key(name) { name } else { trimmed(name) };
+            by_name(family).filter(|place| self.list[*place].includes(name))
+        })
+    }
+
+    /// The family of a series that has a point here, if it has.
+    fn family_with_point(&mut self, name: &str, known: &Known, labels: &Labels) -> &mut Family {
+        match self.native_place(name, known).filter(|place| self.list[*place].has(labels)) {
+            Some(place) => &mut self.list[place],
+            None => self.family(name, known),
+        }
+    }
+
     /// The family of a series: the one of its name, or the one that its name without suffix names.
     fn family(&mut self, name: &str, known: &Known) -> &mut Family {
         // A counter's start belongs to the counter; Alloy makes a metric of its own of it, whose value is always 0.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use language_eval::{FromValue as _, Scope, ToValue as _};
+use sdk_histogram::{CUSTOM_BUCKETS, Counts, CountsOf, NativeHistogram, ResetHint, Span};
 use sdk_labels::Labels;
 use sdk_series::Series;
 use sdk_signals::{
-    About, Exemplar, MetricMetadata, MetricsReceiver, OtelConsumer, Outcome, Refused, STALE, SampleBatch, Samples,
-    Times,
+    About, Exemplar, HistogramSample, MetricMetadata, MetricsReceiver, OtelConsumer, Outcome, Refused, STALE,
+    SampleBatch, Samples, Times,
 };
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
@@ -196,4 +197,114 @@ async fn what_families_are_is_remembered() {
     for batch in bench.next.take() {
         assert!(shown(batch)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0].get("sum").is_some());
     }
+}
+
+/// As a scrape gives it, of this series and these buckets.
+fn native(name: &str, histogram: NativeHistogram) -> HistogramSample {
+    let labels = [("__name__", name), ("a", "1")].into_iter().chain(TARGET);
+    let series = Series::of(&Labels::from_pairs(labels));
+    HistogramSample { series, timestamp: NOW, start: 7000, value: Arc::new(histogram) }
+}
+
+fn spans(spans: &[(i32, u32)]) -> Vec<Span> {
+    spans.iter().map(|(offset, length)| Span { offset: *offset, length: *length }).collect()
+}
+
+fn histogram() -> NativeHistogram {
+    NativeHistogram {
+        schema: 3,
+        zero_threshold: 0.001,
+        sum: 18.4,
+        reset_hint: ResetHint::Unknown,
+        counts: Counts::Integer(CountsOf {
+            count: 20,
+            zero: 2,
+            positive: vec![1, 2, -1, -1, 3],
+            negative: vec![4, -1],
+        }),
+        positive_spans: spans(&[(0, 2), (3, 2), (0, 1)]),
+        negative_spans: spans(&[(-2, 1), (2, 1)]),
+        custom_values: Vec::new(),
+    }
+}
+
+/// What was seen of Alloy for the same scrape.
+#[tokio::test]
+async fn native_histograms_are_exponential_ones() {
+    let float = NativeHistogram {
+        schema: 0,
+        counts: Counts::Float(CountsOf { count: 12.5, zero: 1.5, positive: vec![1.5, 4.0, 5.5], negative: Vec::new() }),
+        positive_spans: spans(&[(0, 2), (2, 1)]),
+        negative_spans: Vec::new(),
+        ..histogram()
+    };
+    let exemplar = Exemplar {
+        series: native("whole", histogram()).series,
+        labels: Labels::from_pairs([("who", "me")]),
+        value: 0.67,
+        timestamp: NOW,
+    };
+    // The classic form of the same family is a metric beside it.
+    let page = "# TYPE whole histogram\nwhole_bucket{a=\"1\",le=\"2\"} 1\nwhole_count{a=\"1\"} 3";
+    let histograms = vec![native("whole", histogram()), native("float", float)];
+    let samples = Samples { histograms, exemplars: vec![exemplar], ..(*batch(page, &TARGET, true)).clone() };
+    let metrics = metrics(SampleBatch::new(samples)).await;
+    assert_eq!(metrics.iter().map(|metric| &metric["name"]).collect::<Vec<_>>(), ["whole", "whole", "float"]);
+    assert!(metrics[0].get("histogram").is_some());
+    assert_eq!(metrics[2]["metadata"][0]["value"]["stringValue"], "histogram");
+    let point = &metrics[1]["exponentialHistogram"]["dataPoints"][0];
+    let buckets = |offset: i64, counts: &[&str]| json!({"offset": offset, "bucketCounts": counts});
+    assert_eq!(
+        (&point["count"], &point["sum"], &point["scale"], &point["zeroCount"], &point["zeroThreshold"]),
+        (&json!("20"), &json!(18.4), &json!(3), &json!("2"), &json!(0.001))
+    );
+    assert_eq!(point["positive"], buckets(-1, &["1", "3", "0", "0", "0", "2", "1", "4"]));
+    assert_eq!(point["negative"], buckets(-3, &["4", "0", "0", "3"]));
+    assert_eq!((&point["startTimeUnixNano"], &point["exemplars"][0]["asDouble"]), (&json!("7000000000"), &json!(0.67)));
+    let point = &metrics[2]["exponentialHistogram"]["dataPoints"][0];
+    assert_eq!((&point["count"], &point["zeroCount"]), (&json!("12"), &json!("1")));
+    assert_eq!(point["positive"], buckets(-1, &["1", "4", "0", "0", "5"]));
+}
+
+#[tokio::test]
+async fn native_histograms_with_bounds_of_their_own_are_histograms() {
+    let custom = NativeHistogram {
+        schema: CUSTOM_BUCKETS,
+        counts: Counts::Integer(CountsOf { count: 9, zero: 0, positive: vec![2, 1, 1], negative: Vec::new() }),
+        positive_spans: spans(&[(0, 3)]),
+        negative_spans: Vec::new(),
+        custom_values: vec![0.5, 1.0, 2.5],
+        ..histogram()
+    };
+    let wide = NativeHistogram { positive_spans: spans(&[(0, 1), (i32::MAX, 4)]), ..histogram() };
+    // One of a family decides what the others must be.
+    let histograms = vec![native("h", custom), native("h", histogram()), native("wide", wide)];
+    let bench = start();
+    let batch = SampleBatch::new(Samples { histograms, ..Samples::default() });
+    bench.receiver.0.consume(batch).await.unwrap().detach();
+    let payload = shown(bench.next.take().remove(0));
+    let metrics = payload["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].as_array().unwrap();
+    assert_eq!(metrics.len(), 1);
+    let point = &metrics[0]["histogram"]["dataPoints"][0];
+    assert_eq!(
+        (&point["bucketCounts"], &point["explicitBounds"], &point["count"]),
+        (&json!(["2", "3", "4", "0"]), &json!([0.5, 1, 2.5]), &json!("9"))
+    );
+    for reason in ["mixed_kinds", "too_many_buckets"] {
+        let name = "ferroalloy_otelcol_receiver_prometheus_dropped_samples_total";
+        assert_eq!(bench.alone.metric(name, &[("reason", reason)]), Some(1.0), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_native_histograms_is_told() {
+    // A scrape tells the end of every series by a value.
+    let metrics = metrics(batch("# TYPE h histogram\nh{a=\"1\"} stale", &TARGET, true)).await;
+    let point = &metrics[0]["exponentialHistogram"]["dataPoints"][0];
+    assert_eq!((&point["flags"], point.get("sum")), (&json!(1), None));
+    let ended = NativeHistogram { sum: STALE, ..histogram() };
+    let samples = Samples { histograms: vec![native("h", ended)], ..Samples::default() };
+    let metrics = self::metrics(SampleBatch::new(samples)).await;
+    let point = &metrics[0]["exponentialHistogram"]["dataPoints"][0];
+    assert_eq!((&point["flags"], point.get("sum"), point.get("count")), (&json!(1), None, None));
 }
