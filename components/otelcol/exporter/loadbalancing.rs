@@ -1,10 +1,11 @@
 //! `otelcol.exporter.loadbalancing`: sends what belongs together to one of several backends, always the same one.
 //!
 //! A ring tells the backend of a key, as the Collector's does. Each backend has an exporter with a queue of its own. When a
-//! backend goes, its queue is emptied over those that are left.
+//! backend goes, its queue is emptied over those that are left. In front of them all there may be one queue more.
 
 mod arguments;
 mod backends;
+mod front;
 mod metrics;
 mod resolver;
 mod ring;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use language_eval::Exports;
 use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
+use sdk_otel::exporter::Exporter;
 use sdk_otel::retry::Backoff;
 use sdk_signals::{BoxFuture, Consumer, Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 use tokio::sync::watch;
@@ -38,6 +40,8 @@ pub struct LoadBalancing {
     /// The arguments in use.
     arguments: watch::Sender<Arc<Arguments>>,
     backends: Arc<Backends>,
+    /// The queue in front of them, without use while there is none.
+    front: Exporter,
 }
 
 /// The consumer behind `input`.
@@ -45,6 +49,7 @@ struct Input {
     context: Context,
     arguments: watch::Receiver<Arc<Arguments>>,
     backends: Arc<Backends>,
+    front: Exporter,
     /// Signals of which it was said that they are not taken.
     said: Mutex<Vec<OtlpSignal>>,
 }
@@ -58,30 +63,35 @@ impl Component for LoadBalancing {
 
     fn build(context: &Context, arguments: Arguments) -> Result<Self, Problem> {
         // Files of TLS and credentials are looked at now, not when the first backend is found.
-        arguments.protocol.otlp.grpc("localhost:4317")?;
+        let like = arguments.protocol.otlp.grpc("localhost:4317")?;
         let arguments = watch::Sender::new(Arc::new(arguments));
         let backends = Backends::new(context, arguments.subscribe());
+        let front = Exporter::in_front(context, KIND, front::settings(&arguments.borrow(), &backends, like));
         let input = Input {
             context: context.clone(),
             arguments: arguments.subscribe(),
             backends: backends.clone(),
+            front: front.clone(),
             said: Mutex::default(),
         };
         context.publish(&LoadBalancingExports { input: OtelConsumer(Receiver::new(context.id(), Arc::new(input))) });
-        Ok(LoadBalancing { context: context.clone(), arguments, backends })
+        Ok(LoadBalancing { context: context.clone(), arguments, backends, front })
     }
 
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
-        arguments.protocol.otlp.grpc("localhost:4317")?;
-        let (sender, backends) = (self.arguments.clone(), self.backends.clone());
+        let like = arguments.protocol.otlp.grpc("localhost:4317")?;
+        let settings = front::settings(&arguments, &self.backends, like);
+        let (sender, backends, front) = (self.arguments.clone(), self.backends.clone(), self.front.clone());
         Ok(Update::then(move || {
             sender.send_replace(Arc::new(arguments));
             backends.settings_changed();
+            front.replace(settings);
         }))
     }
 
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
-        self.backends.run(&self.context, self.arguments.subscribe(), &stop).await;
+        // At a stop the queue in front hands on what it has while the backends still take it, and writes down the rest.
+        tokio::join!(self.backends.run(&self.context, self.arguments.subscribe(), &stop), self.front.run(stop.clone()));
         Ok(())
     }
 }
@@ -99,6 +109,21 @@ impl Input {
         if batch.items == 0 {
             return Ok(Delivery::delivered());
         }
+        if arguments.sending_queue.enabled {
+            return self.front.consume(batch).await;
+        }
+        let longest = arguments.timeout.to_std().filter(|longest| *longest > Duration::ZERO);
+        let handing = self.hand_on(&arguments, batch);
+        match longest {
+            None => handing.await,
+            Some(longest) => tokio::time::timeout(longest, handing)
+                .await
+                .unwrap_or_else(|_| Err(Refused::retryable("the backends did not take it in time"))),
+        }
+    }
+
+    /// Offers a batch until the backends take it, or it is given up.
+    async fn hand_on(&self, arguments: &Arguments, batch: OtlpBatch) -> Result<Delivery, Refused> {
         let mut backoff = Backoff::new(&arguments.retry_on_failure);
         loop {
             let refused = match self.backends.take(arguments.routing_key, &batch).await {
@@ -128,16 +153,7 @@ impl Input {
 
 impl Consumer<OtlpBatch> for Input {
     fn consume(&self, batch: OtlpBatch) -> BoxFuture<'_, Result<Delivery, Refused>> {
-        Box::pin(async move {
-            let longest = self.arguments.borrow().timeout.to_std().filter(|longest| *longest > Duration::ZERO);
-            let taking = self.take(batch);
-            match longest {
-                None => taking.await,
-                Some(longest) => tokio::time::timeout(longest, taking)
-                    .await
-                    .unwrap_or_else(|_| Err(Refused::retryable("the backends did not take it in time"))),
-            }
-        })
+        Box::pin(self.take(batch))
     }
 }
 

@@ -4,7 +4,6 @@ mod counters;
 mod lane;
 mod record;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::sync::{Mutex, watch};
 use crate::queue::{SendingQueue, Sizer};
 use crate::retry::{Backoff, RetryOnFailure};
 use counters::Counters;
+pub use lane::parts_directory;
 use lane::{Answer, Lane, Place};
 
 /// Sends one request.
@@ -65,8 +65,8 @@ pub struct Exporter(Arc<Shared>);
 
 pub(crate) struct Shared {
     context: Context,
-    /// Where its queues lie when no storage is named.
-    directory: PathBuf,
+    /// The directory of its queues among those of its component's parts, if it is one.
+    part: Option<String>,
     counters: Counters,
     settings: RwLock<Arc<Settings>>,
     /// One for each signal and place where its queue lies: what an update gave up sends what it has.
@@ -114,6 +114,12 @@ impl SendError {
     }
 }
 
+impl From<Refused> for SendError {
+    fn from(Refused { reason, retryable, retry_after, code }: Refused) -> SendError {
+        SendError { message: reason, retryable, retry_after, code: code.map(|code| Code::of(code.into())) }
+    }
+}
+
 impl From<SendError> for Refused {
     fn from(SendError { message, retryable, retry_after, code }: SendError) -> Refused {
         Refused { reason: message, retryable, retry_after, code: code.map(|code| code as u8) }
@@ -128,22 +134,30 @@ impl Exporter {
     pub fn new(context: &Context, kind: &str, settings: Settings) -> Exporter {
         let name = format!("{kind}/{}", context.id());
         let counters = Counters::new(context.metrics(), &name, &name);
-        Exporter::with(context, context.data_path().to_owned(), counters, settings)
+        Exporter::with(context, None, counters, settings)
     }
 
-    /// One of several exporters of a component. Its queue lies in a directory of its own, which `settings` must not
-    /// give to a storage, and has its own metrics; what is sent is counted with that of the others.
+    /// The queue in front of a component's parts: they count what they send of what it hands them.
     #[must_use]
-    pub fn part(context: &Context, kind: &str, part: &str, directory: PathBuf, settings: Settings) -> Exporter {
+    pub fn in_front(context: &Context, kind: &str, settings: Settings) -> Exporter {
+        let name = format!("{kind}/{}", context.id());
+        let counters = Counters::new(context.metrics(), &name, &name).in_front();
+        Exporter::with(context, None, counters, settings)
+    }
+
+    /// One of several exporters of a component. Its queue lies in `directory` of [`parts_directory`], and has its own
+    /// metrics; what is sent is counted with that of the others.
+    #[must_use]
+    pub fn part(context: &Context, kind: &str, part: &str, directory: String, settings: Settings) -> Exporter {
         let name = format!("{kind}/{}", context.id());
         let counters = Counters::new(context.metrics(), &name, &format!("{name}/{part}"));
-        Exporter::with(context, directory, counters, settings)
+        Exporter::with(context, Some(directory), counters, settings)
     }
 
-    fn with(context: &Context, directory: PathBuf, counters: Counters, settings: Settings) -> Exporter {
+    fn with(context: &Context, part: Option<String>, counters: Counters, settings: Settings) -> Exporter {
         Exporter(Arc::new(Shared {
             context: context.clone(),
-            directory,
+            part,
             counters,
             settings: RwLock::new(Arc::new(settings)),
             lanes: RwLock::new(Arc::new([])),

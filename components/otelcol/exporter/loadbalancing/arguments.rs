@@ -35,7 +35,8 @@ pub struct Arguments {
     /// What happens to batches that the backends' queues refuse. Without this block they are refused to the sender.
     #[block(default = no_retry())]
     pub retry_on_failure: RetryOnFailure,
-    /// A queue in front of the backends' queues is not supported yet: see `queue` of the protocol.
+    /// A queue in front of the backends' queues, which have the block `queue` of the protocol. Without this block there is
+    /// none.
     #[block(default = no_queue())]
     pub sending_queue: SendingQueue,
     /// Metrics of the component itself.
@@ -53,7 +54,6 @@ pub struct Protocol {
 
 /// How one backend is sent to.
 #[derive(Clone, Debug, PartialEq, Block)]
-#[block(validate)]
 pub struct Otlp {
     /// How long one try may take; 0 is forever.
     #[attr(default = GoDuration::from_secs(5))]
@@ -206,22 +206,8 @@ fn no_queue() -> SendingQueue {
 
 impl Validate for Arguments {
     fn validate(&self) -> Result<(), Invalid> {
-        if self.sending_queue.enabled {
-            let hint = "each backend has a queue of its own: set it in the block queue of protocol.otlp";
-            return Err(not_yet("sending_queue").with_hint(hint));
-        }
         if self.timeout.0 < 0 {
             return Err(Invalid::field("timeout", "must not be negative"));
-        }
-        Ok(())
-    }
-}
-
-impl Validate for Otlp {
-    fn validate(&self) -> Result<(), Invalid> {
-        if self.queue.storage.is_some() {
-            return Err(not_yet("queue")
-                .with_hint("storage is not supported here yet: a stop writes the queues down without it"));
         }
         Ok(())
     }

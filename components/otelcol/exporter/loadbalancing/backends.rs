@@ -9,7 +9,7 @@ use std::time::Duration;
 use base_sys::task;
 use futures_util::future::join_all;
 use sdk_component::{Context, Stop};
-use sdk_otel::exporter::{Exporter, SendError, Sending, Transport};
+use sdk_otel::exporter::{Exporter, SendError, Sending, Transport, parts_directory};
 use sdk_protocols_otlp::response::PartialSuccess;
 use sdk_queue::Body;
 use sdk_signals::{Consumer as _, Delivery, Origin, OtlpBatch, OtlpSignal, Refused};
@@ -269,9 +269,8 @@ impl Backends {
                 return None;
             }
         };
-        let directory = self.directory().join(file_name(endpoint));
         let settings = otlp.settings(self.routed(endpoint, grpc.clone()));
-        let exporter = Exporter::part(&self.context, KIND, endpoint, directory, settings);
+        let exporter = Exporter::part(&self.context, KIND, endpoint, file_name(endpoint), settings);
         let (end, token) = stop.child();
         let running = exporter.clone();
         tasks.spawn("backend", async move { running.run(end).await }.instrument(self.context.span().clone()));
@@ -306,7 +305,7 @@ impl Backends {
     }
 
     fn directory(&self) -> PathBuf {
-        self.context.data_path().join("backends")
+        parts_directory(&self.context, self.arguments.borrow().protocol.otlp.queue.storage.as_ref())
     }
 }
 
@@ -382,22 +381,20 @@ impl Routed {
 impl Transport for Routed {
     fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a> {
         let Some((key, current)) = self.others() else { return self.own.send(signal, payload, origin) };
-        Box::pin(async move {
-            let payload = payload.joined();
-            let items = sdk_protocols_otlp::check(signal, &payload).unwrap_or(0);
-            let batch = OtlpBatch {
-                signal,
-                payload: vec![payload],
-                items: u32::try_from(items).unwrap_or(u32::MAX),
-                origin: origin.cloned().map(Arc::new),
-            };
-            self.elsewhere(key, &current, batch).await
-        })
+        Box::pin(async move { self.elsewhere(key, &current, batch_of(signal, &payload, origin)).await })
     }
 
     fn remember(&self, origin: &Origin) -> Option<Origin> {
         self.own.remember(origin)
     }
+}
+
+/// What came out of a queue, as it went in.
+pub(super) fn batch_of(signal: OtlpSignal, payload: &Body, origin: Option<&Origin>) -> OtlpBatch {
+    let payload = payload.joined();
+    let items = sdk_protocols_otlp::check(signal, &payload).unwrap_or(0);
+    let origin = origin.cloned().map(Arc::new);
+    OtlpBatch { signal, payload: vec![payload], items: u32::try_from(items).unwrap_or(u32::MAX), origin }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use language_eval::{FromValue as _, Scope};
+use language_eval::{FromValue as _, Scope, ToValue as _};
+use sdk_otel::storage::StorageHandler;
 use sdk_protocols_grpc::server::{Config, Headers, Service};
 use sdk_protocols_grpc::{Code, Status};
 use sdk_protocols_otlp::model::{Data, LogRecord, Message as _, Metric, ResourceGroup, ScopeGroup, Span};
@@ -110,8 +111,7 @@ async fn a_trace_goes_to_one_backend_and_all_of_them_are_used() {
     assert!(to_a.is_disjoint(&to_b), "{to_a:?} {to_b:?}");
     assert_eq!(to_a.len() + to_b.len(), 100);
     assert!(!to_a.is_empty() && !to_b.is_empty());
-    let kind = "load_balancing/otelcol.exporter.loadbalancing.test";
-    assert_eq!(alone.metric("otelcol_exporter_sent_spans_total", &[("exporter", kind)]), Some(300.0));
+    assert_eq!(sent(&alone), Some(300.0));
     assert_eq!(alone.metric("otelcol_loadbalancer_num_backends", &[("resolver", "static")]), Some(2.0));
     let outcome = [("endpoint", &at_a[..]), ("success", "true")];
     assert_eq!(alone.metric("otelcol_loadbalancer_backend_outcome_total", &outcome), Some(3.0));
@@ -154,6 +154,72 @@ async fn what_a_stop_left_for_a_backend_is_sent_to_the_others_of_the_next_run() 
     eventually(|| b.traces().len() == 50).await;
 }
 
+/// Of the exporters together.
+fn sent(alone: &Alone<LoadBalancing>) -> Option<f64> {
+    let kind = "load_balancing/otelcol.exporter.loadbalancing.test";
+    alone.metric("otelcol_exporter_sent_spans_total", &[("exporter", kind)])
+}
+
+const RETRY: &str = "retry_on_failure {\n initial_interval = \"20ms\"\n max_interval = \"20ms\"\n}\n";
+
+#[tokio::test]
+async fn a_queue_in_front_holds_what_the_backends_refuse() {
+    let (a, at_a) = Server::start().await;
+    a.away.store(true, Ordering::SeqCst);
+    // Without queues of their own, and without a second try.
+    let backends = config(&[&at_a]).replace("retry {\n", "queue {\n enabled = false\n }\n retry {\n enabled = false\n");
+    let queue = "sending_queue {\n queue_size = 2\n num_consumers = 1\n}\n";
+    let alone = Alone::<LoadBalancing>::start(&format!("{backends}{queue}{RETRY}"), &Scope::new()).unwrap();
+    let deliveries = [send(&alone, spans(0..50)).await.unwrap(), send(&alone, spans(50..100)).await.unwrap()];
+    let full = send(&alone, spans(100..101)).await.unwrap_err();
+    assert_eq!((full.retryable, &full.reason[..]), (true, "sending queue is full"));
+    assert_eq!((a.traces().len(), sent(&alone)), (0, Some(0.0)));
+    a.away.store(false, Ordering::SeqCst);
+    for delivery in deliveries {
+        assert_eq!(delivery.await, Outcome::Delivered);
+    }
+    assert_eq!((a.traces().len(), sent(&alone)), (100, Some(100.0)));
+}
+
+#[tokio::test]
+async fn what_the_queues_have_on_a_storage_survives_a_restart() {
+    for part in ["sending_queue", "queue"] {
+        let (storage, left) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let run = |endpoint: &str, folder: &std::path::Path| {
+            let handler = StorageHandler::new("otelcol.storage.file.a", folder);
+            let scope = sdk_testing::component::scope([("storage", handler.to_value())]);
+            let queue = format!("{part} {{\n storage = storage\n}}\n");
+            let config = match part {
+                "queue" => config(&[endpoint]).replace("retry {\n", &format!("{queue} retry {{\n")),
+                _ => format!("{}{queue}{RETRY}", config(&[endpoint])),
+            };
+            Alone::<LoadBalancing>::start(&config, &scope).unwrap()
+        };
+        let (a, at_a) = Server::start().await;
+        a.away.store(true, Ordering::SeqCst);
+        let alone = run(&at_a, storage.path());
+        assert_eq!(send(&alone, spans(0..50)).await.unwrap().await, Outcome::Delivered, "it is on the disk");
+        // What a crash leaves at this moment.
+        copy(storage.path(), left.path());
+        let (b, at_b) = Server::start().await;
+        let _after = run(&at_b, left.path());
+        eventually(|| b.traces().len() == 50).await;
+        assert!(a.traces().is_empty());
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().flatten() {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_signal_that_the_key_does_not_route_is_refused() {
     let (_, address) = Server::start().await;
@@ -176,7 +242,7 @@ fn what_does_not_work_is_refused_by_name() {
         ("resolver {\n kubernetes {\n service = \"a\"\n ports = [70000]\n }\n}", "invalid port 70000"),
         ("resolver {\n aws_cloud_map {\n namespace = \"a\"\n service_name = \"b\"\n }\n}", "aws_cloud_map"),
         ("routing_key = \"x\"\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "x"),
-        ("sending_queue {\n}\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "sending_queue"),
+        ("sending_queue {\n queue_size = 0\n}\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "queue_size"),
     ] {
         let config = format!("protocol {{\n otlp {{\n client {{\n }}\n }}\n}}\n{config}");
         let error = Alone::<LoadBalancing>::build(&config, &Scope::new()).err().unwrap_or_default();

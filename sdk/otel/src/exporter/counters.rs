@@ -10,6 +10,8 @@ pub(crate) struct Counters {
     queue_size: GaugeVec,
     queue_capacity: GaugeVec,
     queue: String,
+    /// What it sends is counted by those that it hands it to.
+    in_front: bool,
 }
 
 // === impl Counters ===
@@ -40,11 +42,19 @@ impl Counters {
                 &["exporter", "data_type"],
             ),
             queue: queue.to_owned(),
+            in_front: false,
         }
     }
 
+    /// Of an exporter in front of others, which count what they send.
+    pub(crate) fn in_front(self) -> Counters {
+        Counters { in_front: true, ..self }
+    }
+
     pub(crate) fn sent(&self, signal: OtlpSignal, items: u64) {
-        self.sent[signal as usize].add(items);
+        if !self.in_front {
+            self.sent[signal as usize].add(items);
+        }
     }
 
     pub(crate) fn send_failed(&self, signal: OtlpSignal, items: u64) {

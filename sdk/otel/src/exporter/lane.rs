@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base_sys::task;
+use sdk_component::Context;
 use sdk_protocols_otlp::split::split;
 use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record};
 use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Settle};
@@ -55,14 +56,24 @@ struct Waiting {
     senders: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
 }
 
+/// Where the queues of a component's parts lie, each in a directory of its own.
+#[must_use]
+pub fn parts_directory(context: &Context, storage: Option<&StorageHandler>) -> PathBuf {
+    match storage {
+        Some(storage) => storage.place(context.id(), "backends"),
+        None => context.data_path().join("backends"),
+    }
+}
+
 // === impl Place ===
 
 impl Place {
     pub(crate) fn of(shared: &Shared, signal: OtlpSignal) -> Place {
         let storage = shared.settings().queue.storage.clone();
-        let directory = match &storage {
-            Some(storage) => storage.place(shared.context.id(), signal.name()),
-            None => shared.directory.join(signal.name()),
+        let directory = match (&storage, &shared.part) {
+            (_, Some(part)) => parts_directory(&shared.context, storage.as_ref()).join(part).join(signal.name()),
+            (Some(storage), None) => storage.place(shared.context.id(), signal.name()),
+            (None, None) => shared.context.data_path().join(signal.name()),
         };
         Place { directory, storage }
     }
