@@ -41,11 +41,16 @@ fn run(message: &'static Message, mut rest: &[u8], depth: u32, items: &mut usize
                 rest
             }
             Step::EnterPair(place) => {
-                let (body, rest) = delimited(after)?;
-                if !is_plain_pair(body) {
-                    enter(message, place, body, depth, items)?;
+                let behind = behind_text_pairs(*tag, rest);
+                if behind.len() < rest.len() {
+                    behind
+                } else {
+                    let (body, rest) = delimited(after)?;
+                    if !is_plain_pair(body) {
+                        enter(message, place, body, depth, items)?;
+                    }
+                    rest
                 }
-                rest
             }
             Step::Enter(place) => {
                 let (body, rest) = delimited(after)?;
@@ -110,6 +115,27 @@ pub(crate) fn skip_varint(rest: &[u8]) -> Option<&[u8]> {
             if last == 9 && rest[last] > 1 { None } else { rest.get(last + 1..) }
         }
     }
+}
+
+/// What stands behind the fields with this tag that are `KeyValue { key, value: AnyValue { text } }` with lengths of one byte:
+/// attributes follow each other, and nearly all are that, so they are looked at in one loop. Such a field is
+/// `tag length 0a key-length key… 12 value-length 0a text-length text…`, and each length follows from the one around it.
+#[inline]
+fn behind_text_pairs(tag: u8, mut rest: &[u8]) -> &[u8] {
+    while let [first, length, 0x0a, key_length, ..] = *rest {
+        let value = 4 + usize::from(key_length);
+        let Some([0x12, value_length, 0x0a, text_length]) = rest.get(value..value + 4) else { break };
+        let end = 2 + usize::from(length);
+        let fits = usize::from(*text_length) + 2 == usize::from(*value_length)
+            && value + 2 + usize::from(*value_length) == end
+            && length < 0x80;
+        if first != tag || !fits {
+            break;
+        }
+        let Some(behind) = rest.get(end..) else { break };
+        rest = behind;
+    }
+    rest
 }
 
 /// `KeyValue { key, value: AnyValue { text, bool, int or double } }` in the order and lengths in which everybody writes
