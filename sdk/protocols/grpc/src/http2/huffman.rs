@@ -27,13 +27,21 @@ struct Table {
     first_code: [u32; LONGEST + 1],
     first_index: [usize; LONGEST + 2],
     symbols: [u8; 256],
+    /// By the next eight bits: the symbol and the length of its code, where that is no longer. So are the codes of letters,
+    /// digits and what stands between them in paths. No code has no bits, so a length of 0 is one that is longer.
+    short: [(u8, u8); 256],
 }
 
 static TABLE: Table = Table::new();
 
 impl Table {
     const fn new() -> Table {
-        let mut table = Table { first_code: [0; LONGEST + 1], first_index: [0; LONGEST + 2], symbols: [0; 256] };
+        let mut table = Table {
+            first_code: [0; LONGEST + 1],
+            first_index: [0; LONGEST + 2],
+            symbols: [0; 256],
+            short: [(0, 0); 256],
+        };
         let (mut code, mut index, mut length) = (0_u32, 0, 1);
         while length <= LONGEST {
             code <<= 1;
@@ -43,6 +51,13 @@ impl Table {
             while symbol < 256 {
                 if LENGTHS[symbol] as usize == length {
                     table.symbols[index] = symbol as u8;
+                    if length <= 8 {
+                        let mut rest = 0;
+                        while rest < 1 << (8 - length) {
+                            table.short[(code << (8 - length) | rest) as usize] = (symbol as u8, length as u8);
+                            rest += 1;
+                        }
+                    }
                     index += 1;
                     code += 1;
                 }
@@ -64,6 +79,14 @@ pub(super) fn decode(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
             let Some(byte) = text.next() else { break };
             bits = bits << 8 | u64::from(*byte);
             count += 8;
+        }
+        if count >= 8 {
+            let (symbol, length) = TABLE.short[(bits >> (count - 8)) as usize & 0xff];
+            if length > 0 {
+                out.push(symbol);
+                count -= usize::from(length);
+                continue;
+            }
         }
         let mut found = false;
         for length in 5..=LONGEST.min(count) {
