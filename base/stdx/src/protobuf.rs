@@ -6,6 +6,7 @@ const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
 /// Bytes of a varint.
+#[inline]
 pub fn varint_len(n: u64) -> usize {
     (64 - (n | 1).leading_zeros() as usize).div_ceil(7)
 }
@@ -18,6 +19,18 @@ pub fn push_varint(to: &mut Vec<u8>, mut n: u64) {
         n >>= 7;
     }
     to.push(n as u8);
+}
+
+/// Writes a varint at a place; where it ends. There must be room.
+#[inline]
+pub fn write_varint(to: &mut [u8], mut at: usize, mut n: u64) -> usize {
+    while n >= 0x80 {
+        to[at] = n as u8 | 0x80;
+        n >>= 7;
+        at += 1;
+    }
+    to[at] = n as u8;
+    at + 1
 }
 
 /// A field's number and kind, when both fit in a byte.
@@ -136,6 +149,21 @@ mod tests {
     fn signs_are_in_the_lowest_bit() {
         for (n, zigzagged) in [(0, 0), (-1, 1), (1, 2), (i64::MAX, u64::MAX - 1), (i64::MIN, u64::MAX)] {
             assert_eq!((zigzag(n), unzigzag(zigzagged)), (zigzagged, n));
+        }
+    }
+
+    #[test]
+    fn varints_are_written_and_taken_and_as_long_as_foreseen() {
+        for shift in 0..64 {
+            for n in [1u64 << shift, (1 << shift) - 1] {
+                let mut pushed = Vec::new();
+                push_varint(&mut pushed, n);
+                assert_eq!(pushed.len(), varint_len(n), "{n}");
+                let mut written = [0; 11];
+                let end = write_varint(&mut written, 1, n);
+                assert_eq!(written[1..end], pushed);
+                assert_eq!(take_varint(&mut &pushed[..]), Some(n));
+            }
         }
     }
 

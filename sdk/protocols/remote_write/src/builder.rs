@@ -4,7 +4,7 @@ use sdk_histogram::NativeHistogram;
 use sdk_protocols_compression::Snappy;
 
 use crate::histogram;
-use base_stdx::protobuf::{push_varint, varint_len};
+use base_stdx::protobuf::{push_varint, varint_len, write_varint};
 
 const TIMESERIES: u8 = 0x0a;
 const SAMPLES: u8 = 0x12;
@@ -206,12 +206,8 @@ impl Field {
     }
 
     #[inline]
-    fn push_varint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        self.push(n as u8);
+    fn push_varint(&mut self, n: u64) {
+        self.length = write_varint(&mut self.bytes, self.length, n);
     }
 
     #[inline]
