@@ -19,7 +19,8 @@ pub struct Metrics {
     wal_running: GaugeVec,
     wal_records_read: CounterVec,
     wal_dropped_notifications: CounterVec,
-    left_behind: GaugeVec,
+    /// Entries that wait for endpoints that are gone.
+    pub left_behind: Gauge,
 }
 
 /// What is told of `wal`, where it is enabled. Alloy's numbers of segments have no equal here: what is sent is forgotten.
@@ -134,13 +135,8 @@ impl Metrics {
                 "Number of dropped write notifications due to having one already buffered.",
                 &["id"],
             ),
-            left_behind: scope.gauge_vec(sdk_queue::LEFT_BEHIND, sdk_queue::LEFT_BEHIND_HELP, &[]),
+            left_behind: scope.gauge(sdk_queue::LEFT_BEHIND, sdk_queue::LEFT_BEHIND_HELP),
         }
-    }
-
-    /// So many entries wait for endpoints that are gone.
-    pub fn left_behind(&self, entries: u64) {
-        self.left_behind.with(&[]).set_u64(entries);
     }
 
     /// Seconds since 1970 of the latest entry that was written down, to be kept true.

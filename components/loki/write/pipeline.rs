@@ -69,8 +69,8 @@ impl Pipeline {
             directories.push(directory);
         }
         let root = context.data_path().join("queue");
-        let left_behind = hand_over(Folders { roots: vec![root.clone()], wanted: directories.clone() }).await;
-        metrics.left_behind(left_behind.iter().map(|left| left.items).sum());
+        let folders = Folders { roots: vec![root.clone()], wanted: directories.clone() };
+        metrics.left_behind.set_u64(hand_over(folders).await);
         for (endpoint, directory) in arguments.endpoint.iter().zip(directories) {
             let directory = root.join(directory);
             let lanes = pipeline.open_endpoint(context, metrics, arguments, endpoint, &directory).await?;

@@ -199,8 +199,7 @@ impl Writer {
         }
         let data = self.context.data_path();
         let roots = vec![data.join(QUEUES), data.join(JOURNALS)];
-        let left_behind = hand_over(Folders { roots, wanted: folders }).await;
-        self.left_behind.set_u64(left_behind.iter().map(|left| left.items).sum());
+        self.left_behind.set_u64(hand_over(Folders { roots, wanted: folders }).await);
         for setup in new {
             kept.push(self.begin(setup, health).await?);
         }

@@ -28,7 +28,7 @@ mod record;
 pub use body::Body;
 pub use config::{Config, Disk, Overflow};
 pub use counters::{Counters, Lost};
-pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, LeftBehind, hand_over, items_in};
+pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over, items_in};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 
