@@ -1,5 +1,6 @@
 //! The cases: each feeds one candidate and measures it.
 
+mod docker;
 mod files;
 mod idle;
 mod otlp;
@@ -26,6 +27,7 @@ pub const NAMES: &[&str] = &[
     "tail-json",
     "tail-regex",
     "tail-short",
+    "docker",
     "otlp",
     "otlp-large",
     "otlp-insert",
@@ -56,6 +58,7 @@ pub async fn run(case: &str, candidate: &Candidate) -> std::io::Result<Option<Ro
         "tail-json" => tail::run(candidate, &tail::JSON).await,
         "tail-regex" => tail::run(candidate, &tail::REGEX).await,
         "tail-short" => tail::run(candidate, &tail::SHORT).await,
+        "docker" => docker::run(candidate).await,
         "otlp" => otlp::run(candidate, &otlp::SMALL).await,
         "otlp-large" => otlp::run(candidate, &otlp::LARGE).await,
         "otlp-insert" => otlp::run(candidate, &otlp::INSERT).await,

@@ -1,9 +1,11 @@
-//! What collectors are fed with: scrape targets, log files, spans.
+//! What collectors are fed with: scrape targets, log files, containers, spans.
 
+mod engine;
 mod lines;
 mod spans;
 mod targets;
 
+pub use engine::Engine;
 pub use lines::{Line, write_lines};
 pub use spans::{Spans, send_spans};
 pub use targets::targets;

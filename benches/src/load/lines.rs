@@ -39,7 +39,8 @@ impl Line {
         }
     }
 
-    fn put(self, buffer: &mut Vec<u8>, sequence: u64) {
+    /// Appends the line of this number.
+    pub fn put(self, buffer: &mut Vec<u8>, sequence: u64) {
         let start = buffer.len();
         let (minute, second, milli) = (sequence / 60_000 % 60, sequence / 1000 % 60, sequence % 1000);
         let mut random = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15);
