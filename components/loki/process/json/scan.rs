@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::special::{self, Head};
+
 /// Deeper nesting is taken for malformed: the scanner and the decoder call themselves.
 const MAX_DEPTH: usize = 512;
 
@@ -38,8 +40,6 @@ pub struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
     depth: usize,
-    /// There is no backslash and no control character: strings end at the next quote.
-    is_plain: bool,
 }
 
 // === impl Raw ===
@@ -66,9 +66,7 @@ impl<'a> Scanner<'a> {
     /// At the start of a text. One of 4 GiB is taken for malformed.
     pub fn new(text: &'a [u8]) -> Scanner<'a> {
         let text = if u32::try_from(text.len()).is_ok() { text } else { &[] };
-        // Looking at all of it at once costs less than at each string for itself.
-        let special = text.iter().fold(0, |special, byte| special | u8::from((*byte == b'\\') | (*byte < 0x20)));
-        Scanner { text, at: 0, depth: 0, is_plain: special == 0 }
+        Scanner { text, at: 0, depth: 0 }
     }
 
     /// The bytes of a value.
@@ -92,12 +90,18 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over the next value.
+    #[inline(always)]
     pub fn value(&mut self) -> Result<Raw, Malformed> {
+        // What there is most of, without a blank before it.
+        if self.text.get(self.at) == Some(&b'"') { self.string() } else { self.other_value() }
+    }
+
+    fn other_value(&mut self) -> Result<Raw, Malformed> {
         let kind = self.peek()?;
         let start = self.at;
         match kind {
             Kind::String => return self.string(),
-            Kind::Object => self.object(|_, scanner| scanner.value().map(|_| ()))?,
+            Kind::Object => self.object(|_, _, scanner| scanner.value().map(|_| ()))?,
             Kind::Array => self.array(|scanner| scanner.value().map(|_| ()))?,
             Kind::True => self.word(b"true")?,
             Kind::False => self.word(b"false")?,
@@ -107,10 +111,12 @@ impl<'a> Scanner<'a> {
         Ok(Raw::new(kind, start..self.at))
     }
 
-    /// Reads an object: `each` gets every key and must pass over its value.
+    /// Reads an object: `each` gets every key, with the head of its name if that is not escaped, and must pass over its
+    /// value.
+    #[inline(always)]
     pub fn object(
         &mut self,
-        mut each: impl FnMut(&Raw, &mut Scanner<'a>) -> Result<(), Malformed>,
+        mut each: impl FnMut(&Raw, Head, &mut Scanner<'a>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         self.enter(b'{')?;
         if self.next_is(b'}') {
@@ -118,9 +124,8 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         loop {
-            let key = self.string()?;
-            self.expect(b':')?;
-            each(&key, self)?;
+            let (key, head) = self.key()?;
+            each(&key, head, self)?;
             if self.next_is(b',') {
                 continue;
             }
@@ -165,24 +170,50 @@ impl<'a> Scanner<'a> {
         if self.depth > MAX_DEPTH { Err(Malformed) } else { Ok(()) }
     }
 
+    /// The name of a field, and the colon behind it.
+    #[inline(always)]
+    fn key(&mut self) -> Result<(Raw, Head), Malformed> {
+        // As nearly all programs write it, without blanks.
+        if let Some([b'"', word @ ..]) = self.text.get(self.at..).and_then(<[u8]>::first_chunk::<9>) {
+            let start = self.at + 1;
+            let (end, head) = special::first_with_head(self.text, start, u64::from_le_bytes(*word));
+            if self.text.get(end..).and_then(<[u8]>::first_chunk) == Some(b"\":") {
+                self.at = end + 2;
+                return Ok((Raw::new(Kind::String, start..end), head));
+            }
+        }
+        self.any_key()
+    }
+
+    fn any_key(&mut self) -> Result<(Raw, Head), Malformed> {
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok((key, Head::of(self.bytes(&key))))
+    }
+
+    #[inline(always)]
     fn string(&mut self) -> Result<Raw, Malformed> {
         self.expect(b'"')?;
         let start = self.at;
-        if self.is_plain {
-            let end = start + first_quote(&self.text[start..]).ok_or(Malformed)?;
+        let end = special::first(self.text, start);
+        if self.text.get(end) == Some(&b'"') {
             self.at = end + 1;
             return Ok(Raw::new(Kind::String, start..end));
         }
-        let mut escaped = false;
+        self.escaped_string(start, end)
+    }
+
+    /// A string with something in it that may not stand there as it is: at `self.at`, an escape at best.
+    #[cold]
+    fn escaped_string(&mut self, start: usize, special: usize) -> Result<Raw, Malformed> {
+        self.at = special;
         loop {
-            self.at += plain_prefix(&self.text[self.at..]);
             match self.text.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Raw { escaped, ..Raw::new(Kind::String, start..self.at - 1) });
+                    return Ok(Raw { escaped: true, ..Raw::new(Kind::String, start..self.at - 1) });
                 }
                 Some(b'\\') => {
-                    escaped = true;
                     let hex = self.text.get(self.at + 2..self.at + 6);
                     self.at += match self.text.get(self.at + 1) {
                         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
@@ -192,6 +223,7 @@ impl<'a> Scanner<'a> {
                 }
                 _ => return Err(Malformed),
             }
+            self.at = special::first(self.text, self.at);
         }
     }
 
@@ -240,6 +272,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
     fn take(&mut self, byte: u8) -> bool {
         let there = self.text.get(self.at) == Some(&byte);
         self.at += usize::from(there);
@@ -247,81 +280,25 @@ impl<'a> Scanner<'a> {
     }
 
     /// Passes over the byte if it is the next one, blanks aside.
+    #[inline(always)]
     fn next_is(&mut self, byte: u8) -> bool {
         // Blanks are rare between what programs write.
         if self.take(byte) {
             return true;
         }
-        self.blanks();
-        self.take(byte)
+        match self.text.get(self.at) {
+            Some(b' ' | b'\t' | b'\n' | b'\r') => {
+                self.blanks();
+                self.take(byte)
+            }
+            _ => false,
+        }
     }
 
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.next_is(byte) { Ok(()) } else { Err(Malformed) }
     }
-}
-
-const ONES: u64 = u64::MAX / 255;
-const HIGH: u64 = ONES << 7;
-
-/// The high bit of each byte that is zero; bits above the lowest such may be wrong.
-fn zero_in(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
-}
-
-/// Where the next quote is. Keys and values are short: memchr costs more before it begins.
-fn first_quote(text: &[u8]) -> Option<usize> {
-    const SHORT: usize = 32;
-    let mut at = 0;
-    while at < SHORT
-        && let Some(chunk) = text[at..].first_chunk::<8>()
-    {
-        let quote = zero_in(u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'"')));
-        if quote != 0 {
-            return Some(at + quote.trailing_zeros() as usize / 8);
-        }
-        at += 8;
-    }
-    memchr::memchr(b'"', &text[at..]).map(|step| at + step)
-}
-
-/// How many bytes may stand in a string as they are: up to the next quote, backslash or control character. Thirty-two
-/// bytes at a time where so many are plain, which the compiler makes a few instructions of, and eight where they are not.
-fn plain_prefix(text: &[u8]) -> usize {
-    let special_in = |chunk: &[u8; 8]| {
-        let word = u64::from_le_bytes(*chunk);
-        let quote = zero_in(word ^ (ONES * u64::from(b'"')));
-        let backslash = zero_in(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        quote | backslash | control
-    };
-    let special_at = |at: usize| text[at..].first_chunk::<8>().map(special_in);
-    let mut at = 0;
-    // Keys and most values end here.
-    for _ in 0..2 {
-        match special_at(at) {
-            Some(0) => at += 8,
-            Some(special) => return at + special.trailing_zeros() as usize / 8,
-            None => break,
-        }
-    }
-    while let Some(chunk) = text[at..].first_chunk::<32>()
-        && chunk.iter().fold(0, |special, byte| special | u8::from(is_special(*byte))) == 0
-    {
-        at += 32;
-    }
-    while let Some(special) = special_at(at) {
-        if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let tail = &text[at..];
-    at + tail.iter().position(|byte| is_special(*byte)).unwrap_or(tail.len())
-}
-
-fn is_special(byte: u8) -> bool {
-    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
 }
 
 #[cfg(test)]
@@ -377,17 +354,6 @@ mod tests {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = Scanner::new(&bytes).value();
-        }
-
-        #[test]
-        fn the_first_quote_is_found(bytes in proptest::collection::vec(0x21..0x24u8, 0..80)) {
-            prop_assert_eq!(first_quote(&bytes), bytes.iter().position(|byte| *byte == b'"'));
-        }
-
-        #[test]
-        fn the_plain_prefix_ends_at_the_first_special_byte(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let expected = bytes.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20).unwrap_or(bytes.len());
-            prop_assert_eq!(plain_prefix(&bytes), expected);
         }
     }
 }

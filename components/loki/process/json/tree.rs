@@ -42,7 +42,7 @@ impl<'a> Json<'a> {
             }
             Kind::Object => {
                 let mut fields: Vec<(Cow<'a, str>, Json<'a>)> = Vec::new();
-                scanner.object(|key, scanner| {
+                scanner.object(|key, _, scanner| {
                     let key = text(scanner.bytes(key), key.escaped);
                     let value = Json::read(scanner)?;
                     match fields.iter_mut().find(|(known, _)| *known == key) {

@@ -225,12 +225,25 @@ impl Cri {
     }
 }
 
+/// Whether these are printed characters of ASCII, and none of them a blank. By hand, eight at a time: see `json/special.rs`.
+fn is_plain(text: &[u8]) -> bool {
+    const ONES: u64 = u64::MAX / 255;
+    const HIGH: u64 = ONES << 7;
+    // The difference has the high bit of what is below 0x21, the sum that of 0x7f.
+    let is_plain = |word: u64| (word.wrapping_sub(ONES * 0x21) | word.wrapping_add(ONES) | word) & HIGH == 0;
+    let (words, rest) = text.as_chunks();
+    words.iter().all(|word| is_plain(u64::from_le_bytes(*word)))
+        && match text.last_chunk() {
+            Some(word) => is_plain(u64::from_le_bytes(*word)),
+            None => rest.iter().all(|byte| (0x21..0x7f).contains(byte)),
+        }
+}
+
 /// Takes a line apart; `None` when it is not in the format.
 pub fn parse(line: &[u8]) -> Option<Parsed> {
     let time = memchr::memchr(b' ', line)?;
     // Another blank before the first space means that the time does not end at a space.
-    let plain = line[..time].iter().all(|byte| (0x21..0x7f).contains(byte));
-    if !plain && String::from_utf8_lossy(&line[..time]).contains(char::is_whitespace) {
+    if !is_plain(&line[..time]) && String::from_utf8_lossy(&line[..time]).contains(char::is_whitespace) {
         return None;
     }
     let rest = &line[time + 1..];
@@ -272,6 +285,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn plain_is_what_is_printed(text in proptest::collection::vec(prop_oneof![20 => 0x1f..0x80u8, 1 => any::<u8>()], 0..40)) {
+            prop_assert_eq!(is_plain(&text), text.iter().all(u8::is_ascii_graphic));
+        }
+
         #[test]
         fn arbitrary_bytes_never_panic(line in proptest::collection::vec(any::<u8>(), 0..80)) {
             if let Some(parsed) = parse(&line) {

@@ -89,7 +89,7 @@ fn parse(line: &[u8]) -> Result<Fields, Malformed> {
     let nothing = Raw::new(Kind::String, 0..0);
     let mut fields = Fields { log: nothing, stream: nothing, time: nothing };
     let mut scanner = Scanner::new(line);
-    scanner.object(|key, scanner| {
+    scanner.object(|key, _, scanner| {
         let name = scanner.bytes(key);
         let value = scanner.value()?;
         let field = if name.eq_ignore_ascii_case(b"log") {

@@ -7,7 +7,7 @@ use language_eval::Block;
 use sdk_component::Problem;
 
 use crate::process::jmespath::Expression;
-use crate::process::json::{Json, Kind, Malformed, Raw, Scanner, encode, number, unescape};
+use crate::process::json::{Head, Json, Kind, Malformed, Raw, Scanner, encode, number, unescape};
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
 use crate::process::work::{Line, Source, Span, Store, Value, Work};
@@ -51,8 +51,8 @@ struct Key {
     name: Box<[u8]>,
     /// Numbers in `found` that its value answers.
     answers: Vec<usize>,
-    /// Keys inside its value.
-    inside: Vec<usize>,
+    /// Keys inside its value, each with the head of its name.
+    inside: Vec<(Head, usize)>,
 }
 
 impl StageConfig for JsonStage {
@@ -127,11 +127,11 @@ impl JsonValues {
     fn want(&mut self, keys: &[&str], slot: Slot) {
         let mut at = 0;
         for name in keys {
-            let inside = self.keys[at].inside.iter().copied().find(|key| *self.keys[*key].name == *name.as_bytes());
-            at = inside.unwrap_or_else(|| {
+            let name = name.as_bytes();
+            at = find(&self.keys, at, Head::of(name), name).unwrap_or_else(|| {
                 let key = self.keys.len();
-                self.keys.push(Key { name: name.as_bytes().into(), ..Key::default() });
-                self.keys[at].inside.push(key);
+                self.keys.push(Key { name: name.into(), ..Key::default() });
+                self.keys[at].inside.push((Head::of(name), key));
                 key
             });
         }
@@ -153,42 +153,47 @@ impl JsonValues {
             }
         }
         scanner.end()?;
-        let mut results: Vec<(Slot, Option<Vec<u8>>, Value)> = Vec::new();
-        if !self.expressions.is_empty() {
-            let data = match Json::parse(bytes)? {
-                Json::Null => Json::Object(Vec::new()),
-                data => data,
-            };
-            for (slot, expression) in &self.expressions {
-                let Ok(result) = expression.search(&data) else { continue };
-                results.push(match result {
-                    Json::Null => (*slot, None, Value::Null),
-                    Json::Bool(value) => (*slot, None, Value::Bool(value)),
-                    Json::Number(value) => (*slot, None, Value::Number(value)),
-                    Json::String(text) => (*slot, Some(text.into_owned().into_bytes()), Value::Null),
-                    composite => {
-                        let mut json = Vec::new();
-                        encode(&composite, &mut json);
-                        (*slot, Some(json), Value::Null)
-                    }
-                });
-            }
-        }
-        for at in 0..self.found.len() {
-            let value = simple(&self.found[at], line, text, store, &mut self.scratch);
-            store.set(line, self.paths[at], value);
+        let results = if self.expressions.is_empty() { Vec::new() } else { self.search(bytes)? };
+        for (raw, slot) in self.found.iter().zip(&self.paths) {
+            let value = simple(raw, line, text, store, &mut self.scratch);
+            store.set(line, *slot, value);
         }
         for (slot, made, value) in results {
             let value = made.map_or(value, |made| store.push(&made).map_or(Value::Null, Value::Text));
             store.set(line, slot, value);
         }
-        for (key, raw) in std::mem::take(&mut self.by_regex) {
+        for (key, raw) in self.by_regex.drain(..) {
             let value = simple(&raw, line, text, store, &mut self.scratch);
             let mut name = Vec::new();
             unescape(&store.bytes(line, text)[key.range()], &mut name);
             store.set_by_name(line, &String::from_utf8_lossy(&name), value);
         }
         Ok(())
+    }
+
+    /// What the expressions find that need the decoded object; texts that were made for it stand beside the value.
+    #[inline(never)]
+    fn search(&self, bytes: &[u8]) -> Result<Vec<(Slot, Option<Vec<u8>>, Value)>, Malformed> {
+        let data = match Json::parse(bytes)? {
+            Json::Null => Json::Object(Vec::new()),
+            data => data,
+        };
+        let mut results = Vec::new();
+        for (slot, expression) in &self.expressions {
+            let Ok(result) = expression.search(&data) else { continue };
+            results.push(match result {
+                Json::Null => (*slot, None, Value::Null),
+                Json::Bool(value) => (*slot, None, Value::Bool(value)),
+                Json::Number(value) => (*slot, None, Value::Number(value)),
+                Json::String(text) => (*slot, Some(text.into_owned().into_bytes()), Value::Null),
+                composite => {
+                    let mut json = Vec::new();
+                    encode(&composite, &mut json);
+                    (*slot, Some(json), Value::Null)
+                }
+            });
+        }
+        Ok(results)
     }
 }
 
@@ -207,24 +212,20 @@ impl Search<'_> {
         mut by_regex: Option<&mut Vec<(Raw, Raw)>>,
     ) -> Result<(), Malformed> {
         let mut unescaped = Vec::new();
-        scanner.object(|key, scanner| {
+        scanner.object(|key, head, scanner| {
             let mut name = scanner.bytes(key);
+            let mut head = head;
             if key.escaped {
                 unescaped.clear();
                 unescape(name, &mut unescaped);
-                name = &unescaped;
+                (name, head) = (&unescaped, Head::of(&unescaped));
             }
-            let wanted = self.keys[at].inside.iter().copied().find(|inside| *self.keys[*inside].name == *name);
-            let raw = match wanted {
+            let raw = match find(self.keys, at, head, name) {
                 None => scanner.value()?,
                 Some(wanted) => {
-                    self.forget(wanted, found);
-                    let raw = if !self.keys[wanted].inside.is_empty() && scanner.peek()? == Kind::Object {
-                        let start = scanner.position();
-                        self.object(wanted, scanner, found, None)?;
-                        Raw::new(Kind::Object, start..scanner.position())
-                    } else {
-                        scanner.value()?
+                    let raw = match self.keys[wanted].inside.is_empty() {
+                        true => scanner.value()?,
+                        false => self.value(wanted, scanner, found)?,
                     };
                     for answer in &self.keys[wanted].answers {
                         found[*answer] = raw;
@@ -241,32 +242,55 @@ impl Search<'_> {
         })
     }
 
+    /// A value that has wanted keys inside, if it is an object.
+    #[inline(never)]
+    fn value(&self, wanted: usize, scanner: &mut Scanner<'_>, found: &mut [Raw]) -> Result<Raw, Malformed> {
+        self.forget(wanted, found);
+        if scanner.peek()? != Kind::Object {
+            return scanner.value();
+        }
+        let start = scanner.position();
+        self.object(wanted, scanner, found, None)?;
+        Ok(Raw::new(Kind::Object, start..scanner.position()))
+    }
+
     fn forget(&self, key: usize, found: &mut [Raw]) {
         for answer in &self.keys[key].answers {
             found[*answer] = Raw::NULL;
         }
-        for inside in &self.keys[key].inside {
+        for (_, inside) in &self.keys[key].inside {
             self.forget(*inside, found);
         }
     }
 }
 
+/// The key inside `at` that has this name.
+#[inline(always)]
+fn find(keys: &[Key], at: usize, head: Head, name: &[u8]) -> Option<usize> {
+    for (of, key) in &keys[at].inside {
+        if *of == head && (head.is_whole() || *keys[*key].name == *name) {
+            return Some(*key);
+        }
+    }
+    None
+}
+
 /// A scanned value as an extracted one: lists and objects are text, encoded anew (spec §9.2).
 fn simple(raw: &Raw, line: &Line, text: Span, store: &mut Store, scratch: &mut Vec<u8>) -> Value {
-    let bytes = &store.bytes(line, text)[raw.range()];
+    let bytes = || &store.bytes(line, text)[raw.range()];
     match raw.kind {
         Kind::Null => return Value::Null,
         Kind::True => return Value::Bool(true),
         Kind::False => return Value::Bool(false),
-        Kind::Number => return Value::Number(number(bytes)),
+        Kind::Number => return Value::Number(number(bytes())),
         Kind::String if !raw.escaped => return Value::Text(text.part(raw.range())),
         Kind::String => {
             scratch.clear();
-            unescape(bytes, scratch);
+            unescape(bytes(), scratch);
         }
         Kind::Array | Kind::Object => {
             scratch.clear();
-            match Json::parse(bytes) {
+            match Json::parse(bytes()) {
                 Ok(value) => encode(&value, scratch),
                 Err(Malformed) => return Value::Null,
             }

@@ -17,7 +17,7 @@ pub fn decode(body: &Bytes) -> Result<Vec<Pushed>, String> {
     let mut scanner = Scanner::new(body);
     let mut streams = Vec::new();
     let read = match scanner.peek() {
-        Ok(Kind::Object) => scanner.object(|key, scanner| {
+        Ok(Kind::Object) => scanner.object(|key, _, scanner| {
             let key = scanner.bytes(key);
             if !key.eq_ignore_ascii_case(b"streams") {
                 return scanner.value().map(drop);
@@ -82,7 +82,7 @@ impl<'a> Reader<'a> {
         if scanner.peek()? != Kind::Object {
             return self.fail("a stream is an object");
         }
-        scanner.object(|key, scanner| match scanner.bytes(key) {
+        scanner.object(|key, _, scanner| match scanner.bytes(key) {
             b"stream" => {
                 stream.labels = StreamLabels::Read(self.labels(scanner)?);
                 Ok(())
@@ -110,7 +110,7 @@ impl<'a> Reader<'a> {
             Kind::Object => {}
             _ => return self.fail("the labels of a stream are an object"),
         }
-        scanner.object(|key, scanner| {
+        scanner.object(|key, _, scanner| {
             let name = self.text(scanner, key);
             let value = scanner.value()?;
             let value = self.text(scanner, &value);
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
 
     fn metadata(&mut self, scanner: &mut Scanner<'a>) -> Result<Metadata, Malformed> {
         let mut pairs = Vec::new();
-        scanner.object(|key, scanner| {
+        scanner.object(|key, _, scanner| {
             if scanner.peek()? != Kind::String {
                 return self.fail("the values of structured metadata are texts, in quotes");
             }

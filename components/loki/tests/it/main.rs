@@ -1,3 +1,4 @@
 //! Tests of `loki.*` components from outside: against recordings, and against each other.
 
 mod oracle_process;
+mod shortcuts;
