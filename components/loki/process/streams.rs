@@ -3,9 +3,13 @@
 //! A stage that changes labels asks for "that set with these changes" and gets a number back; the answer is remembered,
 //! so a million lines that get the same label cost one label set, not a million.
 
+mod known;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use sdk_labels::Labels;
+
+pub use known::Known;
 
 /// How many label sets and changes are remembered before starting over. Labels made from high-cardinality values would
 /// otherwise grow this without end.
@@ -22,6 +26,8 @@ pub struct Streams {
     ids: HashMap<Labels, StreamId, RandomState>,
     /// The set before and what was changed, as bytes → the set after.
     changes: HashMap<Box<[u8]>, StreamId, RandomState>,
+    /// How often everything was forgotten: numbers of another epoch stand for nothing.
+    epoch: u64,
 }
 
 /// Changes to a label set, collected for [`Streams::changed`]. Keep it and [`Changes::clear`] it: its room is used again.
@@ -92,10 +98,15 @@ impl Streams {
     /// To be called between batches: forgets everything when there is too much of it.
     pub fn tidy(&mut self) {
         if self.sets.len() > MAX_REMEMBERED || self.changes.len() > MAX_REMEMBERED {
-            self.sets.clear();
-            self.ids.clear();
-            self.changes.clear();
+            self.forget();
         }
+    }
+
+    fn forget(&mut self) {
+        self.sets.clear();
+        self.ids.clear();
+        self.changes.clear();
+        self.epoch += 1;
     }
 
     /// The number of a label set.

@@ -8,8 +8,8 @@ use sdk_component::Problem;
 use super::label_names;
 use crate::process::pipeline::{Site, Stage, StageConfig};
 use crate::process::plan::{Plan, Slot};
-use crate::process::streams::Changes;
-use crate::process::work::Work;
+use crate::process::streams::{Changes, Known};
+use crate::process::work::{Value, Work};
 
 /// Makes labels of extracted values.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct LabelsStage {
 }
 
 enum Labels {
-    FromExtracted { values: Vec<(String, Slot)>, changes: Changes },
+    FromExtracted { values: Vec<(String, Slot)>, known: Known, changes: Changes },
     FromMetadata { values: Vec<(String, String)>, changes: Changes },
 }
 
@@ -45,8 +45,8 @@ impl StageConfig for LabelsStage {
         let changes = Changes::default();
         Ok(Box::new(match self.source_type.as_str() {
             "" | "extracted" => {
-                let values = values.map(|(label, source)| (label, site.plan.slot_of(&source))).collect();
-                Labels::FromExtracted { values, changes }
+                let values: Vec<_> = values.map(|(label, source)| (label, site.plan.slot_of(&source))).collect();
+                Labels::FromExtracted { known: Known::new(values.len()), values, changes }
             }
             "structured_metadata" => Labels::FromMetadata { values: values.collect(), changes },
             other => {
@@ -62,9 +62,19 @@ impl Stage for Labels {
     fn run(&mut self, work: &mut Work) {
         let Work { lines, store, streams, .. } = work;
         match self {
-            Labels::FromExtracted { values, changes } => {
+            Labels::FromExtracted { values, known, changes } => {
                 let mut number = String::new();
+                known.prepare(streams);
                 for line in lines {
+                    known.begin(line.stream);
+                    for (_, slot) in values.iter() {
+                        let value = store.value(line, *slot);
+                        known.value(value, if let Value::Text(text) = value { store.bytes(line, text) } else { &[] });
+                    }
+                    if let Some(stream) = known.answer() {
+                        line.stream = stream;
+                        continue;
+                    }
                     changes.begin(line.stream);
                     for (label, slot) in values.iter() {
                         let seen = store.see(line, *slot, streams);
@@ -75,6 +85,7 @@ impl Stage for Labels {
                         }
                     }
                     line.stream = streams.changed(changes);
+                    known.learn(line.stream);
                 }
             }
             Labels::FromMetadata { values, changes } => {
