@@ -24,11 +24,12 @@ struct Request {
     arrivals: Vec<Arrival>,
 }
 
-/// One entry more that came now.
-pub fn add(arrivals: &mut Vec<Arrival>, now_ms: i64) {
+/// So many entries more came now.
+pub fn add(arrivals: &mut Vec<Arrival>, now_ms: i64, more: u32) {
     match arrivals.last_mut().filter(|(at, _)| *at == now_ms) {
-        Some((_, entries)) => *entries += 1,
-        None => arrivals.push((now_ms, 1)),
+        Some((_, entries)) => *entries += more,
+        None if more > 0 => arrivals.push((now_ms, more)),
+        None => {}
     }
 }
 
@@ -63,7 +64,8 @@ mod tests {
         let bodies: Vec<Bytes> = (0..=MAX_REQUESTS).map(|number| Bytes::from(vec![0; number + 1])).collect();
         for (number, body) in bodies.iter().enumerate() {
             let mut came = Vec::new();
-            [7, 7, 8 + number as i64].into_iter().for_each(|at| add(&mut came, at));
+            [7, 7, 8 + number as i64].into_iter().for_each(|at| add(&mut came, at, 1));
+            add(&mut came, 0, 0);
             arrivals.note(body, 3, came);
         }
         assert_eq!(arrivals.take(&bodies[0], 3), None);

@@ -76,10 +76,13 @@ impl Lane {
         // Made with its first entry, so that no request holds a stream without any.
         let mut stream = None;
         let mut limited = (0, 0);
+        // Since the last time that they were noted.
+        let mut added = 0;
         let now_ms = base_sys::clock::now_ms();
         for entry in &group.entries {
             let size = entry_size(entry);
             if !request.push.is_empty() && request.push.bytes() + size > endpoint.batch_bytes {
+                arrivals::add(&mut request.arrivals, now_ms, std::mem::take(&mut added));
                 self.send(request).await?;
                 request.since = Instant::now();
                 stream = None;
@@ -90,12 +93,13 @@ impl Lane {
                         request.last_call = call;
                         request.settles.push(settle.clone());
                     }
-                    arrivals::add(&mut request.arrivals, now_ms);
+                    added += 1;
                     request.push.add(id, entry);
                 }
                 Add::TooMany => limited = (limited.0 + 1, limited.1 + size as u64),
             }
         }
+        arrivals::add(&mut request.arrivals, now_ms, added);
         if limited.0 > 0 {
             endpoint.tenant(tenant).dropped(Reason::StreamLimited, limited.0, limited.1);
             settle.clone().settle(Outcome::Dropped);

@@ -150,7 +150,7 @@ mod tests {
     fn a_small_body_cannot_become_a_huge_request() {
         let entries = [0x12, 0].repeat(MAX_ENTRIES + 1);
         let mut body = vec![0x0a];
-        crate::wire::put_varint(&mut body, entries.len() as u64);
+        base_stdx::protobuf::push_varint(&mut body, entries.len() as u64);
         body.extend_from_slice(&entries);
         assert_eq!(decode(&body.into()), Err(Undecodable::TooMany));
     }

@@ -4,6 +4,9 @@
 //! a piece of them that Snappy would look at as a whole, while the processor's caches still hold it. Finishing puts the
 //! streams one behind the other. Nothing is allocated for an entry.
 
+use std::ops::Range;
+
+use base_stdx::protobuf::{push_varint, varint_len, write_varint};
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -11,7 +14,7 @@ use sdk_labels::Labels;
 use sdk_protocols_compression::Snappy;
 use sdk_signals::LogEntry;
 
-use crate::wire::{bytes_field_len, put_bytes_field, put_header, put_varint, varint_len, write_varint};
+use crate::wire::{bytes_field_len, put_bytes_field, put_header};
 
 /// A push request that entries are added to.
 pub struct Push {
@@ -23,7 +26,20 @@ pub struct Push {
     entries: u32,
     raw: Vec<u8>,
     compressor: Snappy,
+    second: Second,
 }
+
+/// The second of the entry before, as it is written: many come in one.
+#[derive(Default)]
+struct Second {
+    /// Times in it, in nanoseconds since 1970.
+    times: Range<i64>,
+    field: [u8; SECOND_LEN],
+    length: usize,
+}
+
+/// A tag and the longest number.
+const SECOND_LEN: usize = 11;
 
 /// Field 1 of the stream, and then its entries: the whole message without its header.
 #[derive(Default)]
@@ -89,6 +105,7 @@ impl Push {
             entries: 0,
             raw: Vec::new(),
             compressor: Snappy::new(),
+            second: Second::default(),
         }
     }
 
@@ -114,7 +131,7 @@ impl Push {
         self.bytes += entry_size(entry);
         self.entries += 1;
         let stream = &mut self.streams[stream.0];
-        put_entry(&mut stream.rest, entry);
+        put_entry(&mut stream.rest, entry, &mut self.second);
         if stream.rest.len() >= PIECE {
             stream.compress(&mut self.compressor);
         }
@@ -141,7 +158,7 @@ impl Push {
         let compressed =
             self.streams.iter().map(|stream| stream.compressed.len() + stream.rest.len() / 4).sum::<usize>();
         let mut body = Vec::with_capacity(compressed + 64);
-        put_varint(&mut body, length as u64);
+        push_varint(&mut body, length as u64);
         self.raw.clear();
         for stream in &self.streams {
             put_header(&mut self.raw, 1, stream.len());
@@ -221,11 +238,13 @@ fn put_optional(out: &mut Vec<u8>, number: u8, text: &[u8]) {
 /// Five tags with a number each, at most.
 const MAX_HEAD: usize = 5 * 11;
 
-fn put_entry(out: &mut Vec<u8>, entry: &LogEntry) {
-    let seconds = entry.timestamp.div_euclid(1_000_000_000);
-    let nanoseconds = entry.timestamp.rem_euclid(1_000_000_000) as u64;
-    let varint_field_len = |value: u64| if value == 0 { 0 } else { 1 + varint_len(value) };
-    let timestamp_len = varint_field_len(seconds as u64) + varint_field_len(nanoseconds);
+fn put_entry(out: &mut Vec<u8>, entry: &LogEntry, second: &mut Second) {
+    if !second.times.contains(&entry.timestamp) {
+        *second = Second::of(entry.timestamp);
+    }
+    let nanoseconds = entry.timestamp.wrapping_sub(second.times.start) as u64;
+    let nanoseconds_len = if nanoseconds == 0 { 0 } else { 1 + varint_len(nanoseconds) };
+    let timestamp_len = second.length + nanoseconds_len;
     let metadata = entry.metadata.pairs();
     let pair_len = |(name, value): &(Bytes, Bytes)| optional_len(name) + optional_len(value);
     let metadata_len: usize = metadata.iter().map(|pair| bytes_field_len(pair_len(pair))).sum();
@@ -233,16 +252,16 @@ fn put_entry(out: &mut Vec<u8>, entry: &LogEntry) {
 
     // Tags, lengths and the time are put together here, so that memory is asked for room twice and not for each byte.
     let mut head = [0; MAX_HEAD];
-    let mut end = 0;
+    head[0] = 2 << 3 | 2;
+    let mut end = write_varint(&mut head, 1, length as u64);
+    head[end] = 1 << 3 | 2;
+    end = write_varint(&mut head, end + 1, timestamp_len as u64);
+    head[end..end + SECOND_LEN].copy_from_slice(&second.field);
+    end += second.length;
     let mut put = |tag: u8, value: u64| {
         head[end] = tag;
         end = write_varint(&mut head, end + 1, value);
     };
-    put(2 << 3 | 2, length as u64);
-    put(1 << 3 | 2, timestamp_len as u64);
-    if seconds != 0 {
-        put(1 << 3, seconds as u64);
-    }
     if nanoseconds != 0 {
         put(2 << 3, nanoseconds);
     }
@@ -256,6 +275,25 @@ fn put_entry(out: &mut Vec<u8>, entry: &LogEntry) {
         put_header(out, 3, pair_len(pair));
         put_optional(out, 1, &pair.0);
         put_optional(out, 2, &pair.1);
+    }
+}
+
+// === impl Second ===
+
+impl Second {
+    /// The one of this time.
+    fn of(timestamp: i64) -> Second {
+        const NANOSECONDS: i64 = 1_000_000_000;
+        let seconds = timestamp.div_euclid(NANOSECONDS);
+        // The very first second began before the first time that there is: no other entry is known to be in it.
+        let start = seconds.wrapping_mul(NANOSECONDS);
+        let end = if start <= timestamp { start.saturating_add(NANOSECONDS) } else { start };
+        let mut second = Second { times: start..end, ..Second::default() };
+        if seconds != 0 {
+            second.field[0] = 1 << 3;
+            second.length = write_varint(&mut second.field, 1, seconds as u64);
+        }
+        second
     }
 }
 

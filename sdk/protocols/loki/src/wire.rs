@@ -1,29 +1,6 @@
 //! The few pieces of protobuf that the protocol needs.
 
-/// Bytes of a varint.
-pub fn varint_len(value: u64) -> usize {
-    // Seven bits a byte; zero takes one.
-    (70 - (value | 1).leading_zeros() as usize) / 7
-}
-
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
-/// Writes a varint at this place; where it ends.
-pub fn write_varint(out: &mut [u8], mut at: usize, mut value: u64) -> usize {
-    while value >= 0x80 {
-        out[at] = value as u8 | 0x80;
-        value >>= 7;
-        at += 1;
-    }
-    out[at] = value as u8;
-    at + 1
-}
+use base_stdx::protobuf::{push_varint, varint_len};
 
 /// Bytes of a field of bytes with a one-byte tag.
 pub fn bytes_field_len(length: usize) -> usize {
@@ -39,7 +16,7 @@ pub fn put_bytes_field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
 /// Tag and length of a field of bytes that follow.
 pub fn put_header(out: &mut Vec<u8>, number: u8, length: usize) {
     out.push(number << 3 | 2);
-    put_varint(out, length as u64);
+    push_varint(out, length as u64);
 }
 
 /// A field of a message: its number and what it holds.
@@ -74,24 +51,4 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         }
     }
     None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_what_is_written() {
-        for shift in 0..64 {
-            for value in [1u64 << shift, (1 << shift) - 1] {
-                let mut out = Vec::new();
-                put_varint(&mut out, value);
-                assert_eq!(out.len(), varint_len(value), "{value}");
-                let mut written = [0; 11];
-                let end = write_varint(&mut written, 1, value);
-                assert_eq!(written[1..end], out);
-                assert_eq!(varint(&out), Some((value, &[][..])));
-            }
-        }
-    }
 }
