@@ -7,9 +7,12 @@
 //! file before the kernel has brought any of it to the disk.
 //!
 //! ```text
-//! file:  magic 8 │ entry …
-//! entry: length of what follows the CRC, u32 │ CRC-32 of that, u32 │ kind u8 │ draft u64 │ a part, or nothing
+//! file:  magic 8 │ round u32 │ entry … │ 0 u32
+//! entry: length of what follows the CRC, u32 │ CRC-32 of that, begun with the round, u32 │ kind u8 │ draft u64 │ a part, or nothing
 //! ```
+//!
+//! Under load a file is not given back and made anew, but written from its start in another round: most of what a write costs
+//! the kernel is room for it. What is left of earlier rounds behind the end has another CRC, and is not read.
 //!
 //! A draft is a request that is being filled, and keeps its number until it is settled.
 
@@ -19,7 +22,7 @@ mod found;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Seek, Write};
+use std::io::{self, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +38,10 @@ pub(crate) use found::Found;
 /// A file is followed by the next one when it has grown to this, or is this old: what is settled can be given back.
 const FILE_BYTES: u64 = 4 << 20;
 const FILE_AGE: Duration = Duration::from_secs(10);
+/// A file that is smaller when nothing in it is needed any more is emptied: a collector with little to do keeps none.
+const SMALL_BYTES: u64 = 256 << 10;
+/// A file that waits to be used again.
+const SPARE: &str = "spare";
 /// Room for entries that is kept from one batch to the next.
 const KEPT_BYTES: usize = 1 << 20;
 
@@ -51,6 +58,9 @@ struct State {
     files: VecDeque<(u64, PathBuf)>,
     current: Option<Current>,
     next_file: u64,
+    next_round: u32,
+    /// There is a file to be used again.
+    has_spare: bool,
     next_draft: u64,
     /// Drafts that are not settled, with the first file that holds a part of each.
     live: HashMap<u64, u64>,
@@ -70,7 +80,9 @@ struct Current {
     id: u64,
     path: PathBuf,
     file: File,
+    /// Up to where it was written in this round.
     bytes: u64,
+    round: u32,
     begun: Instant,
 }
 
@@ -91,12 +103,17 @@ impl Journal {
         files.sort_unstable();
         let next_file = files.last().map_or(0, |(id, _)| id + 1);
         let found = found::read(&name, &files);
+        // It may hold what is long settled.
+        remove(&folder.join(SPARE));
         let mut state = State {
             name,
             folder,
             files: files.into(),
             current: None,
             next_file,
+            // Not one that a file has from an earlier run.
+            next_round: RandomState::new().hash_one(next_file) as u32,
+            has_spare: false,
             // Not one that a request in the queue has from an earlier run.
             next_draft: RandomState::new().hash_one(next_file) >> 32 << 32 | 1,
             live: found.iter().map(|found| (found.draft, found.first_file)).collect(),
@@ -144,6 +161,9 @@ impl Journal {
         }
         state.files_are_old();
         state.reclaim();
+        if std::mem::take(&mut state.has_spare) {
+            remove(&state.folder.join(SPARE));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -164,7 +184,8 @@ impl Writing<'_> {
     /// One part more.
     pub(crate) fn part(&mut self, draft: u64, part: &PartOf<'_>) {
         let first_file = self.0.file_to_write();
-        entry::push_part(&mut self.0.buffer, draft, part);
+        let round = self.0.round();
+        entry::push_part(&mut self.0.buffer, round, draft, part);
         self.0.live.entry(draft).or_insert(first_file);
     }
 
@@ -185,6 +206,11 @@ impl State {
             self.files_are_old();
         }
         self.current.as_ref().map_or(self.next_file, |file| file.id)
+    }
+
+    /// That of the next entry.
+    fn round(&self) -> u32 {
+        self.current.as_ref().map_or(self.next_round, |file| file.round)
     }
 
     fn files_are_old(&mut self) {
@@ -217,30 +243,52 @@ impl State {
     }
 
     fn try_write(&mut self) -> io::Result<()> {
-        let file = match &mut self.current {
-            Some(file) => file,
-            none => {
-                let (id, path) = (self.next_file, self.folder.join(file_name(self.next_file)));
-                let file = fs::create_private(&path)?;
-                self.next_file += 1;
-                none.insert(Current { id, path, file, bytes: 0, begun: Instant::now() })
-            }
-        };
-        if file.bytes == 0 {
-            file.begun = Instant::now();
-            self.buffer.splice(..0, *entry::MAGIC);
+        let is_first = self.current.as_ref().is_none_or(|file| file.bytes == 0);
+        if is_first {
+            let round = self.round();
+            self.buffer.splice(..0, entry::head(round));
         }
-        let written = file.file.write_all(&self.buffer);
+        let length = self.buffer.len() as u64;
+        self.buffer.extend_from_slice(&entry::END);
+        let Some(file) = &mut self.current else {
+            self.current = Some(self.first_write()?);
+            self.next_file += 1;
+            self.next_round = self.next_round.wrapping_add(1);
+            return Ok(());
+        };
+        if is_first {
+            file.begun = Instant::now();
+        }
+        let written = write_at(&file.file, &self.buffer, file.bytes);
         if written.is_ok() {
-            file.bytes += self.buffer.len() as u64;
+            file.bytes += length;
             return Ok(());
         }
         // Half an entry must not stand before the next one.
-        let bytes = file.bytes;
-        if file.file.set_len(bytes).and_then(|()| file.file.seek(io::SeekFrom::Start(bytes))).is_err() {
+        if file.file.set_len(file.bytes).is_err() {
             self.files_are_old();
         }
         written
+    }
+
+    /// A file with what is in the buffer.
+    fn first_write(&mut self) -> io::Result<Current> {
+        let path = self.folder.join(file_name(self.next_file));
+        let spare = self.folder.join(SPARE);
+        let reused = std::mem::take(&mut self.has_spare).then(|| File::options().write(true).open(&spare));
+        let (file, written_to) = match reused {
+            // It gets its name when nothing of what was in it counts any more.
+            Some(Ok(file)) => (file, &spare),
+            _ => (fs::create_private(&path)?, &path),
+        };
+        let written = write_at(&file, &self.buffer, 0);
+        let named = if *written_to == path { Ok(()) } else { std::fs::rename(&spare, &path) };
+        if let Err(error) = written.and(named) {
+            remove(written_to);
+            return Err(error);
+        }
+        let bytes = (self.buffer.len() - entry::END.len()) as u64;
+        Ok(Current { id: self.next_file, path, file, bytes, round: self.next_round, begun: Instant::now() })
     }
 
     fn forget(&mut self, draft: u64) {
@@ -251,7 +299,8 @@ impl State {
             // Emptying the files says the same of all drafts; as long as others live, this one has to be named. That may wait
             // for a part, which comes soon, or for the next draft: a kill until then sends one request again.
             self.file_to_write();
-            entry::push_done(&mut self.buffer, draft);
+            let round = self.round();
+            entry::push_done(&mut self.buffer, round, draft);
             if std::mem::replace(&mut self.holds_done, true) {
                 self.write();
             }
@@ -281,10 +330,10 @@ impl State {
         while let Some((id, path)) = self.files.front()
             && needed.is_none_or(|needed| *id < needed)
         {
-            if let Err(error) = std::fs::remove_file(path)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(path = %path.display(), %error, "cannot remove what was sent");
+            let is_large = !self.has_spare && std::fs::metadata(path).is_ok_and(|file| file.len() > SMALL_BYTES);
+            match is_large && std::fs::rename(path, self.folder.join(SPARE)).is_ok() {
+                true => self.has_spare = true,
+                false => remove(path),
             }
             self.files.pop_front();
         }
@@ -297,11 +346,30 @@ impl State {
             && let Some(file) = &mut self.current
             && file.bytes > 0
         {
-            match file.file.set_len(0).and_then(|()| file.file.rewind()) {
+            file.round = self.next_round;
+            self.next_round = self.next_round.wrapping_add(1);
+            let emptied = match file.bytes {
+                ..=SMALL_BYTES => file.file.set_len(0),
+                _ => write_at(&file.file, &[&entry::head(file.round)[..], &entry::END].concat(), 0),
+            };
+            match emptied {
                 Ok(()) => file.bytes = 0,
                 Err(_) => self.files_are_old(),
             }
         }
+    }
+}
+
+fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    file.seek(io::SeekFrom::Start(at))?;
+    file.write_all(bytes)
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(path = %path.display(), %error, "cannot remove what was sent");
     }
 }
 
@@ -311,4 +379,60 @@ fn file_name(id: u64) -> String {
 
 fn id_of(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_suffix(".taken")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_protocols_remote_write::{Part, Version};
+
+    use super::*;
+
+    /// The drafts that a start would find now.
+    fn found(folder: &Path) -> Vec<u64> {
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut files: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((id_of(&path)?, path))).collect();
+        files.sort_unstable();
+        found::read("e", &files).iter().map(|found| found.draft).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_used_again_holds_what_was_written_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, _) = Journal::open(folder.path().to_owned(), "e".to_owned()).unwrap();
+        let mut writes = 0;
+        let mut take = |bytes: usize| {
+            writes += 1;
+            // Fields of two bytes, as a request has them.
+            let bytes = [0x0a, 2, writes, writes].repeat(bytes / 4);
+            let mut writing = journal.write();
+            let draft = writing.new_draft();
+            let part = Part { bytes: &bytes, compressed_from: None };
+            let counts = Default::default();
+            writing
+                .part(draft, &PartOf { index: 0, version: Version::V1, items: 1, counts, highest_timestamp: 0, part });
+            writing.finish();
+            draft
+        };
+        for round in 0..3 {
+            // Written from its start again and again, with more and with less.
+            for bytes in [300 << 10, 1000, 400 << 10, 70_000] {
+                let draft = take(bytes);
+                assert_eq!(found(folder.path()), [draft], "{round}");
+                journal.done(draft);
+                assert_eq!(found(folder.path()), [0u64; 0], "{round}");
+            }
+            // And one file after the other, while an old draft lives.
+            let old = take(10);
+            for _ in 0..12 {
+                let draft = take(900 << 10);
+                assert_eq!(found(folder.path()), [old, draft], "{round}");
+                // This is written with the next one.
+                journal.done(draft);
+            }
+            journal.done(old);
+        }
+        assert!(folder.path().join(SPARE).exists(), "nothing was used again");
+        journal.close();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
 }

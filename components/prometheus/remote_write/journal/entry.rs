@@ -4,8 +4,12 @@ use sdk_protocols_remote_write::{Part, Version};
 
 use super::super::meta::Counts;
 
-/// The start of each file.
-pub(super) const MAGIC: &[u8; 8] = b"FALOYJ01";
+/// The start of each file, and of those from before there were rounds.
+const MAGIC: &[u8; 8] = b"FALOYJ02";
+const MAGIC_1: &[u8; 8] = b"FALOYJ01";
+
+/// What stands behind the last entry.
+pub(super) const END: [u8; 4] = [0; 4];
 
 const PART: u8 = 1;
 const DONE: u8 = 2;
@@ -35,8 +39,13 @@ pub(super) enum Entry<'a> {
     Done(u64),
 }
 
-pub(super) fn push_part(to: &mut Vec<u8>, draft: u64, part: &PartOf<'_>) {
-    push(to, PART, draft, |to| {
+/// The head of a file in one of its rounds.
+pub(super) fn head(round: u32) -> Vec<u8> {
+    [&MAGIC[..], &round.to_le_bytes()].concat()
+}
+
+pub(super) fn push_part(to: &mut Vec<u8>, round: u32, draft: u64, part: &PartOf<'_>) {
+    push(to, round, PART, draft, |to| {
         let PartOf { index, version, items, counts, highest_timestamp, part } = part;
         to.push(match version {
             Version::V1 => 1,
@@ -51,37 +60,54 @@ pub(super) fn push_part(to: &mut Vec<u8>, draft: u64, part: &PartOf<'_>) {
     });
 }
 
-pub(super) fn push_done(to: &mut Vec<u8>, draft: u64) {
-    push(to, DONE, draft, |_| {});
+pub(super) fn push_done(to: &mut Vec<u8>, round: u32, draft: u64) {
+    push(to, round, DONE, draft, |_| {});
 }
 
-fn push(to: &mut Vec<u8>, kind: u8, draft: u64, rest: impl FnOnce(&mut Vec<u8>)) {
+fn push(to: &mut Vec<u8>, round: u32, kind: u8, draft: u64, rest: impl FnOnce(&mut Vec<u8>)) {
     let start = to.len();
     to.extend_from_slice(&[0; FRAME_BYTES]);
     to.push(kind);
     to.extend_from_slice(&draft.to_le_bytes());
     rest(to);
     let body = &to[start + FRAME_BYTES..];
-    let (length, crc) = (body.len() as u32, crc32fast::hash(body));
+    let (length, crc) = (body.len() as u32, crc(round, body));
     to[start..start + 4].copy_from_slice(&length.to_le_bytes());
     to[start + 4..start + FRAME_BYTES].copy_from_slice(&crc.to_le_bytes());
+}
+
+fn crc(round: u32, body: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new_with_initial(round);
+    crc.update(body);
+    crc.finalize()
 }
 
 /// The entries of a file, in order. A damaged one is passed over, and the walk ends where no entry can be found any more;
 /// `damaged` hears the bytes.
 pub(super) fn entries<'a>(mut bytes: &'a [u8], mut damaged: impl FnMut(usize), mut each: impl FnMut(Entry<'a>)) {
-    match bytes.strip_prefix(MAGIC) {
-        Some(rest) => bytes = rest,
-        None => return damaged(bytes.len()),
+    let mut round = 0;
+    let behind = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk);
+    match behind.map(|(given, rest)| (u32::from_le_bytes(*given), rest)) {
+        Some(both) => (round, bytes) = both,
+        None => match bytes.strip_prefix(MAGIC_1) {
+            Some(rest) => bytes = rest,
+            None => return damaged(bytes.len()),
+        },
+    }
+    if bytes.strip_prefix(&END).is_some() {
+        return;
     }
     while let Some((frame, rest)) = bytes.split_first_chunk::<FRAME_BYTES>() {
         let number = |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
         let Some((body, rest)) = rest.split_at_checked(number(0) as usize) else { break };
-        match parse(body).filter(|_| crc32fast::hash(body) == number(4)) {
+        match parse(body).filter(|_| crc(round, body) == number(4)) {
             Some(entry) => each(entry),
             None => damaged(FRAME_BYTES + body.len()),
         }
         bytes = rest;
+        if bytes.strip_prefix(&END).is_some() {
+            return;
+        }
     }
     if !bytes.is_empty() {
         damaged(bytes.len());
@@ -130,12 +156,12 @@ mod tests {
             highest_timestamp: -7,
             part: Part { bytes: b"bytes", compressed_from: Some(99) },
         };
-        let mut file = MAGIC.to_vec();
-        push_part(&mut file, 8, &part(0));
+        let mut file = head(3);
+        push_part(&mut file, 3, 8, &part(0));
         let second = file.len();
-        push_part(&mut file, 8, &part(1));
+        push_part(&mut file, 3, 8, &part(1));
         let third = file.len();
-        push_done(&mut file, 8);
+        push_done(&mut file, 3, 8);
         let read = |bytes: &[u8]| {
             let (mut found, mut lost) = (Vec::new(), 0);
             entries(bytes, |bytes| lost += bytes, |entry| found.push(format!("{entry:?}")));
@@ -151,6 +177,16 @@ mod tests {
             assert_eq!(read(&damaged), (expected, third - second), "bit {bit}");
         }
         assert_eq!(read(&file[..third - 1]), (whole[..1].to_vec(), third - 1 - second), "a torn end");
+        // What is left of another round behind the end, or behind an entry of which a part was written.
+        let mut left = Vec::new();
+        push_done(&mut left, 2, 8);
+        assert_eq!(read(&[&file[..second], &END, &left].concat()), (whole[..1].to_vec(), 0));
+        assert_eq!(read(&[&file[..second], &left].concat()), (whole[..1].to_vec(), left.len()));
+        assert_eq!(read(&[&head(3)[..], &END, &left].concat()), (Vec::new(), 0));
+        // As they were before there were rounds.
+        let mut first = MAGIC_1.to_vec();
+        push_done(&mut first, 0, 8);
+        assert_eq!(read(&first), (whole[2..].to_vec(), 0));
         assert_eq!(read(b"FALOYJ99 and more").1, 17);
         assert_eq!(read(b"").1, 0);
     }
