@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use base_sys::fs::{self, Sync};
 use bytes::Bytes;
 
+use cursor::CursorFile;
 pub(crate) use cursor::{Cursor, Position};
 use segment::{FILE_HEADER_BYTES, FileHeader};
 
@@ -35,6 +36,7 @@ pub(crate) struct Store {
     read_to: Position,
     reader: Option<(u64, File)>,
     cursor: Cursor,
+    cursor_file: CursorFile,
     cursor_saved: bool,
 }
 
@@ -123,7 +125,8 @@ impl Store {
         }
         // A file system that knows no locks is no reason not to start.
 
-        let (cursor, cursor_saved) = match cursor::load(&config.dir.join(CURSOR)) {
+        let (cursor_file, found) = CursorFile::load(config.dir.join(CURSOR));
+        let (cursor, cursor_saved) = match found {
             cursor::Found::Cursor(cursor) => (cursor, true),
             cursor::Found::Nothing => (Cursor::default(), false),
             cursor::Found::Damaged(error) => {
@@ -157,6 +160,7 @@ impl Store {
             writer: None,
             reader: None,
             cursor,
+            cursor_file,
             cursor_saved,
         };
         for id in ids {
@@ -541,7 +545,7 @@ impl Store {
 
     fn save_cursor(&mut self, sync: Sync) -> io::Result<()> {
         if !self.cursor_saved || sync == Sync::Disk {
-            cursor::save(&self.config.dir.join(CURSOR), &self.cursor, sync)?;
+            self.cursor_file.save(&self.cursor, sync)?;
             self.cursor_saved = true;
         }
         Ok(())
