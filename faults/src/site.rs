@@ -215,14 +215,17 @@ impl<W: Source> Site<W> {
     async fn arrive(&self, numbers: impl Fn() -> Vec<u64>, still: Duration) {
         let mut last = (u64::MAX, Instant::now());
         loop {
+            let start = Instant::now();
             let lost = self.tally.verdict(numbers().into_iter()).lost;
+            // To look for each of a million numbers keeps the sink from its work.
+            let pause = (start.elapsed() * 10).clamp(Duration::from_millis(50), Duration::from_secs(5));
             if lost == 0 || (lost == last.0 && last.1.elapsed() > still) {
                 break;
             }
             if lost != last.0 {
                 last = (lost, Instant::now());
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pause).await;
         }
         tokio::time::sleep(AFTERMATH).await;
     }
