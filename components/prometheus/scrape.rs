@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use language_eval::{BodyNode, Value};
 use sdk_component::{Component, Context, Description, Problem, Stability, Stop, Stopped, Tap, Update};
+use sdk_labels::Labels;
 use tokio::sync::watch;
 use xxhash_rust::xxh64::xxh64;
 
@@ -48,7 +49,7 @@ pub struct Scrape {
 
 /// A target and its task.
 struct Loop {
-    target: Target,
+    target: Arc<Target>,
     orders: watch::Sender<Order>,
     status: Arc<Mutex<Status>>,
     retired: bool,
@@ -139,24 +140,35 @@ impl Scrape {
         let manner = Arc::new(manner);
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.retain(|_, one| !one.orders.is_closed());
+        let mut without = Vec::new();
         for (hash, one) in loops.iter_mut() {
             match targets.remove(hash) {
-                Some(target) if target == one.target => {
-                    one.retired = false;
-                    one.orders.send_replace(Order::Scrape(manner.clone()));
-                }
-                other => {
-                    if let Some(target) = other {
-                        targets.insert(*hash, target);
-                    }
-                    if !std::mem::replace(&mut one.retired, true) {
-                        one.orders.send_replace(Order::Retire);
-                    }
-                }
+                Some(target) => one.scrape(target, &manner),
+                None => without.push(*hash),
             }
         }
+        // The same series by another way: another address, path, interval or timeout. A loop of its own would begin them anew
+        // while the old one still tells their end.
+        let mut heirs: HashMap<Labels, u64> =
+            targets.iter().map(|(hash, target)| (target.labels.clone(), *hash)).collect();
+        for hash in without {
+            let Some(mut one) = loops.remove(&hash) else { continue };
+            let heir = heirs.remove(&one.target.labels);
+            let heir = heir.and_then(|heir| Some((heir, targets.remove(&heir)?)));
+            let hash = heir.as_ref().map_or(hash, |(heir, _)| *heir);
+            match heir {
+                Some((_, target)) => one.scrape(target, &manner),
+                None if one.retired => {}
+                None => {
+                    one.retired = true;
+                    one.orders.send_replace(Order::Retire);
+                }
+            }
+            loops.insert(hash, one);
+        }
         for (hash, target) in targets {
-            let (orders, receiver) = watch::channel(Order::Scrape(manner.clone()));
+            let target = Arc::new(target);
+            let (orders, receiver) = watch::channel(Order::Scrape(manner.clone(), target.clone()));
             let status = Arc::new(Mutex::new(Status { health: "unknown", ..Status::default() }));
             let scraper = Scraper {
                 target: target.clone(),
@@ -175,6 +187,15 @@ impl Scrape {
 }
 
 impl Loop {
+    /// The target is there, perhaps again.
+    fn scrape(&mut self, target: Target, manner: &Arc<Manner>) {
+        if *self.target != target {
+            self.target = Arc::new(target);
+        }
+        self.retired = false;
+        self.orders.send_replace(Order::Scrape(manner.clone(), self.target.clone()));
+    }
+
     fn describe(&self) -> BodyNode {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let text = |name: &str, value: &str| BodyNode::Attribute { name: name.to_owned(), value: Value::from(value) };
@@ -215,7 +236,7 @@ fn manner(context: &Context, arguments: &ScrapeArguments) -> Result<Manner, Prob
     Ok(Manner {
         fetcher: Fetcher::new(arguments, context.memory_http().clone())?,
         rules: Rules {
-            target: sdk_labels::Labels::empty(),
+            target: Labels::empty(),
             honor_labels: arguments.honor_labels,
             honor_timestamps: arguments.honor_timestamps,
             track_timestamps: arguments.track_timestamps_staleness,

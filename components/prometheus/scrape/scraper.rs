@@ -45,7 +45,8 @@ pub(crate) struct Manner {
 /// What a target's task is told.
 #[derive(Clone)]
 pub(crate) enum Order {
-    Scrape(Arc<Manner>),
+    /// This one, in this manner. Its series are those of the target before.
+    Scrape(Arc<Manner>, Arc<Target>),
     /// The target is gone: tell the end of its series, unless it comes back soon.
     Retire,
 }
@@ -61,7 +62,7 @@ pub(crate) struct Status {
 }
 
 pub(crate) struct Scraper {
-    pub(crate) target: Target,
+    pub(crate) target: Arc<Target>,
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) forward: Arc<Forward>,
     pub(crate) tap: Tap,
@@ -83,13 +84,11 @@ struct Report {
 impl Scraper {
     /// Scrapes until the orders end, or until the target has been gone for good.
     pub(crate) async fn run(mut self) {
-        let Order::Scrape(mut manner) = self.orders.borrow_and_update().clone() else { return };
+        let Order::Scrape(mut manner, target) = self.orders.borrow_and_update().clone() else { return };
+        self.target = target;
         let mut page = self.page(&manner);
         let mut asked = manner.fetcher.ask(&self.target);
-        let first = Instant::now() + self.target.offset(clock::now_ns(), self.seed);
-        let mut ticks = tokio::time::interval_at(first, self.target.interval);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let schedule_ms = clock::now_ms() + first.duration_since(Instant::now()).as_millis() as i64;
+        let (mut ticks, mut schedule_ms) = self.schedule();
         let mut last: Option<Instant> = None;
         let mut lengths: Option<Histogram> = None;
         let mut ever = false;
@@ -102,7 +101,15 @@ impl Scraper {
                     }
                     let order = self.orders.borrow_and_update().clone();
                     match order {
-                        Order::Scrape(new) => {
+                        Order::Scrape(new, target) => {
+                            let before = std::mem::replace(&mut self.target, target);
+                            if before.interval != self.target.interval {
+                                (ticks, schedule_ms) = self.schedule();
+                                (last, lengths) = (None, None);
+                            }
+                            if before.wanted != self.target.wanted {
+                                page.forget_texts();
+                            }
                             if new.rules != manner.rules || new.extra_metrics != manner.extra_metrics {
                                 let alive = page.is_alive();
                                 page.forget_texts();
@@ -135,6 +142,14 @@ impl Scraper {
                 }
             }
         }
+    }
+
+    /// When to scrape, and when that begins, in milliseconds.
+    fn schedule(&self) -> (tokio::time::Interval, i64) {
+        let first = Instant::now() + self.target.offset(clock::now_ns(), self.seed);
+        let mut ticks = tokio::time::interval_at(first, self.target.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        (ticks, clock::now_ms() + first.duration_since(Instant::now()).as_millis() as i64)
     }
 
     /// Waits whether the target comes back; if not, tells the end of its series, dated to the first scrape that was missed.

@@ -398,6 +398,31 @@ async fn a_target_that_is_gone_is_told_after_a_while_and_a_stop_tells_nothing() 
 }
 
 #[tokio::test]
+async fn a_target_that_is_scraped_in_another_way_goes_on() {
+    let peer = Peer::start(vec![Answer::page(TEXT, "a 1\n")]).await;
+    let target = format!("{{ __address__ = \"{}\", instance = \"one\" }}", peer.address);
+    let (collector, config, names) = scrape(&target, "");
+    let mut alone = Alone::<Scrape>::start(&config, &names).expect("it starts");
+    collector.wait_for(1).await;
+    let other = config.replace("\"500ms\"", "\"400ms\"").replace("instance =", "__metrics_path__ = \"/b\", instance =");
+    alone.update(&other, &names).expect("good arguments");
+    let asked_so = |count: usize| {
+        let asked = peer.asked();
+        let timeout = |one: &Asked| one.headers["x-prometheus-scrape-timeout-seconds"] == "0.4";
+        asked.iter().filter(|one| one.path == "/b" && timeout(one)).count() >= count
+    };
+    // A loop of its own would be at work now, and the old one would tell the end after two more intervals and a tenth.
+    while !asked_so(5) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    alone.stop().await.expect("it stops");
+    let batches = collector.batches();
+    assert!(batches.iter().all(|batch| !batch.values.iter().any(|value| is_stale(*value))), "{batches:?}");
+    let scraped = peer.asked().len();
+    assert!(batches.len() >= scraped - 1 && batches.len() <= scraped, "{} of {scraped}", batches.len());
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_a_target_is_seen() {
     let (collector, config, names) =
         scrape("{ __address__ = \"127.0.0.1:1\", env = \"x\" }, { nothing = \"here\" }", "");
