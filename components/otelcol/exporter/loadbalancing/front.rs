@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sdk_otel::exporter::{SendError, Sending, Settings, Transport};
 use sdk_queue::Body;
-use sdk_signals::{Origin, OtlpSignal, Outcome};
+use sdk_signals::{Origin, OtlpSignal, Outcome, Refused};
 
 use super::arguments::{Arguments, RoutingKey};
 use super::backends::{Backends, batch_of};
@@ -15,7 +15,7 @@ use crate::otlp::Grpc;
 struct Front {
     backends: Arc<Backends>,
     routing_key: RoutingKey,
-    /// Of one try.
+    /// Within which the backends' queues must have taken a request.
     timeout: Option<Duration>,
     /// What the queue has on the disk stays there until the backends have it.
     durable: bool,
@@ -38,7 +38,15 @@ pub(super) fn settings(arguments: &Arguments, backends: &Arc<Backends>, like: Ar
 
 impl Front {
     async fn hand_on(&self, signal: OtlpSignal, payload: Body, origin: Option<&Origin>) -> Result<(), SendError> {
-        let delivery = self.backends.take(self.routing_key, &batch_of(signal, &payload, origin)).await?;
+        let batch = batch_of(signal, &payload, origin);
+        let taking = self.backends.take(self.routing_key, &batch);
+        // What they have taken is not offered again because they are slow to deliver it.
+        let delivery = match self.timeout {
+            None => taking.await?,
+            Some(timeout) => tokio::time::timeout(timeout, taking)
+                .await
+                .unwrap_or_else(|_| Err(Refused::retryable("the backends did not take it in time")))?,
+        };
         if !self.durable {
             delivery.detach();
             return Ok(());
@@ -54,13 +62,7 @@ impl Front {
 impl Transport for Front {
     fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a> {
         Box::pin(async move {
-            let handing = self.hand_on(signal, payload, origin);
-            match self.timeout {
-                None => handing.await?,
-                Some(timeout) => tokio::time::timeout(timeout, handing)
-                    .await
-                    .unwrap_or_else(|_| Err(SendError::retryable("the backends did not take it in time")))?,
-            }
+            self.hand_on(signal, payload, origin).await?;
             Ok(None)
         })
     }
