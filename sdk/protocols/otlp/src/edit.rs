@@ -230,17 +230,22 @@ impl<'a> Attributes<'a> {
                 _ if *tag >= 0x80 => return None,
                 0 => skip_varint(after)?,
                 1 => after.get(8..)?,
-                2 => {
-                    let (body, after) = delimited(after)?;
-                    if *tag == wanted {
+                2 if *tag == wanted => {
+                    let Some(others) = behind_pairs_without(wanted, key, rest) else { return Some(true) };
+                    let others = if others.len() < rest.len() {
+                        others
+                    } else {
+                        let (body, after) = delimited(after)?;
                         let (place, _) = plain_pair(body, 0)?;
                         if body.get(place) == Some(key) {
                             return Some(true);
                         }
-                        behind = Some(after.len());
-                    }
-                    after
+                        after
+                    };
+                    behind = Some(others.len());
+                    others
                 }
+                2 => delimited(after)?.1,
                 5 => after.get(4..)?,
                 _ => return None,
             };
@@ -484,6 +489,25 @@ fn pair(source: &[u8], field: &Field<'_>) -> (Range<usize>, Range<usize>) {
         }
         (key, value)
     })
+}
+
+/// What stands behind the attributes with this tag that follow each other, with lengths of one byte; `None` when one of them
+/// has the key. Each is `tag length 0a key-length key… 12 value-length value…`.
+#[inline]
+fn behind_pairs_without<'s>(tag: u8, key: &[u8], mut rest: &'s [u8]) -> Option<&'s [u8]> {
+    while let [first, length, 0x0a, key_length, ..] = *rest {
+        let (value, end) = (4 + usize::from(key_length), 2 + usize::from(length));
+        let Some([0x12, value_length]) = rest.get(value..value + 2) else { break };
+        if first != tag || length >= 0x80 || value + 2 + usize::from(*value_length) != end {
+            break;
+        }
+        let Some((pair, behind)) = rest.split_at_checked(end) else { break };
+        if pair.get(4..value) == Some(key) {
+            return None;
+        }
+        rest = behind;
+    }
+    Some(rest)
 }
 
 /// Key and value of a `KeyValue` as everybody writes it; what is written otherwise is read field by field.
