@@ -10,6 +10,7 @@ mod entry;
 mod file;
 mod files;
 mod folders;
+mod xz;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,8 @@ const REFUSED: Duration = Duration::from_millis(500);
 /// The files are read as they are, no library of systemd is needed: in a container it is enough to mount
 /// `/var/log/journal` (or `/run/log/journal`) and to set `path`. The process must be allowed to read them, mostly by being
 /// in the group `systemd-journal`. Each field of an entry is a label for `relabel_rules`, `__journal_` and its name in
-/// small letters: `__journal__systemd_unit`. Fields that journald compressed with xz (before systemd 246) are left out and
-/// counted in `loki_source_journal_target_parsing_errors_total{error="unsupported"}`.
+/// small letters: `__journal__systemd_unit`. Fields may be compressed with zstd, lz4 or xz; those that are damaged or
+/// hold more than 16 MiB are left out and counted in `loki_source_journal_target_parsing_errors_total`.
 #[derive(Arguments)]
 pub struct JournalArguments {
     /// The line is all fields as JSON, not the message alone.

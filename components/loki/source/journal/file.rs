@@ -12,6 +12,7 @@ use sdk_net::decompress::{Encoding, decompress};
 
 use super::access::{identity, read_exact_at};
 use super::cursor::{Cursor, Id};
+use super::xz;
 use crate::recent::Recent;
 
 const SIGNATURE: &[u8; 8] = b"LPKSHHRH";
@@ -102,7 +103,7 @@ pub enum Fault {
     /// Not, or not any more, what it should be.
     #[error("damaged: {0}")]
     Damaged(&'static str),
-    /// Written by a newer journald, or with a compression that is not read here.
+    /// Written by a newer journald.
     #[error("not supported: {0}")]
     Unsupported(&'static str),
 }
@@ -367,7 +368,9 @@ fn expanded(flags: u8, payload: Vec<u8>) -> Result<Vec<u8>, Fault> {
             }
             lz4_flex::block::decompress(block, length).map_err(|_| Fault::Damaged("a field is no lz4"))
         }
-        object::FLAG_XZ => Err(Fault::Unsupported("a field that is compressed with xz")),
+        object::FLAG_XZ => {
+            xz::expand(&payload, MAX_FIELD_BYTES).map_err(|_| Fault::Damaged("a field is no xz, or too large"))
+        }
         _ => Err(Fault::Damaged("a field is compressed in two ways")),
     }
 }
@@ -503,6 +506,7 @@ pub mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.journal");
         let text = format!("MESSAGE={}", "long ".repeat(50));
+        let (xz_text, xz) = xz::tests::text();
         let mut lz4 = (text.len() as u64).to_le_bytes().to_vec();
         lz4.extend_from_slice(&lz4_flex::block::compress(text.as_bytes()));
         let huge = [(1u64 << 40).to_le_bytes().to_vec(), lz4[8..].to_vec()].concat();
@@ -510,14 +514,15 @@ pub mod tests {
             let writer = Writer::new(compact, 1)
                 .message(1, "plain")
                 .entry(2, &[(object::FLAG_LZ4, &lz4), (0, b"PRIORITY=3")])
+                .entry(3, &[(object::FLAG_XZ, &xz)])
                 .entry(3, &[(object::FLAG_XZ, b"\xfd7zXZ")])
                 .entry(4, &[(object::FLAG_LZ4, &huge)])
                 .entry(5, &[(object::FLAG_ZSTD, b"no zstd")])
                 .message(6, "last");
             writer.write(&path);
             let (messages, faults) = read(&path).unwrap();
-            assert_eq!(messages, ["plain", &text[8..], "last"]);
-            assert_eq!(faults, ["unsupported", "unsupported", "damaged"]);
+            assert_eq!(messages, ["plain", &text[8..], &xz_text[8..], "last"]);
+            assert_eq!(faults, ["damaged", "unsupported", "damaged"]);
         }
     }
 
