@@ -204,7 +204,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string with something in it that may not stand there as it is: at `self.at`, an escape at best.
-    #[cold]
+    #[inline(never)]
     fn escaped_string(&mut self, start: usize, special: usize) -> Result<Raw, Malformed> {
         self.at = special;
         loop {
