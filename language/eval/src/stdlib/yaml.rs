@@ -1,180 +1,48 @@
 //! `encoding.from_yaml`: the first document of a YAML text, with the scalars of YAML 1.1 that Alloy knows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span};
+use base_yaml::{Kind, MOST_NODES, Node, Scalar, is_null};
 
 use super::arguments::only;
 use crate::value::{FunctionError, Number, Object, Value};
 
-/// How deep a document may nest.
-const MAX_DEPTH: usize = 100;
-
-/// How many values a document may hold, aliases expanded: nine lines of YAML can ask for billions.
-const MAX_VALUES: usize = 1_000_000;
-
 pub fn from_yaml(arguments: &[Value]) -> Result<Value, FunctionError> {
     let text: String = only(arguments)?;
-    let mut loader = Loader { parser: Parser::new_from_str(&text), anchors: HashMap::new(), values: 0 };
-    loader.document().map_err(|message| FunctionError::new(format!("yaml: {message}")))
+    let document = Node::of(&text, MOST_NODES).and_then(|document| value(&document));
+    document.map_err(|message| FunctionError::new(format!("yaml: {message}")))
 }
 
-struct Loader<'a> {
-    parser: Parser<'a, granit_parser::StrInput<'a>>,
-    /// Each with the number of values it holds.
-    anchors: HashMap<usize, (Value, usize)>,
-    values: usize,
-}
-
-impl<'a> Loader<'a> {
-    fn document(&mut self) -> Result<Value, String> {
-        loop {
-            let (event, span) = self.event()?;
-            match event {
-                Event::StreamStart | Event::DocumentStart(..) => {}
-                Event::StreamEnd | Event::DocumentEnd => return Ok(Value::Null),
-                event => return self.value(event, span, 0),
-            }
+fn value(node: &Node) -> Result<Value, String> {
+    match &node.kind {
+        Kind::Scalar(Scalar { text, plain, tag }) => {
+            let tag = tag.as_ref().map(|(handle, suffix)| (handle.as_str(), suffix.as_str()));
+            scalar(text, *plain, tag, node.line)
         }
-    }
-
-    /// The next event that means something to a value.
-    fn event(&mut self) -> Result<(Event<'a>, Span), String> {
-        loop {
-            match self.parser.next() {
-                Some(Ok(event)) if is_content(&event.0) => return Ok(event),
-                // Comments, which there are if another crate asks for them.
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Err(error.to_string()),
-                None => return Ok((Event::StreamEnd, Span::default())),
-            }
-        }
-    }
-
-    fn value(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Value, String> {
-        let line = span.start.line();
-        if depth > MAX_DEPTH {
-            return Err(format!("line {line}: nests too deep"));
-        }
-        let before = self.values;
-        self.count(1, line)?;
-        let (value, anchor) = match event {
-            Event::Alias(anchor) => {
-                let (value, size) =
-                    self.anchors.get(&anchor).cloned().ok_or_else(|| format!("line {line}: unknown anchor"))?;
-                self.count(size, line)?;
-                return Ok(value);
-            }
-            event => self.node(event, line, depth)?,
-        };
-        if anchor != 0 {
-            self.anchors.insert(anchor, (value.clone(), self.values - before));
-        }
-        Ok(value)
-    }
-
-    fn count(&mut self, more: usize, line: usize) -> Result<(), String> {
-        self.values = self.values.saturating_add(more);
-        if self.values > MAX_VALUES {
-            return Err(format!("line {line}: holds more than {MAX_VALUES} values"));
-        }
-        Ok(())
-    }
-
-    fn node(&mut self, event: Event<'a>, line: usize, depth: usize) -> Result<(Value, usize), String> {
-        match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.as_deref().map(|tag| (tag.handle(), tag.suffix()));
-                Ok((scalar(&text, style, tag, line)?, anchor))
-            }
-            Event::SequenceStart(_, anchor, _) => {
-                let mut items = Vec::new();
-                loop {
-                    match self.event()? {
-                        (Event::SequenceEnd, _) => return Ok((Value::Array(items.into()), anchor)),
-                        (event, span) => items.push(self.value(event, span, depth + 1)?),
+        Kind::List(items) => Ok(Value::Array(items.iter().map(value).collect::<Result<Vec<_>, _>>()?.into())),
+        Kind::Map(fields) => {
+            let mut object = BTreeMap::new();
+            for (key, field) in fields {
+                let name = match value(key)? {
+                    Value::String(text) => text.to_string_lossy().into_owned(),
+                    Value::Array(_) | Value::Object(_) => {
+                        return Err(format!("line {}: a list or a map cannot be a key", key.line));
                     }
+                    key => format!("{key:?}"),
+                };
+                // Two that are written differently may be the same number.
+                if object.insert(name.clone(), value(field)?).is_some() {
+                    return Err(format!("line {}: mapping key {name:?} already defined", key.line));
                 }
             }
-            Event::MappingStart(_, anchor, _) => Ok((self.mapping(depth)?, anchor)),
-            _ => Err(format!("line {line}: did not find expected node content")),
+            Ok(Value::Object(object.into_iter().collect::<Object>()))
         }
-    }
-
-    fn mapping(&mut self, depth: usize) -> Result<Value, String> {
-        let mut fields: BTreeMap<String, Value> = BTreeMap::new();
-        let mut merged: Vec<Value> = Vec::new();
-        let mut lines: HashMap<String, usize> = HashMap::new();
-        loop {
-            let (event, span) = self.event()?;
-            if event == Event::MappingEnd {
-                break;
-            }
-            let line = span.start.line();
-            let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
-            let key = self.value(event, span, depth + 1)?;
-            let (event, span) = self.event()?;
-            let value = self.value(event, span, depth + 1)?;
-            if merge {
-                merged.push(value);
-                continue;
-            }
-            let key = match &key {
-                Value::String(text) => text.to_string_lossy().into_owned(),
-                Value::Array(_) | Value::Object(_) => {
-                    return Err(format!("line {line}: a list or a map cannot be a key"));
-                }
-                key => format!("{key:?}"),
-            };
-            if let Some(first) = lines.insert(key.clone(), line) {
-                return Err(format!("line {line}: mapping key {key:?} already defined at line {first}"));
-            }
-            fields.insert(key, value);
-        }
-        for value in merged {
-            merge_into(&mut fields, &value)?;
-        }
-        Ok(Value::Object(fields.into_iter().collect::<Object>()))
     }
 }
 
-fn is_content(event: &Event<'_>) -> bool {
-    use Event::*;
-    matches!(
-        event,
-        StreamStart
-            | StreamEnd
-            | DocumentStart(..)
-            | DocumentEnd
-            | Alias(_)
-            | Scalar(..)
-            | SequenceStart(..)
-            | SequenceEnd
-            | MappingStart(..)
-            | MappingEnd
-    )
-}
-
-/// `<<: *defaults`: what stands in the mapping itself wins, then what was merged first.
-fn merge_into(fields: &mut BTreeMap<String, Value>, value: &Value) -> Result<(), String> {
-    match value {
-        Value::Object(object) => {
-            for (name, value) in object.iter() {
-                fields.entry(name.to_owned()).or_insert_with(|| value.clone());
-            }
-            Ok(())
-        }
-        Value::Array(items) => items.iter().try_for_each(|item| match item {
-            Value::Array(_) => Err("map merge requires map or sequence of maps as the value".to_owned()),
-            item => merge_into(fields, item),
-        }),
-        _ => Err("map merge requires map or sequence of maps as the value".to_owned()),
-    }
-}
-
-fn scalar(text: &str, style: ScalarStyle, tag: Option<(&str, &str)>, line: usize) -> Result<Value, String> {
+fn scalar(text: &str, plain: bool, tag: Option<(&str, &str)>, line: usize) -> Result<Value, String> {
     let plain = match tag {
-        None => style == ScalarStyle::Plain,
+        None => plain,
         Some(("tag:yaml.org,2002:", "binary")) => {
             let encoded: Vec<Value> = vec![Value::from(text.split_whitespace().collect::<String>())];
             return super::encodings::from_base64(&encoded).map_err(|error| format!("line {line}: {}", error.message));
@@ -188,7 +56,7 @@ fn scalar(text: &str, style: ScalarStyle, tag: Option<(&str, &str)>, line: usize
 /// What an unquoted scalar stands for.
 fn resolve(text: &str) -> Value {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        _ if is_null(text) => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
         ".nan" | ".NaN" | ".NAN" => return Value::from(f64::NAN),
