@@ -52,11 +52,16 @@ pub struct Memory {
 // === impl Candidate ===
 
 impl Candidate {
-    /// Ferroalloy's release build, then each peer that is installed.
-    pub fn all() -> Vec<Candidate> {
-        let ours = std::env::var_os("FERROALLOY_BIN")
+    /// Ferroalloy's release build, or the one in `$FERROALLOY_BIN`.
+    pub fn ours() -> Candidate {
+        let binary = std::env::var_os("FERROALLOY_BIN")
             .map_or_else(|| PathBuf::from("target/release/ferroalloy"), PathBuf::from);
-        let mut all = vec![Candidate { kind: Kind::Ferroalloy, binary: ours }];
+        Candidate { kind: Kind::Ferroalloy, binary }
+    }
+
+    /// Ours, then each peer that is installed.
+    pub fn all() -> Vec<Candidate> {
+        let mut all = vec![Candidate::ours()];
         if let Some(alloy) = std::env::var_os("ALLOY_BIN") {
             all.push(Candidate { kind: Kind::Alloy, binary: alloy.into() });
         }

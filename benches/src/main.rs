@@ -3,6 +3,7 @@
 //! ```text
 //! cargo xtask bench                      # every case, every peer that is installed
 //! benches tail-json otlp scrape          # some
+//! benches --alone scrape                 # without the peers
 //! ```
 //! Peers: the binaries in `$ALLOY_BIN` and, for the `otlp` ones, `$OTELCOL_BIN`; `prometheus` and `vmagent` from the PATH. Ours is `target/release/ferroalloy` or
 //! `$FERROALLOY_BIN`. `$BENCH_SPANS_PER_SECOND` sets another rate for the `otlp` ones. The first figure is CPU time,
@@ -17,10 +18,14 @@ use agent::Candidate;
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
+    let alone = names.first().is_some_and(|first| first == "--alone");
+    if alone {
+        names.remove(0);
+    }
     if names.is_empty() {
         names = cases::NAMES.iter().map(|name| (*name).to_owned()).collect();
     }
-    let candidates = Candidate::all();
+    let candidates = if alone { vec![Candidate::ours()] } else { Candidate::all() };
     for case in names {
         println!("\n## {case}\n");
         println!(

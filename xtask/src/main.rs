@@ -1,8 +1,9 @@
-//! The chores of the house: `cargo xtask check | test | docs | bench | faults`.
+//! The chores of the house: `cargo xtask check | test | docs | bench | dist | faults`.
 //!
 //! The checks are plain functions that return every fault they find, so that `cargo test --workspace` runs them as well.
 
 mod differences;
+mod dist;
 mod docs;
 mod floors;
 mod names;
@@ -18,6 +19,7 @@ usage: cargo xtask <chore>
   test            every test of the workspace
   docs [--check]  writes docs/reference/ and docs/compatibility.md from the sources; --check only compares
   bench [case…]   macro benchmarks of the release build, beside the peers that are installed
+  dist            the binary that is shipped, built twice: the second time for what the benchmarks did with the first
   faults [--seconds N] [--kills N] [--list] [scenario…]
                   the long form of the fault runs, as a table: docs/faults.md
 ";
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             let built = run("cargo", &["build", "--release", "--package", "ferroalloy", "--package", "benches"], &[]);
             if built == ExitCode::SUCCESS { run("target/release/benches", &[], rest) } else { built }
         }
+        Some("dist") => dist(),
         Some("faults") => {
             let built = run("cargo", &["build", "--package", "ferroalloy", "--package", "faults"], &[]);
             let faults = ["run", "--quiet", "--package", "faults", "--"];
@@ -80,6 +83,19 @@ fn docs(check: bool) -> ExitCode {
         }
         Err(error) => {
             eprintln!("cannot write the pages: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dist() -> ExitCode {
+    match dist::build() {
+        Ok(binary) => {
+            println!("{}", binary.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
