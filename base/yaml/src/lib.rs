@@ -12,7 +12,7 @@ mod tree;
 use serde::de::DeserializeOwned;
 
 pub use read::Error;
-pub use scalar::is_null;
+pub use scalar::{float, is_null, whole};
 pub use tree::{Kind, Node, Scalar};
 
 /// How many nodes a document may have where nobody says otherwise, aliases expanded: nine lines of YAML can ask for

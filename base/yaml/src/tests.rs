@@ -39,7 +39,7 @@ fn documents_are_read_into_any_type() {
 }
 
 #[test]
-fn a_text_is_what_was_written() {
+fn what_a_scalar_means_is_for_its_reader_to_say() {
     let text = "version: 1.10\nport: 8080\non: no\nquoted: '~'\ntagged: !!str 7\nlong: |-\n  a\n  b\n";
     let read: BTreeMap<String, String> = super::from_str(text).expect("good");
     let expect =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use base_yaml::{Kind, MOST_NODES, Node, Scalar, is_null};
+use base_yaml::{Kind, MOST_NODES, Node, Scalar, float, is_null, whole};
 
 use super::arguments::only;
 use crate::value::{FunctionError, Number, Object, Value};
@@ -59,9 +59,6 @@ fn resolve(text: &str) -> Value {
         _ if is_null(text) => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".nan" | ".NaN" | ".NAN" => return Value::from(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Value::from(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return Value::from(f64::NEG_INFINITY),
         _ => {}
     }
     if !text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '.')) {
@@ -71,39 +68,12 @@ fn resolve(text: &str) -> Value {
         return Value::from(time);
     }
     let digits = text.replace('_', "");
-    let number = whole(&digits).or_else(|| float(&digits).map(Number::Float));
+    let whole = whole(&digits).and_then(|number| match u64::try_from(number) {
+        Ok(number) => Some(Number::from(number)),
+        Err(_) => i64::try_from(number).ok().map(Number::Int),
+    });
+    let number = whole.or_else(|| float(&digits).map(Number::Float));
     number.map_or_else(|| Value::from(text), Value::Number)
-}
-
-fn whole(digits: &str) -> Option<Number> {
-    let (negative, digits) = match digits.strip_prefix('-') {
-        Some(digits) => (true, digits),
-        None => (false, digits.strip_prefix('+').unwrap_or(digits)),
-    };
-    let (digits, base) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (&digits[2..], 16),
-        [b'0', b'o' | b'O', ..] => (&digits[2..], 8),
-        [b'0', b'b' | b'B', ..] => (&digits[2..], 2),
-        [b'0', _, ..] => (&digits[1..], 8),
-        _ => (digits, 10),
-    };
-    if !digits.starts_with(|first: char| first.is_digit(base)) {
-        return None;
-    }
-    let number = u64::from_str_radix(digits, base).ok()?;
-    match negative {
-        false => Some(Number::from(number)),
-        true => i64::try_from(-i128::from(number)).ok().map(Number::Int),
-    }
-}
-
-/// Digits with a point, an exponent or both, and nothing else that Rust takes for a float (`inf`, `nan`).
-fn float(digits: &str) -> Option<f64> {
-    let allowed = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'+' | b'-' | b'.' | b'e' | b'E');
-    if !digits.bytes().all(allowed) || !digits.bytes().any(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    digits.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
 /// `2020-01-01`, `2001-12-14t21:59:43.10-05:00`, `2001-12-14 21:59:43`, as RFC 3339 text.
