@@ -273,7 +273,7 @@ async fn two_processes_cannot_share_a_directory() {
 
 /// Opens a directory whose queue was dropped a moment ago: its driver may still be in a blocking call.
 pub(super) async fn reopen(config: Config) -> Queue {
-    for _ in 0..200 {
+    for _ in 0..6_000 {
         match Queue::open(config.clone()).await {
             Ok(queue) => return queue,
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -365,7 +365,7 @@ async fn a_crash_leaves_no_gap_before_what_is_on_the_disk() {
     // Two are in memory, and need not be written down for a while; but what came later was.
     settle_down(&queue).await;
     drop(queue);
-    let queue = Queue::open(config(Some(dir.path()), 1000)).await.unwrap();
+    let queue = reopen(config(Some(dir.path()), 1000)).await;
     for at in 0..6 {
         let lease = next(&queue).await;
         assert_eq!(number(lease.record()), at);
