@@ -27,13 +27,12 @@ pub fn build() -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(&watching);
     std::fs::create_dir_all(&watching).map_err(|error| format!("cannot make {}: {error}", watching.display()))?;
     // Cargo does not see that a profile has changed.
-    run(Command::new("cargo").args(["clean", "--quiet", "--workspace", "--profile", "dist"]))?;
+    run(&mut cargo(&["clean", "--quiet", "--workspace", "--profile", "dist"]))?;
 
     build_with(&watching.join("rustc-watched"), &[&format!("-Cprofile-generate={}", counts.display())])?;
-    let mut benches = Command::new("cargo");
-    benches.args(["run", "--release", "--package", "benches", "--", "--alone"]).args(WORK);
     let binary = target.join("dist/ferroalloy");
-    run(benches.env("FERROALLOY_BIN", &binary))?;
+    let mut benches = cargo(&["run", "--release", "--package", "benches", "--", "--alone"]);
+    run(benches.args(WORK).env("FERROALLOY_BIN", &binary))?;
     run(Command::new(llvm_profdata).arg("merge").arg("-o").arg(&profile).arg(&counts))?;
     let profile_use = format!("-Cprofile-use={}", profile.display());
     build_with(&watching.join("rustc-profiled"), &[&profile_use, INLINING, FOLDING])?;
@@ -46,9 +45,14 @@ fn build_with(compiler: &Path, flags: &[&str]) -> Result<(), String> {
     let written = std::fs::write(compiler, script)
         .and_then(|()| std::fs::set_permissions(compiler, std::fs::Permissions::from_mode(0o755)));
     written.map_err(|error| format!("cannot write {}: {error}", compiler.display()))?;
+    run(cargo(&["build", "--profile", "dist", "--package", "ferroalloy"]).env("RUSTC_WORKSPACE_WRAPPER", compiler))
+}
+
+/// Cargo, which puts what it builds where we look for it.
+fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--profile", "dist", "--package", "ferroalloy"]);
-    run(cargo.env("RUSTC_WORKSPACE_WRAPPER", compiler))
+    cargo.args(arguments).env("CARGO_TARGET_DIR", workspace::root().join("target"));
+    cargo
 }
 
 /// The tool that belongs to the compiler, as the form of the counts changes with it.
