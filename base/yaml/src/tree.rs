@@ -1,6 +1,7 @@
 //! A document as a tree.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
@@ -21,10 +22,10 @@ pub struct Node {
 pub enum Kind {
     /// A text that may mean a number, a truth or nothing.
     Scalar(Scalar),
-    /// In order.
-    List(Vec<Node>),
+    /// In order. Aliases share what they name: a document of a million nodes may be nine lines.
+    List(Rc<[Node]>),
     /// In order, keys of any kind; what was merged in (`<<`) comes last, and only where the mapping does not say otherwise itself.
-    Map(Vec<(Node, Node)>),
+    Map(Rc<[(Node, Node)]>),
 }
 
 /// A scalar as it was written.
@@ -136,7 +137,7 @@ impl<'a> Loader<'a> {
         let mut items = Vec::new();
         loop {
             match self.event()? {
-                (Event::SequenceEnd, _) => return Ok(Kind::List(items)),
+                (Event::SequenceEnd, _) => return Ok(Kind::List(items.into())),
                 (event, span) => items.push(self.value(event, span, depth + 1)?),
             }
         }
@@ -167,9 +168,9 @@ impl<'a> Loader<'a> {
             fields.push((key, value));
         }
         for node in merged {
-            merge_into(&mut fields, &mut lines, node)?;
+            merge_into(&mut fields, &mut lines, &node)?;
         }
-        Ok(Kind::Map(fields))
+        Ok(Kind::Map(fields.into()))
     }
 }
 
@@ -191,20 +192,20 @@ fn is_content(event: &Event<'_>) -> bool {
 }
 
 /// `<<: *defaults`: what stands in the mapping itself wins, then what was merged first.
-fn merge_into(fields: &mut Vec<(Node, Node)>, lines: &mut HashMap<String, usize>, node: Node) -> Result<(), String> {
+fn merge_into(fields: &mut Vec<(Node, Node)>, lines: &mut HashMap<String, usize>, node: &Node) -> Result<(), String> {
     let wrong = || Err("map merge requires map or sequence of maps as the value".to_owned());
-    match node.kind {
+    match &node.kind {
         Kind::Map(more) => {
-            for (key, value) in more {
+            for (key, value) in more.iter() {
                 let is_there = key.text().is_some_and(|name| lines.contains_key(name));
                 if !is_there {
                     lines.extend(key.text().map(|name| (name.to_owned(), key.line)));
-                    fields.push((key, value));
+                    fields.push((key.clone(), value.clone()));
                 }
             }
             Ok(())
         }
-        Kind::List(nodes) => nodes.into_iter().try_for_each(|node| match node.kind {
+        Kind::List(nodes) => nodes.iter().try_for_each(|node| match node.kind {
             Kind::List(_) => wrong(),
             _ => merge_into(fields, lines, node),
         }),

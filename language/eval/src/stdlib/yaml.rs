@@ -1,6 +1,7 @@
 //! `encoding.from_yaml`: the first document of a YAML text, with the scalars of YAML 1.1 that Alloy knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use base_yaml::{Kind, MOST_NODES, Node, Scalar, float, is_null, whole};
 
@@ -9,34 +10,67 @@ use crate::value::{FunctionError, Number, Object, Value};
 
 pub fn from_yaml(arguments: &[Value]) -> Result<Value, FunctionError> {
     let text: String = only(arguments)?;
-    let document = Node::of(&text, MOST_NODES).and_then(|document| value(&document));
+    let document = Node::of(&text, MOST_NODES).and_then(|document| Maker::default().value(&document));
     document.map_err(|message| FunctionError::new(format!("yaml: {message}")))
 }
 
-fn value(node: &Node) -> Result<Value, String> {
-    match &node.kind {
-        Kind::Scalar(Scalar { text, plain, tag }) => {
-            let tag = tag.as_ref().map(|(handle, suffix)| (handle.as_str(), suffix.as_str()));
-            scalar(text, *plain, tag, node.line)
-        }
-        Kind::List(items) => Ok(Value::Array(items.iter().map(value).collect::<Result<Vec<_>, _>>()?.into())),
-        Kind::Map(fields) => {
-            let mut object = BTreeMap::new();
-            for (key, field) in fields {
-                let name = match value(key)? {
-                    Value::String(text) => text.to_string_lossy().into_owned(),
-                    Value::Array(_) | Value::Object(_) => {
-                        return Err(format!("line {}: a list or a map cannot be a key", key.line));
-                    }
-                    key => format!("{key:?}"),
-                };
-                // Two that are written differently may be the same number.
-                if object.insert(name.clone(), value(field)?).is_some() {
-                    return Err(format!("line {}: mapping key {name:?} already defined", key.line));
-                }
+/// Makes values of nodes. What several aliases share is made once, and they share it again.
+#[derive(Default)]
+struct Maker {
+    /// By where the shared node's content lies.
+    shared: HashMap<*const (), Value>,
+}
+
+impl Maker {
+    fn value(&mut self, node: &Node) -> Result<Value, String> {
+        match &node.kind {
+            Kind::Scalar(Scalar { text, plain, tag }) => {
+                let tag = tag.as_ref().map(|(handle, suffix)| (handle.as_str(), suffix.as_str()));
+                scalar(text, *plain, tag, node.line)
             }
-            Ok(Value::Object(object.into_iter().collect::<Object>()))
+            Kind::List(items) => self.once(items, Maker::list),
+            Kind::Map(fields) => self.once(fields, Maker::map),
         }
+    }
+
+    fn once<T>(
+        &mut self,
+        content: &Rc<[T]>,
+        make: fn(&mut Maker, &[T]) -> Result<Value, String>,
+    ) -> Result<Value, String> {
+        if Rc::strong_count(content) == 1 {
+            return make(self, content);
+        }
+        let at = content.as_ptr().cast();
+        if let Some(value) = self.shared.get(&at) {
+            return Ok(value.clone());
+        }
+        let value = make(self, content)?;
+        self.shared.insert(at, value.clone());
+        Ok(value)
+    }
+
+    fn list(&mut self, items: &[Node]) -> Result<Value, String> {
+        let items: Result<Vec<Value>, String> = items.iter().map(|item| self.value(item)).collect();
+        Ok(Value::Array(items?.into()))
+    }
+
+    fn map(&mut self, fields: &[(Node, Node)]) -> Result<Value, String> {
+        let mut object = BTreeMap::new();
+        for (key, field) in fields {
+            let name = match self.value(key)? {
+                Value::String(text) => text.to_string_lossy().into_owned(),
+                Value::Array(_) | Value::Object(_) => {
+                    return Err(format!("line {}: a list or a map cannot be a key", key.line));
+                }
+                key => format!("{key:?}"),
+            };
+            // Two that are written differently may be the same number.
+            if object.insert(name.clone(), self.value(field)?).is_some() {
+                return Err(format!("line {}: mapping key {name:?} already defined", key.line));
+            }
+        }
+        Ok(Value::Object(object.into_iter().collect::<Object>()))
     }
 }
 
