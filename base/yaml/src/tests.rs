@@ -90,6 +90,9 @@ fn too_much_is_refused() {
         (1..40).fold("a0: &a0 [1]\n".to_owned(), |text, i| text + &format!("a{i}: &a{i} [*a{0}, *a{0}]\n", i - 1));
     let error = super::from_str::<BTreeMap<String, serde::de::IgnoredAny>>(&doubled).expect_err("a bomb");
     assert!(error.contains("more than 1000000 values"), "{error}");
+    let repeated = format!("[&a {}{}]", "x".repeat(50_000), ", *a".repeat(10_000));
+    let error = super::from_str::<Vec<String>>(&repeated).expect_err("half a gigabyte");
+    assert!(error.contains("aliases repeat more than 8388608 bytes"), "{error}");
     let deep = "[".repeat(200);
     assert!(super::from_str::<serde::de::IgnoredAny>(&deep).is_err());
 }

@@ -7,6 +7,8 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StrInput};
 
 /// How deep a document may nest.
 const MAX_DEPTH: usize = 100;
+/// How much text aliases may repeat, in bytes: a long one and many aliases to it would become any size.
+const MOST_REPEATED: usize = 8 << 20;
 
 /// A value of a document, and the line where it begins, from 1.
 #[derive(Clone, Debug)]
@@ -41,10 +43,20 @@ pub struct Scalar {
 
 struct Loader<'a> {
     parser: Parser<'a, StrInput<'a>>,
-    /// Each with the number of nodes it holds.
-    anchors: HashMap<usize, (Node, usize)>,
-    nodes: usize,
+    /// Each with what it holds.
+    anchors: HashMap<usize, (Node, Size)>,
+    /// So far, aliases expanded.
+    size: Size,
     most_nodes: usize,
+    /// Of the text, what came by aliases.
+    repeated: usize,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    /// Of text.
+    bytes: usize,
 }
 
 // === impl Node ===
@@ -53,7 +65,7 @@ impl Node {
     /// The first document of a text; without one, null. At most so many nodes, aliases expanded.
     pub fn of(text: &str, most_nodes: usize) -> Result<Node, String> {
         let parser = Parser::new_from_str(text);
-        Loader { parser, anchors: HashMap::new(), nodes: 0, most_nodes }.document()
+        Loader { parser, anchors: HashMap::new(), size: Size::default(), most_nodes, repeated: 0 }.document()
     }
 
     /// Of a scalar, as which keys are compared.
@@ -100,18 +112,20 @@ impl<'a> Loader<'a> {
         if depth > MAX_DEPTH {
             return Err(format!("line {line}: nests too deep"));
         }
-        let before = self.nodes;
-        self.count(1, line)?;
+        let before = self.size;
+        self.count(Size { nodes: 1, bytes: 0 }, line)?;
         let (kind, anchor) = match event {
             Event::Alias(anchor) => {
                 let (node, size) =
                     self.anchors.get(&anchor).cloned().ok_or_else(|| format!("line {line}: unknown anchor"))?;
+                self.repeated = self.repeated.saturating_add(size.bytes);
                 self.count(size, line)?;
                 return Ok(node);
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let tag = tag.as_deref().map(|tag| (tag.handle().to_owned(), tag.suffix().to_owned()));
                 let plain = style == ScalarStyle::Plain;
+                self.size.bytes = self.size.bytes.saturating_add(text.len());
                 (Kind::Scalar(Scalar { text: text.into_owned(), plain, tag }), anchor)
             }
             Event::SequenceStart(_, anchor, _) => (self.list(depth)?, anchor),
@@ -120,15 +134,21 @@ impl<'a> Loader<'a> {
         };
         let node = Node { line, kind };
         if anchor != 0 {
-            self.anchors.insert(anchor, (node.clone(), self.nodes - before));
+            let Size { nodes, bytes } = self.size;
+            let size = Size { nodes: nodes - before.nodes, bytes: bytes - before.bytes };
+            self.anchors.insert(anchor, (node.clone(), size));
         }
         Ok(node)
     }
 
-    fn count(&mut self, more: usize, line: usize) -> Result<(), String> {
-        self.nodes = self.nodes.saturating_add(more);
-        if self.nodes > self.most_nodes {
+    fn count(&mut self, more: Size, line: usize) -> Result<(), String> {
+        self.size.nodes = self.size.nodes.saturating_add(more.nodes);
+        self.size.bytes = self.size.bytes.saturating_add(more.bytes);
+        if self.size.nodes > self.most_nodes {
             return Err(format!("line {line}: holds more than {} values", self.most_nodes));
+        }
+        if self.repeated > MOST_REPEATED {
+            return Err(format!("line {line}: aliases repeat more than {MOST_REPEATED} bytes of text"));
         }
         Ok(())
     }
