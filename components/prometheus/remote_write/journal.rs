@@ -337,13 +337,13 @@ impl State {
             }
             self.files.pop_front();
         }
-        if needed.is_none() {
-            // It can only say of drafts that they are done.
-            self.buffer.clear();
-            self.holds_done = false;
+        if needed.is_some() {
+            return;
         }
-        if needed.is_none()
-            && let Some(file) = &mut self.current
+        // It can only say of drafts that they are done.
+        self.buffer.clear();
+        self.holds_done = false;
+        if let Some(file) = &mut self.current
             && file.bytes > 0
         {
             file.round = self.next_round;
