@@ -1,5 +1,6 @@
 //! The one message of a unary body: a flag, a length, the bytes.
 
+use bytes::buf::Limit;
 use bytes::{BufMut, Bytes, BytesMut};
 use sdk_protocols_compression::{Coding, ExpandError};
 
@@ -65,6 +66,18 @@ impl Gathered {
         Ok(())
     }
 
+    /// Where the rest of it may be read to, once its prefix has come: at most `length` bytes now.
+    pub(crate) fn rest(&mut self, length: usize) -> Option<Limit<&mut BytesMut>> {
+        let length = length.min(self.wanted().checked_sub(self.message.len())?);
+        if self.prefix_length < PREFIX || length == 0 {
+            return None;
+        }
+        if self.message.len() == self.message.capacity() {
+            self.message.reserve(length.min(TRUSTED.max(self.message.len())));
+        }
+        Some((&mut self.message).limit(length))
+    }
+
     fn wanted(&self) -> usize {
         let [_, a, b, c, d] = self.prefix;
         u32::from_be_bytes([a, b, c, d]) as usize
@@ -98,6 +111,24 @@ mod tests {
             gathered.add(&[*byte], 3).unwrap();
         }
         assert_eq!(gathered.finish(Coding::Identity, 3).unwrap(), "abc");
+    }
+
+    #[test]
+    fn the_rest_goes_where_the_beginning_is_and_no_further() {
+        let mut gathered = Gathered::default();
+        gathered.add(b"\0\0\0\0", 9).unwrap();
+        assert!(gathered.rest(9).is_none(), "its length is not known");
+        gathered.add(b"\x05a", 9).unwrap();
+        gathered.rest(2).unwrap().put_slice(b"bc");
+        assert_eq!(gathered.rest(9).unwrap().remaining_mut(), 2);
+        gathered.rest(9).unwrap().put_slice(b"de");
+        assert!(gathered.rest(9).is_none());
+        assert_eq!(gathered.finish(Coding::Identity, 9).unwrap(), "abcde");
+        // What nobody has sent is not allocated, however long the prefix says it is.
+        let mut gathered = Gathered::default();
+        gathered.add(b"\0\xff\xff\xff\xff", usize::MAX).unwrap();
+        drop(gathered.rest(usize::MAX));
+        assert!(gathered.message.capacity() <= 2 * TRUSTED);
     }
 
     #[test]

@@ -4,7 +4,7 @@ mod answer;
 mod receive;
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::Aborted;
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::stream::{Pending, State, Stream};
@@ -22,14 +22,18 @@ use crate::http2::frame::{self, Reason};
 use crate::http2::hpack::Decoder;
 use crate::message::Gathered;
 
-/// What is read at a time, by all connections of a thread.
-const SCRATCH: usize = 128 << 10;
+/// What is read at a time, unless it is known to belong to a message.
+const READ: usize = 64 << 10;
+/// As much of a message that is still to come is read to where the message is gathered.
+const DIRECT: usize = 16 << 10;
 /// What the calls of a connection may hold, unless a single message may be larger.
 const CONNECTION_WINDOW: i64 = 24 << 20;
 /// Large frames mean fewer of them; a client decides.
 const LARGEST_FRAME: usize = 1 << 20;
 /// Frames other than DATA, which need to be seen whole, are never longer.
 const LARGEST_CONTROL: usize = frame::DEFAULT_FRAME * 4;
+/// What is read, behind what has come of a frame: one buffer for all connections of a thread.
+const SCRATCH: usize = frame::HEAD + LARGEST_CONTROL + READ;
 /// The headers of a call, with what HPACK counts for each.
 const HEADER_LIMIT: usize = 64 << 10;
 /// While this much is not written, nothing is read: a client that does not read cannot make us remember answers.
@@ -339,18 +343,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Service> Connection<S, T> {
 
     /// Reads once, and takes what has come.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
-        let read = INPUT.with_borrow_mut(|input| {
-            let kept = self.carry.len();
-            input[..kept].copy_from_slice(&self.carry);
-            let mut buffer = ReadBuf::new(&mut input[kept..]);
-            std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
-            let count = buffer.filled().len();
-            self.carry.clear();
-            if count > 0 && self.phase != Phase::Closing {
-                self.take(&input[..kept + count]);
-            }
-            Poll::Ready(Ok(count))
-        });
+        let read = match self.poll_read_message(cx) {
+            Some(read) => read,
+            None => self.poll_read_frames(cx),
+        };
         if let Poll::Ready(Ok(1..)) = read {
             self.times.last_read = Instant::now();
             self.start_calls(cx);
@@ -358,6 +354,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T: Service> Connection<S, T> {
             self.tell_window();
         }
         read
+    }
+
+    fn poll_read_frames(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<usize>> {
+        INPUT.with_borrow_mut(|input| {
+            let kept = self.carry.len();
+            input[..kept].copy_from_slice(&self.carry);
+            let mut buffer = ReadBuf::new(&mut input[kept..kept + READ]);
+            std::task::ready!(Pin::new(&mut self.io).poll_read(cx, &mut buffer))?;
+            let count = buffer.filled().len();
+            self.carry.clear();
+            if count > 0 && self.phase != Phase::Closing {
+                self.take(&input[..kept + count]);
+            }
+            Poll::Ready(Ok(count))
+        })
+    }
+
+    /// Reads more of a message to where it will stay, so that only the kernel copies it. `None` when nothing of the kind is due.
+    fn poll_read_message(&mut self, cx: &mut Context<'_>) -> Option<Poll<std::io::Result<usize>>> {
+        let data = self.data.as_mut()?;
+        let length = data.left.checked_sub(data.padding).filter(|length| *length >= DIRECT)?;
+        let at = self.streams.binary_search_by_key(&data.stream, |stream| stream.id).ok()?;
+        let State::Receiving { gathered, .. } = &mut self.streams[at].state else { return None };
+        let mut rest = gathered.rest(length)?;
+        let read = { pin!(self.io.read_buf(&mut rest)).poll(cx) };
+        if let Poll::Ready(Ok(count)) = &read {
+            data.left -= count;
+            if data.left == 0 {
+                self.take(&[]);
+            }
+        }
+        Some(read)
     }
 
     // === the connection's window ===

@@ -148,6 +148,39 @@ async fn empty_frames_and_endless_headers_end_the_connection() {
     assert_eq!(goaway(&sent).await, 11);
 }
 
+/// What is read past the buffer of frames is bounded by the frame, its padding and the message.
+#[tokio::test]
+async fn large_frames_with_padding_trailers_and_too_much_are_told_apart() {
+    let message: Vec<u8> = (0..300_000_u32).map(|i| (i % 253) as u8).collect();
+    let whole = [&[0][..], &300_000_u32.to_be_bytes(), &message].concat();
+    let padded = |payload: &[u8]| [&[200][..], payload, &[0; 200]].concat();
+    let in_two = [frame(0, 8, 1, &padded(&whole[..150_000])), frame(0, 1, 1, &whole[150_000..])].concat();
+    let padded_to_the_end = frame(0, 9, 1, &padded(&whole));
+    let with_trailers = [frame(0, 0, 1, &whole), frame(1, 5, 1, &[])].concat();
+    for data in [in_two, padded_to_the_end, with_trailers] {
+        let mut stream = connect(Config::default()).await;
+        let settings = [0, 4, 0x10, 0, 0, 0];
+        stream
+            .write_all(&[PREFACE, &frame(4, 0, 0, &settings), &frame(8, 0, 0, &[1, 0, 0, 0])].concat())
+            .await
+            .unwrap();
+        stream.write_all(&[frame(1, 4, 1, &headers()), data].concat()).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let frames = answers(&mut stream).await;
+        let reply: Vec<u8> = frames.iter().filter(|frame| frame.0 == 0).flat_map(|frame| frame.2.clone()).collect();
+        assert_eq!(reply[5..], reverse(message.clone().into()).unwrap());
+    }
+    // A frame that holds more than its message.
+    let mut stream = connect(Config::default()).await;
+    let too_much = frame(0, 1, 1, &[&whole[..], &[0; 100_000]].concat());
+    stream.write_all(&[PREFACE, &frame(1, 4, 1, &headers()), &too_much].concat()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let frames = answers(&mut stream).await;
+    let block = &frames.iter().find(|frame| frame.0 == 1).expect("an answer").2;
+    let refused = block.windows(15).any(|bytes| bytes == b"\x0bgrpc-status\x0212");
+    assert!(refused, "{:?}", String::from_utf8_lossy(block));
+}
+
 #[tokio::test]
 async fn a_window_full_of_unfinished_messages_makes_room() {
     // 24 MiB may be under way; each call declares 4 MiB and sends 3.
