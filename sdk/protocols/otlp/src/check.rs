@@ -122,17 +122,19 @@ pub(crate) fn skip_varint(rest: &[u8]) -> Option<&[u8]> {
 /// `tag length 0a key-length key… 12 value-length 0a text-length text…`, and each length follows from the one around it.
 #[inline]
 fn behind_text_pairs(tag: u8, mut rest: &[u8]) -> &[u8] {
-    while let [first, length, 0x0a, key_length, ..] = *rest {
-        let value = 4 + usize::from(key_length);
-        let Some([0x12, value_length, 0x0a, text_length]) = rest.get(value..value + 4) else { break };
-        let end = 2 + usize::from(length);
-        let fits = usize::from(*text_length) + 2 == usize::from(*value_length)
-            && value + 2 + usize::from(*value_length) == end
-            && length < 0x80;
-        if first != tag || !fits {
+    // Four bytes are compared at a time. Around a text of `n` bytes there is one way to write the second four.
+    let first = u32::from_le_bytes([tag, 0, 0x0a, 0]);
+    let second = |n: usize| u32::from_le_bytes([0x12, 2, 0x0a, 0]) + 0x0100_0100 * n as u32;
+    while let Some(head) = rest.first_chunk::<4>() {
+        let end = 2 + usize::from(head[1]);
+        let value = 4 + usize::from(head[3]);
+        let Some(text) = end.checked_sub(value + 4) else { break };
+        let Some((pair, behind)) = rest.split_at_checked(end) else { break };
+        let Some(inner) = pair[value..].first_chunk::<4>() else { break };
+        let one_byte_lengths = u32::from_le_bytes(*head) & 0x00ff_80ff;
+        if one_byte_lengths != first || u32::from_le_bytes(*inner) != second(text) {
             break;
         }
-        let Some(behind) = rest.get(end..) else { break };
         rest = behind;
     }
     rest
