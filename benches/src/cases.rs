@@ -22,6 +22,9 @@ const WINDOW: Duration = Duration::from_secs(20);
 pub const NAMES: &[&str] = &[
     "start",
     "scrape",
+    "scrape-gzip",
+    "scrape-labels",
+    "scrape-rw2",
     "tail",
     "tail-raw",
     "tail-json",
@@ -52,7 +55,10 @@ pub struct Row {
 pub async fn run(case: &str, candidate: &Candidate) -> std::io::Result<Option<Row>> {
     match case {
         "start" => start::run(candidate).await,
-        "scrape" => scrape::run(candidate).await,
+        "scrape" => scrape::run(candidate, &scrape::NODE).await,
+        "scrape-gzip" => scrape::run(candidate, &scrape::GZIP).await,
+        "scrape-labels" => scrape::run(candidate, &scrape::LABELS).await,
+        "scrape-rw2" => scrape::run(candidate, &scrape::VERSION_2).await,
         "tail" => tail::run(candidate, &tail::CRI).await,
         "tail-raw" => tail::run(candidate, &tail::RAW).await,
         "tail-json" => tail::run(candidate, &tail::JSON).await,

@@ -8,4 +8,4 @@ mod targets;
 pub use engine::Engine;
 pub use lines::{Line, write_lines};
 pub use spans::{Spans, send_spans};
-pub use targets::targets;
+pub use targets::{Page, targets};

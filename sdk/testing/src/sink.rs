@@ -151,11 +151,16 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                             Answer::Silent => std::future::pending().await,
                         }
                         tally.wire_bytes.fetch_add(body.len() as u64, Relaxed);
-                        count(protocol, &message, &tally);
+                        let items = count(protocol, &message, &tally);
                         if let Answer::Slow(time) = mood {
                             tokio::time::sleep(time).await;
                         }
-                        Ok::<_, std::io::Error>(answer(if matches!(protocol, Protocol::Otlp) { 200 } else { 204 }))
+                        let mut taken = answer(if matches!(protocol, Protocol::Otlp) { 200 } else { 204 });
+                        if is_version_2 {
+                            // Who does not say what was written did not understand.
+                            taken.headers_mut().insert("x-prometheus-remote-write-samples-written", items.into());
+                        }
+                        Ok::<_, std::io::Error>(taken)
                     }
                 });
                 let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
@@ -191,7 +196,8 @@ fn refuse_each(step: u64, message: &[u8], tally: &Tally) -> Option<http::Respons
     Some(refusal)
 }
 
-fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
+/// How many items there were, which now are in the tally.
+fn count(protocol: Protocol, message: &[u8], tally: &Tally) -> u64 {
     if let (Protocol::Loki, Some(kept)) = (protocol, &mut *lock(&tally.lines)) {
         kept.extend(lines(message).map(|(_, line)| line.to_vec()));
     }
@@ -203,19 +209,22 @@ fn count(protocol: Protocol, message: &[u8], tally: &Tally) {
         }
     }
     let mut ledger = lock(&tally.ledger);
+    let mut items = 0;
     each_number(protocol, message, |stream, number| {
+        items += 1;
         tally.items.fetch_add(1, Relaxed);
         ledger.arrived(stream, number);
     });
+    items
 }
 
 /// What orders an item, and its number if it has one.
 fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], Option<u64>)) {
     match protocol {
         Protocol::Loki => lines(message).for_each(|(stream, line)| each(stream, sequence(line))),
-        // WriteRequest.timeseries = 1; TimeSeries.labels = 1, samples = 2
+        // WriteRequest.timeseries = 1, that of version 2 has it as 5; TimeSeries.labels = 1, samples = 2
         Protocol::RemoteWrite => {
-            for series in fields(message, 1) {
+            for series in fields(message, 1).chain(fields(message, 5)) {
                 let labels: Vec<u8> = fields(series, 1).flatten().copied().collect();
                 for message in fields(series, 2) {
                     each(&labels, Some(sample(message).0 as u64));
