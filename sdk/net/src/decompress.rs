@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use flate2::{Decompress, FlushDecompress, Status};
+
 /// How a body is compressed; the words are those of `Content-Encoding`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
@@ -46,6 +48,9 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 /// Capacity to start with: the usual ratio, but no more than this however small the body.
 const MAX_FIRST_CAPACITY: usize = 4 << 20;
 
+/// With so much room left gzip has not stopped for want of it.
+const LEAST_ROOM: usize = 300;
+
 /// Inflates a whole body; the result has at most `limit` bytes.
 pub fn decompress(encoding: Encoding, body: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let invalid = |error: &dyn std::fmt::Display| DecompressError::Invalid {
@@ -61,7 +66,7 @@ pub fn decompress(encoding: Encoding, body: &[u8], limit: usize) -> Result<Vec<u
     match encoding {
         Encoding::Identity if body.len() > limit => Err(DecompressError::TooLarge { limit }),
         Encoding::Identity => Ok(body.to_vec()),
-        Encoding::Gzip => read(&mut flate2::bufread::MultiGzDecoder::new(body)),
+        Encoding::Gzip => gunzip(body, limit),
         Encoding::Deflate => read(&mut flate2::bufread::ZlibDecoder::new(body)),
         Encoding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(body).map_err(|error| invalid(&error))?;
@@ -78,6 +83,42 @@ pub fn decompress(encoding: Encoding, body: &[u8], limit: usize) -> Result<Vec<u
         }
         Encoding::SnappyFramed => read(&mut snap::read::FrameDecoder::new(body)),
         Encoding::Lz4 => read(&mut lz4_flex::frame::FrameDecoder::new(body)),
+    }
+}
+
+/// All members at once, into memory that is neither filled with zeros first nor grown on the way: a body says in the end what
+/// its last member becomes (RFC 1952, 2.3.1), as a rule the only one. A reader would keep what it wrote a second time, to look
+/// back at.
+fn gunzip(body: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
+    const LONGEST_WINDOW: u8 = 15;
+    let invalid = |error: String| DecompressError::Invalid { encoding: Encoding::Gzip.name(), error };
+    let told = body.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize);
+    // Each bit of a body becomes 258 bytes at most, two of them say so.
+    let told = told.min(body.len().saturating_mul(1032)).min(limit).min(MAX_FIRST_CAPACITY);
+    let mut inflated = Vec::with_capacity(told + LEAST_ROOM);
+    let mut rest = body;
+    loop {
+        let mut member = Decompress::new_gzip(LONGEST_WINDOW);
+        loop {
+            let behind = member.total_in() as usize;
+            let status = member.decompress_vec(&rest[behind..], &mut inflated, FlushDecompress::Finish);
+            let status = status.map_err(|error| invalid(error.to_string()))?;
+            if inflated.len() > limit {
+                return Err(DecompressError::TooLarge { limit });
+            }
+            if status == Status::StreamEnd {
+                break;
+            }
+            if inflated.capacity() - inflated.len() >= LEAST_ROOM {
+                return Err(invalid("it ends too early".to_owned()));
+            }
+            let more = inflated.len().min(limit + 1 - inflated.len());
+            inflated.reserve_exact(more + LEAST_ROOM);
+        }
+        rest = &rest[member.total_in() as usize..];
+        if rest.is_empty() {
+            return Ok(inflated);
+        }
     }
 }
 
