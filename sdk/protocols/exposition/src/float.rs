@@ -20,8 +20,8 @@ fn exact(text: &[u8]) -> Option<f64> {
     exact_prefix(text).filter(|(_, length)| *length == text.len()).map(|(value, _)| value)
 }
 
-/// The number at the start of a text and its length, in the usual case: up to 19 digits, whose value is exact when they and
-/// the power of ten fit a double, so that one multiplication or division rounds correctly.
+/// The number at the start of a text and its length, in the usual case: up to 19 digits. When they and the power of ten fit a
+/// double, one multiplication or division rounds correctly; a longer fraction is divided as an integer.
 #[inline]
 pub(crate) fn exact_prefix(text: &[u8]) -> Option<(f64, usize)> {
     let (negative, digits) = match text {
@@ -67,15 +67,25 @@ pub(crate) fn exact_prefix(text: &[u8]) -> Option<(f64, usize)> {
         }
         exponent = exponent.saturating_add(if minus { -power } else { power });
     }
-    if mantissa > 1 << 53 {
-        return None;
-    }
     let value = match exponent {
-        0..=22 => mantissa as f64 * EXACT[exponent as usize],
-        -22..=-1 => mantissa as f64 / EXACT[-exponent as usize],
+        0..=22 if mantissa <= 1 << 53 => mantissa as f64 * EXACT[exponent as usize],
+        -22..=-1 if mantissa <= 1 << 53 => mantissa as f64 / EXACT[-exponent as usize],
+        -19..=-1 => quotient(mantissa, 10_u64.pow(-exponent as u32)),
         _ => return None,
     };
     Some((if negative { -value } else { value }, at + usize::from(negative)))
+}
+
+/// The double that is nearest to a quotient, neither of whose parts is zero.
+fn quotient(dividend: u64, divisor: u64) -> f64 {
+    // With the highest bit of both set, it has 63 or 64 bits: more than ten are beyond those that a double has, and the lowest
+    // of these may stand for whatever remains.
+    let (dividend_zeros, divisor_zeros) = (dividend.leading_zeros(), divisor.leading_zeros());
+    let (dividend, divisor) = (u128::from(dividend << dividend_zeros) << 63, u128::from(divisor << divisor_zeros));
+    let bits = (dividend / divisor) as u64 | u64::from(dividend % divisor != 0);
+    // What is left is a power of two between 2^-127 and 1, by which a double is multiplied exactly.
+    let power = divisor_zeros as i32 - dividend_zeros as i32 - 63;
+    bits as f64 * f64::from_bits(((1023 + power) as u64) << 52)
 }
 
 fn general(text: &[u8]) -> Option<f64> {
@@ -132,7 +142,32 @@ mod tests {
         assert_eq!(parse_float(b"nan").map(f64::to_bits), Some(NORMAL_NAN));
     }
 
+    /// Halfway between two doubles, and next to it.
+    #[test]
+    fn long_fractions_are_rounded_to_the_even_one() {
+        for halves in [9_007_199_254_740_993_u64, 9_007_199_254_740_995, 18_014_398_509_481_983] {
+            for digits in 1..=3 {
+                let scaled = halves * 10_u64.pow(digits);
+                for mantissa in scaled - 1..=scaled + 1 {
+                    let text = mantissa.to_string();
+                    let (whole, fraction) = text.split_at(text.len() - digits as usize);
+                    let text = format!("{whole}.{fraction}");
+                    let bits = parse_float(text.as_bytes()).map(f64::to_bits);
+                    assert_eq!(bits, general(text.as_bytes()).map(f64::to_bits), "{text}");
+                }
+            }
+        }
+    }
+
     proptest! {
+        #[test]
+        fn fractions_of_many_digits_too(mantissa in 1_u64..=9_999_999_999_999_999_999, digits in 1_usize..=19) {
+            let text = format!("{mantissa:020}");
+            let (whole, fraction) = text.split_at(20 - digits);
+            let text = format!("{}.{fraction}", whole.trim_start_matches('0'));
+            prop_assert_eq!(parse_float(text.as_bytes()).map(f64::to_bits), general(text.as_bytes()).map(f64::to_bits));
+        }
+
         #[test]
         fn the_quick_way_gives_what_the_slow_one_gives(text in "-?[0-9]{0,20}(\\.[0-9]{0,10})?([eE][+-]?[0-9]{1,3})?") {
             prop_assert_eq!(parse_float(text.as_bytes()).map(f64::to_bits), general(text.as_bytes()).map(f64::to_bits));
