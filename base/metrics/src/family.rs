@@ -25,18 +25,35 @@ pub struct Labelled<M: Instrument>(Arc<Shared<M>>);
 
 #[derive(Debug)]
 struct Shared<M: Instrument> {
-    /// All label names in the order shown (sorted), each with where its value comes from.
-    labels: Vec<(String, Source)>,
-    variable: usize,
+    constant: Arc<Constant>,
+    /// The names of the values given to `with`.
+    given: Box<[Box<str>]>,
+    /// All labels in the order shown, which is by name; empty when none are given.
+    order: Box<[Source]>,
     settings: M::Settings,
-    /// By the rendered labels, which are also what the page shows.
-    series: Mutex<BTreeMap<Box<str>, M>>,
+    members: Mutex<Members<M>>,
     losses: Arc<Losses>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// The labels that all families of a scope have. There are many scopes, and many families in each: these are written out once.
+#[derive(Debug, Default)]
+pub(crate) struct Constant {
+    /// Sorted by name.
+    pub(crate) labels: Vec<(String, String)>,
+    rendered: Box<str>,
+}
+
+#[derive(Debug)]
+struct Members<M> {
+    /// Where no values are given there is one at most.
+    alone: Option<M>,
+    /// By the rendered labels, which are also what the page shows.
+    several: BTreeMap<Box<str>, M>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Source {
-    Constant(String),
+    Constant(usize),
     /// The n-th value given to `with`.
     Given(usize),
 }
@@ -63,21 +80,29 @@ impl<M: Instrument> Clone for Labelled<M> {
 
 impl<M: Instrument> Labelled<M> {
     pub(crate) fn new(
-        constant: &[(String, String)],
+        constant: Arc<Constant>,
         names: &[&str],
         settings: M::Settings,
         losses: Arc<Losses>,
     ) -> Labelled<M> {
-        let constant = constant.iter().map(|(name, value)| (name.clone(), Source::Constant(value.clone())));
-        let given = names.iter().enumerate().map(|(at, name)| ((*name).to_owned(), Source::Given(at)));
-        let mut labels: Vec<_> = constant.chain(given).collect();
-        labels.sort_by(|a, b| a.0.cmp(&b.0));
-        Labelled(Arc::new(Shared { labels, variable: names.len(), settings, series: Mutex::default(), losses }))
+        let given: Box<[Box<str>]> = names.iter().map(|name| (*name).into()).collect();
+        let mut order = Vec::new();
+        if !given.is_empty() {
+            order.extend((0..constant.labels.len()).map(Source::Constant));
+            order.extend((0..given.len()).map(Source::Given));
+            order.sort_by_key(|source| match source {
+                Source::Constant(at) => constant.labels[*at].0.as_str(),
+                Source::Given(at) => &given[*at],
+            });
+        }
+        let order = order.into();
+        let members = Mutex::new(Members { alone: None, several: BTreeMap::new() });
+        Labelled(Arc::new(Shared { constant, given, order, settings, members, losses }))
     }
 
     /// A family that belongs to no registry.
     pub fn detached(names: &[&str]) -> Labelled<M> {
-        Labelled::new(&[], names, M::Settings::default(), Arc::default())
+        Labelled::new(Arc::default(), names, M::Settings::default(), Arc::default())
     }
 
     /// The member with these values, one for each label name in the order of registration; made when new. Keep it:
@@ -86,14 +111,17 @@ impl<M: Instrument> Labelled<M> {
     /// # Panics
     /// When the number of values differs from the number of label names: a mistake of the caller, not of its input.
     pub fn with(&self, values: &[&str]) -> M {
-        let rendered = self.render(values);
-        let mut series = self.lock();
-        if let Some(member) = series.get(rendered.as_str()) {
+        let Some(rendered) = self.render(values) else {
+            let mut members = self.lock();
+            return members.alone.get_or_insert_with(|| M::create(&self.0.settings)).clone();
+        };
+        let several = &mut self.lock().several;
+        if let Some(member) = several.get(rendered.as_str()) {
             return member.clone();
         }
         let member = M::create(&self.0.settings);
-        if series.len() < MAX_SERIES_PER_FAMILY {
-            series.insert(rendered.into(), member.clone());
+        if several.len() < MAX_SERIES_PER_FAMILY {
+            several.insert(rendered.into(), member.clone());
         } else {
             self.0.losses.too_many_series.inc();
         }
@@ -102,18 +130,23 @@ impl<M: Instrument> Labelled<M> {
 
     /// Takes the member with these values off the page; true when there was one.
     pub fn remove(&self, values: &[&str]) -> bool {
-        let rendered = self.render(values);
-        self.lock().remove(rendered.as_str()).is_some()
+        match self.render(values) {
+            None => self.lock().alone.take().is_some(),
+            Some(rendered) => self.lock().several.remove(rendered.as_str()).is_some(),
+        }
     }
 
     /// Takes all members off the page.
     pub fn clear(&self) {
-        self.lock().clear();
+        let mut members = self.lock();
+        members.alone = None;
+        members.several.clear();
     }
 
     /// How many members the page shows.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        let members = self.lock();
+        usize::from(members.alone.is_some()) + members.several.len()
     }
 
     /// Whether the page shows none.
@@ -122,40 +155,67 @@ impl<M: Instrument> Labelled<M> {
     }
 
     pub(crate) fn write(&self, samples: &mut Samples<'_>) {
-        for (rendered, member) in self.lock().iter() {
+        let members = self.lock();
+        if let Some(member) = &members.alone {
+            member.write(&self.0.constant.rendered, samples);
+        }
+        for (rendered, member) in &members.several {
             member.write(rendered, samples);
         }
     }
 
-    /// Whether a second registration asks for the same thing.
+    /// Whether a second registration in the same scope asks for the same thing.
     pub(crate) fn same_shape(&self, other: &Labelled<M>) -> bool {
-        self.0.labels == other.0.labels && self.0.settings == other.0.settings
+        self.0.given == other.0.given && self.0.settings == other.0.settings
     }
 
-    fn render(&self, values: &[&str]) -> String {
-        assert_eq!(values.len(), self.0.variable, "one value for each label name of {:?}", self.0.labels);
-        let mut rendered = String::new();
-        for (name, source) in &self.0.labels {
-            if !rendered.is_empty() {
-                rendered.push(',');
-            }
-            rendered.push_str(name);
-            rendered.push_str("=\"");
-            write_escaped_label(
-                &mut rendered,
-                match source {
-                    Source::Constant(value) => value,
-                    Source::Given(at) => values[*at],
-                },
-            );
-            rendered.push('"');
+    /// The labels with these values; none where none are given, and the constant ones are all.
+    fn render(&self, values: &[&str]) -> Option<String> {
+        let Shared { constant, given, order, .. } = &*self.0;
+        assert_eq!(values.len(), given.len(), "one value for each label name of {given:?}");
+        if given.is_empty() {
+            return None;
         }
-        rendered
+        let mut rendered = String::with_capacity(constant.rendered.len() + 32 * given.len());
+        for source in order {
+            match *source {
+                Source::Constant(at) => {
+                    let (name, value) = &constant.labels[at];
+                    push_label(&mut rendered, name, value);
+                }
+                Source::Given(at) => push_label(&mut rendered, &given[at], values[at]),
+            }
+        }
+        Some(rendered)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, M>> {
-        self.0.series.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Members<M>> {
+        self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+// === impl Constant ===
+
+impl Constant {
+    pub(crate) fn new(mut labels: Vec<(String, String)>) -> Constant {
+        labels.sort();
+        let mut rendered = String::new();
+        for (name, value) in &labels {
+            push_label(&mut rendered, name, value);
+        }
+        Constant { labels, rendered: rendered.into() }
+    }
+}
+
+/// One more label behind others.
+fn push_label(rendered: &mut String, name: &str, value: &str) {
+    if !rendered.is_empty() {
+        rendered.push(',');
+    }
+    rendered.push_str(name);
+    rendered.push_str("=\"");
+    write_escaped_label(rendered, value);
+    rendered.push('"');
 }
 
 impl Instrument for Counter {
@@ -233,7 +293,7 @@ mod tests {
     #[test]
     fn too_many_label_values_count_unseen_and_are_counted() {
         let losses: Arc<Losses> = Arc::default();
-        let family: GaugeVec = Labelled::new(&[], &["path"], (), losses.clone());
+        let family: GaugeVec = Labelled::new(Arc::default(), &["path"], (), losses.clone());
         for n in 0..MAX_SERIES_PER_FAMILY + 3 {
             family.with(&[&n.to_string()]).set(1.0);
         }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::family::{Bounds, CounterVec, GaugeVec, HistogramVec, Instrument, Labelled};
+use crate::family::{Bounds, Constant, CounterVec, GaugeVec, HistogramVec, Instrument, Labelled};
 use crate::page::{FamilyWriter, Kind, Losses, Page};
 use crate::text::is_metric_name;
 use crate::values::{Counter, Gauge, Histogram};
@@ -36,8 +36,7 @@ struct Membership {
 }
 
 struct Contents {
-    /// Sorted by name.
-    constant: Vec<(String, String)>,
+    constant: Arc<Constant>,
     families: Mutex<BTreeMap<Box<str>, Registered>>,
     collectors: Mutex<Vec<Arc<Collector>>>,
     losses: Arc<Losses>,
@@ -69,10 +68,9 @@ impl Registry {
         self.add(labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(), None)
     }
 
-    fn add(&self, mut constant: Vec<(String, String)>, parent: Option<Scope>) -> Scope {
-        constant.sort();
+    fn add(&self, constant: Vec<(String, String)>, parent: Option<Scope>) -> Scope {
         let contents = Arc::new(Contents {
-            constant,
+            constant: Arc::new(Constant::new(constant)),
             families: Mutex::default(),
             collectors: Mutex::default(),
             losses: self.0.losses.clone(),
@@ -158,7 +156,7 @@ impl Scope {
     /// A part of this part: with more labels, leaving the page when its last clone goes. It keeps its parent.
     pub fn child(&self, labels: &[(&str, &str)]) -> Scope {
         let given = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        let constant = self.0.contents.constant.iter().cloned().chain(given).collect();
+        let constant = self.labels().iter().cloned().chain(given).collect();
         match self.0.scopes.upgrade() {
             Some(scopes) => Registry(scopes).add(constant, Some(self.clone())),
             None => Registry::new().add(constant, Some(self.clone())),
@@ -167,7 +165,7 @@ impl Scope {
 
     /// The labels all metrics of this scope carry, sorted by name.
     pub fn labels(&self) -> &[(String, String)] {
-        &self.0.contents.constant
+        &self.0.contents.constant.labels
     }
 
     /// Registers a counter, or finds the one already registered under the name.
@@ -238,7 +236,7 @@ impl Scope {
         unwrap: fn(&Family) -> Option<&Labelled<M>>,
     ) -> Labelled<M> {
         let contents = &self.0.contents;
-        let family = Labelled::new(&contents.constant, labels, settings, contents.losses.clone());
+        let family = Labelled::new(contents.constant.clone(), labels, settings, contents.losses.clone());
         let mut families = lock(&contents.families);
         match families.get(name).map(|registered| unwrap(&registered.family)) {
             None if is_metric_name(name) => {
@@ -274,7 +272,7 @@ impl Drop for Membership {
 
 impl Contents {
     fn write(&self, page: &mut Page) {
-        let mut writer = page.writer_with(&self.constant);
+        let mut writer = page.writer_with(&self.constant.labels);
         for (name, registered) in lock(&self.families).iter() {
             let mut samples = writer.family(name, &registered.help, registered.family.kind());
             match &registered.family {
@@ -286,7 +284,7 @@ impl Contents {
         let collectors: Vec<Arc<Collector>> = lock(&self.collectors).clone();
         for collector in collectors {
             let mark = page.mark();
-            let wrote = catch_unwind(AssertUnwindSafe(|| collector(&mut page.writer_with(&self.constant))));
+            let wrote = catch_unwind(AssertUnwindSafe(|| collector(&mut page.writer_with(&self.constant.labels))));
             if wrote.is_err() {
                 page.truncate(mark);
                 self.losses.panicked_collectors.inc();
@@ -313,7 +311,7 @@ impl std::fmt::Debug for Registry {
 
 impl std::fmt::Debug for Scope {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Scope").field(&self.0.contents.constant).finish()
+        f.debug_tuple("Scope").field(&self.labels()).finish()
     }
 }
 
