@@ -1,8 +1,8 @@
 //! `positions.yml`: how far each log was read, in the form that Alloy writes and reads.
 //!
-//! A comment at its top checks what follows, and `positions.yml.before` is the save before the last: a position that a
-//! flipped bit has moved would lose lines, or send again what has long arrived. A file without the comment is Alloy's, or was
-//! changed by hand, and is believed.
+//! A comment at its top checks what follows, and `positions.yml.before` is an earlier save, by a few seconds at most: a
+//! position that a flipped bit has moved would lose lines, or send again what has long arrived. A file without the comment is
+//! Alloy's, or was changed by hand, and is believed.
 //!
 //! What a source knows besides (which file a position is of) are notes, comments at the end: whoever reads the file as Alloy
 //! does passes over them, and loses them when it writes.
@@ -61,6 +61,9 @@ pub struct Error {
 /// The first line, around the checksum of all that follows.
 const CHECK: &str = "# crc32 ";
 const CHECK_END: &str = " of what follows; take this line away after a change by hand";
+
+/// Blanks behind that make a short text as long as the one before, so that it can be written in its place.
+const ROUND: usize = 512;
 
 /// Before each note.
 const NOTE: &str = "# note ";
@@ -212,7 +215,10 @@ impl Positions {
 
     fn text(&self) -> String {
         let body = self.body();
-        format!("{CHECK}{:08x}{CHECK_END}\n{body}", crc32fast::hash(body.as_bytes()))
+        let check = format!("{CHECK}{:08x}{CHECK_END}", crc32fast::hash(body.as_bytes()));
+        let length = check.len() + 1 + body.len();
+        let blanks = if length <= fs::PAGE { length.next_multiple_of(ROUND) - length } else { 0 };
+        format!("{check}{:blanks$}\n{body}", "")
     }
 
     fn body(&self) -> String {
@@ -290,13 +296,16 @@ pub fn legacy(file: &Path, key: &str) -> Result<Option<String>, String> {
     Ok(legacy.positions.get(key).cloned())
 }
 
-/// Replaces the file as a whole, as safely as is asked for, and keeps the save before it; its folder is made if need be.
-/// Blocks.
+/// Replaces the file as a whole, as safely as is asked for, and keeps an earlier save; its folder is made if need be. Blocks.
 pub fn write_to(file: &Path, text: &str, sync: fs::Sync) -> io::Result<()> {
+    let before = beside(file, "before");
+    // Five times a second it must cost next to nothing.
+    if sync == fs::Sync::Kernel && before.exists() && fs::write_over(file, text.as_bytes()).unwrap_or_default() {
+        return Ok(());
+    }
     if let Some(folder) = file.parent() {
         fs::create_dir_private(folder)?;
     }
-    let before = beside(file, "before");
     // A file system without links has the copy below, of the saves that go to the disk.
     let _ = std::fs::remove_file(&before);
     let _ = std::fs::hard_link(file, &before);
@@ -494,6 +503,40 @@ mod tests {
         std::fs::write(folder.path().join("positions.yml.before"), "\u{fffd}: [").expect("a file");
         assert_eq!(at(b"positions: [1, 2"), (None, true));
         assert!(folder.path().join("positions.yml.damaged").exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn most_saves_are_written_over_the_one_before() {
+        use std::os::unix::fs::MetadataExt;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("positions.yml");
+        let mut positions = Positions::open(&file).expect("a missing file is empty");
+        let mut save = |path: &str, at: &str, sync| {
+            positions.set(path, "{}", at);
+            let (file, text) = positions.take_changes().expect("changes");
+            write_to(&file, &text, sync).expect("it can be written");
+            let read =
+                |file: &Path| Positions::open(file).expect("good positions").get("/a.log", "{}").map(str::to_owned);
+            (std::fs::metadata(&file).expect("a file").ino(), read(&file), read(&beside(&file, "before")))
+        };
+        let said = |at: &str| Some(at.to_owned());
+        save("/a.log", "998", fs::Sync::Kernel);
+        let (first, _, before) = save("/a.log", "999", fs::Sync::Kernel);
+        assert_eq!(before, said("998"));
+        assert_eq!(save("/a.log", "1000", fs::Sync::Kernel), (first, said("1000"), said("998")));
+        let (second, _, before) = save("/a.log", "1001", fs::Sync::Disk);
+        assert!(second != first && before == said("1001"), "a power cut may come: {before:?}");
+        assert_eq!(save("/a.log", "1002", fs::Sync::Kernel), (second, said("1002"), said("1001")));
+        // What is no page, or has another length, is another file.
+        let long = format!("/{}", "x".repeat(600));
+        let (third, _, before) = save(&long, "7", fs::Sync::Kernel);
+        assert!(third != second && before == said("1002"), "{before:?}");
+        let huge = format!("/{}", "x".repeat(fs::PAGE));
+        let (fourth, at, _) = save(&huge, "7", fs::Sync::Kernel);
+        assert!(fourth != third && at == said("1002"), "{at:?}");
+        let (fifth, _, before) = save("/a.log", "1003", fs::Sync::Kernel);
+        assert!(fifth != fourth && before == said("1002"), "{before:?}");
     }
 
     #[test]
