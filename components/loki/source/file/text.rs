@@ -20,6 +20,9 @@ pub enum TextForm {
 /// A longer line is cut into pieces of this size: nothing may grow without bound.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
 
+/// Room is not made for more lines than if all were so short; there may be.
+const SHORT_LINE: usize = 32;
+
 // === impl TextForm ===
 
 impl TextForm {
@@ -70,7 +73,10 @@ impl TextForm {
                 Bytes::from(encoding.decode_without_bom_handling(chunk).0.into_owned())
             }
         };
-        let mut entries = Vec::with_capacity(memchr::memchr_iter(b'\n', &decoded).count() + 1);
+        let mut newlines = memchr::memchr_iter(b'\n', &decoded).peekable();
+        // Lines of one file resemble each other: the first one tells about how many there are.
+        let first_line = newlines.peek().map_or(decoded.len(), |newline| newline + 1);
+        let mut entries = Vec::with_capacity(decoded.len() / first_line.max(SHORT_LINE) + 1);
         let mut start = 0;
         let mut push = |start: usize, mut end: usize| {
             if end > start && decoded[end - 1] == b'\r' {
@@ -78,7 +84,7 @@ impl TextForm {
             }
             entries.push(LogEntry::new(first_timestamp + entries.len() as i64, decoded.slice(start..end)));
         };
-        for newline in memchr::memchr_iter(b'\n', &decoded) {
+        for newline in newlines {
             push(start, newline);
             start = newline + 1;
         }
