@@ -6,21 +6,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderValue, Request, StatusCode, Uri, Version};
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use sdk_net::client::Identity;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::host::Host;
+use crate::logs::{Connection, Logs, Plain};
 use crate::model::{Container, ContainerState, Details, Event, Info, Inspected, Network};
 use crate::swarm::{Node, Service, Task};
 
 /// A list of thousands of containers fits; what does not is no list of containers.
 const MAX_ANSWER: usize = 64 << 20;
+
+/// As much of why the engine refuses is read.
+const MAX_REFUSAL: usize = 64 << 10;
 
 /// A Docker engine. Clones are the same one.
 #[derive(Clone)]
@@ -44,13 +47,6 @@ pub enum Error {
     Refused { host: String, path: String, status: StatusCode, message: String },
     #[error("the Docker engine at {host} answers {path} with what is no such answer: {why}")]
     Nonsense { host: String, path: String, why: String },
-}
-
-/// The log of a container as it grows.
-pub struct Logs {
-    body: Incoming,
-    /// The container's output is one raw stream instead of frames.
-    pub tty: bool,
 }
 
 /// How the end of a log is told.
@@ -128,7 +124,7 @@ impl Engine {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let filters = [("type".to_owned(), owned(&["container"])), ("event".to_owned(), owned(events))];
         let path = format!("/events?{}", query_of(&filters.into()));
-        Ok(Events { body: self.timed("/events", self.get(&path, Version::HTTP_11)).await?, rest: Vec::new() })
+        Ok(Events { body: self.timed("/events", self.get(&path)).await?, rest: Vec::new() })
     }
 
     /// All networks.
@@ -159,19 +155,12 @@ impl Engine {
     /// Where the end of the log must be told from that of the connection, `end` says so.
     pub async fn logs(&self, id: &str, since: &str, tty: bool, end: End) -> Result<Logs, Error> {
         let path = format!("/containers/{id}/logs?follow=1&stdout=1&stderr=1&timestamps=1&since={since}");
-        let version = match end {
-            End::Marked => Version::HTTP_11,
-            End::Unmarked => Version::HTTP_10,
-        };
-        let body = match self.timed(&path, self.get(&path, version)).await {
-            // Between us and the engine is a proxy that has no HTTP/1.0.
-            Err(Error::Refused {
-                status: StatusCode::UPGRADE_REQUIRED | StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                ..
-            }) if end == End::Unmarked => self.timed(&path, self.get(&path, Version::HTTP_11)).await?,
-            body => body?,
-        };
-        Ok(Logs { body, tty })
+        if end == End::Unmarked
+            && let Some(plain) = self.timed(&path, self.get_plain(&path)).await?
+        {
+            return Ok(Logs::unmarked(plain, tty));
+        }
+        Ok(Logs::marked(self.timed(&path, self.get(&path)).await?, tty))
     }
 
     async fn filtered<T: DeserializeOwned>(
@@ -186,7 +175,7 @@ impl Engine {
     async fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
         let nonsense = |why: String| Error::Nonsense { host: self.0.host.to_string(), path: path.to_owned(), why };
         let body = async {
-            let body = self.get(path, Version::HTTP_11).await?;
+            let body = self.get(path).await?;
             collect(body, MAX_ANSWER).await.map_err(nonsense)
         };
         let body = self.timed(path, body).await?;
@@ -200,57 +189,89 @@ impl Engine {
     }
 
     /// The body of a good answer.
-    async fn get(&self, path: &str, version: Version) -> Result<Incoming, Error> {
-        let unreachable = |error: String, cure| Error::Unreachable { host: self.0.host.to_string(), error, cure };
-        let broken = |error: hyper::Error| unreachable(error.to_string(), "");
-        let mut sender = match &self.0.host {
-            Host::Unix(path) => {
-                let stream = UnixStream::connect(path).await;
-                handshake(stream.map_err(|error| unreachable(words(&error), socket_cure(&error)))?).await
-            }
-            Host::Tcp { host, port } => handshake(self.tcp(host, *port).await?).await,
-            Host::Tls { host, port } => {
-                let stream = self.tcp(host, *port).await?;
-                let tls = self.0.identity.as_ref().map(Identity::tls).unwrap_or_default();
-                let config = tls.client().map_err(|error| unreachable(error.to_string(), ""))?;
-                let name = if tls.server_name.is_empty() { host.as_str() } else { tls.server_name.as_str() };
-                let name = rustls::pki_types::ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
-                    .map_err(|error| unreachable(error.to_string(), ""))?;
-                let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-                let stream = connector.connect(name, stream).await;
-                handshake(stream.map_err(|error| unreachable(words(&error), ""))?).await
-            }
-        }
-        .map_err(broken)?;
-
+    async fn get(&self, path: &str) -> Result<Incoming, Error> {
+        let broken = |error: hyper::Error| self.unreachable(error.to_string());
+        let mut sender = handshake(self.connect().await?).await.map_err(broken)?;
         let mut request = Request::new(Empty::<Bytes>::new());
-        *request.version_mut() = version;
-        *request.uri_mut() = Uri::try_from(path).map_err(|error| unreachable(error.to_string(), ""))?;
-        let authority = HeaderValue::from_str(&self.0.host.authority());
-        request
-            .headers_mut()
-            .insert(http::header::HOST, authority.map_err(|error| unreachable(error.to_string(), ""))?);
-        request.headers_mut().insert(http::header::USER_AGENT, HeaderValue::from_static(sdk_net::USER_AGENT));
-        if let Some(identity) = &self.0.identity
-            && let Some(header) = identity.header().await.map_err(|error| unreachable(error.to_string(), ""))?
-        {
-            request.headers_mut().insert(http::header::AUTHORIZATION, header);
+        *request.uri_mut() = self.uri(path)?;
+        for (name, value) in self.headers().await? {
+            request.headers_mut().insert(name, value);
         }
         let response = sender.send_request(request).await.map_err(broken)?;
         let status = response.status();
         if status.is_success() {
             return Ok(response.into_body());
         }
-        let body = collect(response.into_body(), 64 << 10).await.unwrap_or_default();
-        Err(Error::Refused { host: self.0.host.to_string(), path: path.to_owned(), status, message: message(&body) })
+        let body = collect(response.into_body(), MAX_REFUSAL).await.unwrap_or_default();
+        Err(self.refused(path, status, &body))
+    }
+
+    /// The body of a good answer by HTTP/1.0; none if between us and the engine is a proxy that has no HTTP/1.0.
+    async fn get_plain(&self, path: &str) -> Result<Option<Plain>, Error> {
+        let mut request = format!("GET {} HTTP/1.0\r\n", self.uri(path)?).into_bytes();
+        for (name, value) in self.headers().await? {
+            request.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        request.extend_from_slice(b"\r\n");
+        let asked = Plain::ask(self.connect().await?, &request).await;
+        let (head, plain) = asked.map_err(|error| self.unreachable(words(&error)))?;
+        match head.status {
+            StatusCode::UPGRADE_REQUIRED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Ok(None),
+            status if status.is_success() => Ok((!head.is_chunked).then_some(plain)),
+            status => Err(self.refused(path, status, &plain.rest(MAX_REFUSAL).await.unwrap_or_default())),
+        }
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Connection>, Error> {
+        Ok(match &self.0.host {
+            Host::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| Error::Unreachable {
+                host: self.0.host.to_string(),
+                error: words(&error),
+                cure: socket_cure(&error),
+            })?),
+            Host::Tcp { host, port } => Box::new(self.tcp(host, *port).await?),
+            Host::Tls { host, port } => {
+                let stream = self.tcp(host, *port).await?;
+                let tls = self.0.identity.as_ref().map(Identity::tls).unwrap_or_default();
+                let config = tls.client().map_err(|error| self.unreachable(error.to_string()))?;
+                let name = if tls.server_name.is_empty() { host.as_str() } else { tls.server_name.as_str() };
+                let name = rustls::pki_types::ServerName::try_from(name.trim_matches(['[', ']']).to_owned())
+                    .map_err(|error| self.unreachable(error.to_string()))?;
+                let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+                Box::new(connector.connect(name, stream).await.map_err(|error| self.unreachable(words(&error)))?)
+            }
+        })
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, Error> {
+        Uri::try_from(path).map_err(|error| self.unreachable(error.to_string()))
+    }
+
+    /// Of every request.
+    async fn headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
+        let authority = HeaderValue::from_str(&self.0.host.authority());
+        let authority = authority.map_err(|error| self.unreachable(error.to_string()))?;
+        let mut headers =
+            vec![(header::HOST, authority), (header::USER_AGENT, HeaderValue::from_static(sdk_net::USER_AGENT))];
+        if let Some(identity) = &self.0.identity
+            && let Some(value) = identity.header().await.map_err(|error| self.unreachable(error.to_string()))?
+        {
+            headers.push((header::AUTHORIZATION, value));
+        }
+        Ok(headers)
+    }
+
+    fn unreachable(&self, error: String) -> Error {
+        Error::Unreachable { host: self.0.host.to_string(), error, cure: "" }
+    }
+
+    fn refused(&self, path: &str, status: StatusCode, body: &[u8]) -> Error {
+        Error::Refused { host: self.0.host.to_string(), path: path.to_owned(), status, message: message(body) }
     }
 
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {
-        TcpStream::connect((host.trim_matches(['[', ']']), port)).await.map_err(|error| Error::Unreachable {
-            host: self.0.host.to_string(),
-            error: words(&error),
-            cure: "",
-        })
+        let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await;
+        stream.map_err(|error| self.unreachable(words(&error)))
     }
 }
 
@@ -279,37 +300,16 @@ impl Events {
     }
 }
 
-// === impl Logs ===
-
-impl Logs {
-    /// The next bytes; none at the end of the log, which a stopped container has.
-    pub async fn chunk(&mut self) -> io::Result<Option<Bytes>> {
-        loop {
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(io::Error::other(error)),
-                Some(Ok(frame)) => {
-                    if let Ok(data) = frame.into_data()
-                        && !data.is_empty()
-                    {
-                        return Ok(Some(data));
-                    }
-                }
-            }
-        }
-    }
-}
-
 fn query_of(filters: &BTreeMap<String, Vec<String>>) -> String {
     let json = serde_json::to_string(filters).unwrap_or_default();
     let encoded: String = url::form_urlencoded::byte_serialize(json.as_bytes()).collect();
     format!("filters={encoded}")
 }
 
-async fn handshake<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
+async fn handshake(
+    connection: Box<dyn Connection>,
 ) -> hyper::Result<hyper::client::conn::http1::SendRequest<Empty<Bytes>>> {
-    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(connection)).await?;
     // Ends when the answer's body is dropped or read to its end.
     drop(base_sys::task::spawn("docker connection", connection));
     Ok(sender)
@@ -399,10 +399,8 @@ mod tests {
             ("old", End::Unmarked, &["1.0", "1.1"], "marked"),
         ] {
             let mut logs = engine.logs(id, "0", false, end).await.expect("it answers");
-            let mut whole = Vec::new();
-            while let Some(chunk) = logs.chunk().await.expect("it is whole") {
-                whole.extend_from_slice(&chunk);
-            }
+            let mut whole = BytesMut::new();
+            while logs.read(&mut whole).await.expect("it is whole") > 0 {}
             assert_eq!(String::from_utf8_lossy(&whole), text);
             for version in versions {
                 let first = requests.recv().await.expect("it was asked");

@@ -12,6 +12,9 @@ use bytes::{Bytes, BytesMut};
 /// Longer lines are skipped and counted, as in Alloy.
 pub const MAX_LINE: usize = 1 << 20;
 
+/// The time of a line, with the blank behind it, is shorter.
+const MAX_TIME: usize = 40;
+
 /// A frame never needs to be larger than what the engine writes at once; a length beyond is damage.
 const MAX_FRAME: usize = 16 << 20;
 
@@ -62,9 +65,16 @@ impl Splitter {
         self.too_long
     }
 
-    /// Takes a chunk and appends the lines that are now complete.
-    pub fn push(&mut self, chunk: &[u8], lines: &mut Vec<Line>) -> Result<(), Damaged> {
-        self.buffer.extend_from_slice(chunk);
+    /// Where the bytes of the stream go, behind what is there.
+    pub fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Appends the lines that are now complete.
+    ///
+    /// # Errors
+    /// What the stream says cannot be.
+    pub fn split(&mut self, lines: &mut Vec<Line>) -> Result<(), Damaged> {
         if self.tty {
             self.raw(lines)
         } else {
@@ -161,7 +171,7 @@ impl Splitter {
 
 /// The time and the text of a line.
 pub fn split_time(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let blank = line.iter().take(40).position(|byte| *byte == b' ')?;
+    let blank = memchr::memchr(b' ', &line[..line.len().min(MAX_TIME)])?;
     Some((&line[..blank], &line[blank + 1..]))
 }
 
@@ -177,7 +187,8 @@ mod tests {
         let mut splitter = Splitter::new(tty);
         let mut lines = Vec::new();
         for chunk in stream.chunks(chunk) {
-            splitter.push(chunk, &mut lines).expect("a good stream");
+            splitter.buffer().extend_from_slice(chunk);
+            splitter.split(&mut lines).expect("a good stream");
         }
         lines.into_iter().map(|line| (line.output, String::from_utf8_lossy(&line.bytes).into_owned())).collect()
     }
@@ -216,12 +227,14 @@ mod tests {
     fn a_line_without_end_costs_itself_only() {
         let mut splitter = Splitter::new(false);
         let mut found = Vec::new();
+        let mut push = |frame: &[u8]| {
+            splitter.buffer().extend_from_slice(frame);
+            splitter.split(&mut found).expect("a good stream");
+        };
         let piece = frame(1, &"x".repeat(16_384));
-        for _ in 0..100 {
-            splitter.push(&piece, &mut found).expect("a good stream");
-        }
-        splitter.push(&frame(1, "the end\n"), &mut found).expect("a good stream");
-        splitter.push(&frame(1, "2025-01-01T00:00:00Z next\n"), &mut found).expect("a good stream");
+        (0..100).for_each(|_| push(&piece));
+        push(&frame(1, "the end\n"));
+        push(&frame(1, "2025-01-01T00:00:00Z next\n"));
         assert_eq!((splitter.too_long(), found.len()), (1, 1));
         assert!(splitter.partial[0].capacity() <= 4 * MAX_LINE);
     }
@@ -229,7 +242,8 @@ mod tests {
     #[test]
     fn a_frame_that_cannot_be_is_refused() {
         let mut splitter = Splitter::new(false);
-        assert!(splitter.push(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], &mut Vec::new()).is_err());
+        splitter.buffer().extend_from_slice(&[1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        assert!(splitter.split(&mut Vec::new()).is_err());
     }
 
     #[test]

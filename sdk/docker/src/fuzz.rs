@@ -2,6 +2,13 @@
 
 use crate::frames::{Line, Splitter, parse_time, split_time};
 
+/// The head of an answer is one or none.
+pub fn answer_head(bytes: &[u8]) {
+    if let Some(head) = crate::logs::head_of(bytes) {
+        assert!(bytes.starts_with(b"HTTP/1.") && (100..1000).contains(&head.status.as_u16()));
+    }
+}
+
 /// Framed and raw: where chunks break makes no difference, and no line is longer than the bound.
 pub fn log_stream(bytes: &[u8]) {
     for tty in [true, false] {
@@ -22,6 +29,9 @@ pub fn log_stream(bytes: &[u8]) {
 /// The lines, how many were too long, and whether the stream is damaged.
 fn lines(tty: bool, bytes: &[u8], size: usize) -> (Vec<Line>, u64, bool) {
     let (mut splitter, mut lines) = (Splitter::new(tty), Vec::new());
-    let damaged = bytes.chunks(size).any(|chunk| splitter.push(chunk, &mut lines).is_err());
+    let damaged = bytes.chunks(size).any(|chunk| {
+        splitter.buffer().extend_from_slice(chunk);
+        splitter.split(&mut lines).is_err()
+    });
     (lines, splitter.too_long(), damaged)
 }

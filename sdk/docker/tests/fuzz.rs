@@ -1,4 +1,4 @@
-//! The fuzz target, for seconds, on seeds and mutations of them.
+//! The fuzz targets, for seconds, on seeds and mutations of them.
 
 use sdk_docker::fuzz;
 use sdk_testing::mutate;
@@ -33,4 +33,13 @@ fn any_stream_can_be_split() {
         frame(0, ""),
     ];
     mutate::run(&seeds, WORDS, MUTATIONS, fuzz::log_stream);
+}
+
+#[test]
+fn any_head_of_an_answer_is_one_or_none() {
+    let seeds = [
+        b"HTTP/1.0 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n".to_vec(),
+        b"HTTP/1.1 426 Upgrade Required\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+    ];
+    mutate::run(&seeds, &["HTTP/1.", " ", "\r\n", ":", "200", "\u{fffd}"], MUTATIONS, fuzz::answer_head);
 }

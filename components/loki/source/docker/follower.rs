@@ -150,7 +150,7 @@ impl Follower {
         let mut too_long = 0;
         let mut seconds = Seconds::default();
         loop {
-            let chunk = tokio::select! {
+            let read = tokio::select! {
                 biased;
                 () = stop.stopped() => return Ok(Ended::Told),
                 progress = window.progress() => match progress {
@@ -160,11 +160,15 @@ impl Follower {
                     }
                     Progress::Abandoned => return Ok(Ended::Abandoned),
                 },
-                chunk = logs.chunk(), if !window.is_full() => chunk.map_err(|error| error.to_string())?,
+                read = logs.read(splitter.buffer()), if !window.is_full() => read.map_err(|error| error.to_string())?,
             };
-            let Some(chunk) = chunk else { return Ok(Ended::Container) };
-            splitter.push(&chunk, &mut lines).map_err(|error| error.to_string())?;
-            let ended = gather(logs, chunk.len(), &mut splitter, &mut lines).await?;
+            if read == 0 {
+                return Ok(Ended::Container);
+            }
+            let gathered =
+                logs.gather(splitter.buffer(), Instant::now() + LINGER, BATCH_BYTES.saturating_sub(read)).await;
+            let ended = gathered.map_err(|error| error.to_string())?;
+            splitter.split(&mut lines).map_err(|error| error.to_string())?;
             if splitter.too_long() > too_long {
                 self.parsing_errors.add(splitter.too_long() - too_long);
                 too_long = splitter.too_long();
@@ -211,6 +215,7 @@ impl Follower {
         let streams = self.streams.borrow();
         let mut batch = LogBatch::default();
         let mut last = None;
+        let most = lines.len();
         for mut line in lines.drain(..) {
             let Some((time, text)) = split_time(&line.bytes) else {
                 self.parsing_errors.inc();
@@ -234,7 +239,12 @@ impl Follower {
             // A run of lines of one output is one group; the order between the outputs is kept.
             match batch.groups.last_mut().filter(|_| last == Some(line.output)) {
                 Some(group) => group.entries.push(entry),
-                None => batch.groups.push(LogGroup { labels: labels.clone(), entries: vec![entry] }),
+                None => {
+                    // Most batches are of one output.
+                    let mut entries = Vec::with_capacity(if batch.groups.is_empty() { most } else { 1 });
+                    entries.push(entry);
+                    batch.groups.push(LogGroup { labels: labels.clone(), entries });
+                }
             }
             last = Some::<Output>(line.output);
         }
@@ -264,23 +274,6 @@ impl Follower {
             }
         }
     }
-}
-
-/// Takes what else is there already, up to a batch; whether the log has ended.
-async fn gather(
-    logs: &mut Logs,
-    mut bytes: usize,
-    splitter: &mut Splitter,
-    lines: &mut Vec<Line>,
-) -> Result<bool, String> {
-    let deadline = Instant::now() + LINGER;
-    while bytes < BATCH_BYTES {
-        let Ok(chunk) = tokio::time::timeout_at(deadline, logs.chunk()).await else { return Ok(false) };
-        let Some(chunk) = chunk.map_err(|error| error.to_string())? else { return Ok(true) };
-        bytes += chunk.len();
-        splitter.push(&chunk, lines).map_err(|error| error.to_string())?;
-    }
-    Ok(false)
 }
 
 /// A place as the engine's `since` takes it, which includes the lines of that time.
