@@ -15,6 +15,9 @@ pub use known::Known;
 /// otherwise grow this without end.
 const MAX_REMEMBERED: usize = 1 << 16;
 
+/// The same for their bytes: a whole line may become the value of a label.
+const MAX_REMEMBERED_BYTES: usize = 16 << 20;
+
 /// A label set, by its number in [`Streams`]. Good within one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(u32);
@@ -26,6 +29,8 @@ pub struct Streams {
     ids: HashMap<Labels, StreamId, RandomState>,
     /// The set before and what was changed, as bytes → the set after.
     changes: HashMap<Box<[u8]>, StreamId, RandomState>,
+    /// Of the texts in both.
+    bytes: usize,
     /// How often everything was forgotten: numbers of another epoch stand for nothing.
     epoch: u64,
 }
@@ -97,7 +102,8 @@ impl Changes {
 impl Streams {
     /// To be called between batches: forgets everything when there is too much of it.
     pub fn tidy(&mut self) {
-        if self.sets.len() > MAX_REMEMBERED || self.changes.len() > MAX_REMEMBERED {
+        let remembered = self.sets.len().max(self.changes.len());
+        if remembered > MAX_REMEMBERED || self.bytes > MAX_REMEMBERED_BYTES {
             self.forget();
         }
     }
@@ -106,6 +112,7 @@ impl Streams {
         self.sets.clear();
         self.ids.clear();
         self.changes.clear();
+        self.bytes = 0;
         self.epoch += 1;
     }
 
@@ -115,6 +122,7 @@ impl Streams {
             return *id;
         }
         let id = StreamId(u32::try_from(self.sets.len()).expect("tidied long before 4 billion sets"));
+        self.bytes += labels.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         self.sets.push(labels.clone());
         self.ids.insert(labels.clone(), id);
         id
@@ -147,6 +155,7 @@ impl Streams {
         }
         let labels = apply(self.labels(from), &changes.read());
         let id = self.id(&labels);
+        self.bytes += changes.key.len();
         self.changes.insert(changes.key.as_slice().into(), id);
         id
     }
@@ -169,6 +178,27 @@ fn apply(labels: &Labels, changes: &[(&str, Option<&str>)]) -> Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_that_never_come_again_are_forgotten_by_their_number_and_by_their_bytes() {
+        for value_bytes in [1, 1 << 20] {
+            let mut streams = Streams::default();
+            let mut changes = Changes::default();
+            for number in 0..1_000_000 {
+                // A batch for each.
+                streams.tidy();
+                assert!(streams.len() <= MAX_REMEMBERED + 2 && streams.bytes < 2 * MAX_REMEMBERED_BYTES);
+                let base = streams.id(&Labels::from_pairs([("app", "demo")]));
+                changes.begin(base);
+                changes.set("id", &format!("{number}{}", "x".repeat(value_bytes)));
+                streams.changed(&changes);
+                if streams.epoch > 2 {
+                    break;
+                }
+            }
+            assert!(streams.epoch > 2, "values of {value_bytes} bytes");
+        }
+    }
 
     #[test]
     fn the_same_change_gives_the_same_set_and_the_later_of_two_changes_counts() {
