@@ -4,6 +4,8 @@ mod echo;
 mod enrich;
 #[cfg(test)]
 mod notes;
+#[cfg(test)]
+mod patience;
 pub mod process;
 mod recent;
 mod relabel;

@@ -18,6 +18,7 @@ use sdk_testing::oracle;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::patience::until;
 
 /// One request as Loki saw it.
 #[derive(Clone, Debug)]
@@ -302,6 +303,20 @@ async fn a_dead_endpoint_does_not_keep_entries_from_the_other() {
     let (state, message) = alone.health().unwrap();
     assert_eq!(state, sdk_component::HealthState::Unhealthy);
     assert!(message.contains("cannot connect to http://127.0.0.1:1/push"), "{message}");
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_never_answers_is_given_up_on_and_its_health_says_so() {
+    // Connections are made, and nobody looks at them.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/push", listener.local_addr().unwrap());
+    let config = format!("endpoint {{\n url = {url:?}\n batch_wait = \"5ms\"\n remote_timeout = \"50ms\"\n}}");
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    receiver(&alone).consume(lines(&[("a", "1")], &["one"])).await.unwrap().detach();
+    until(|| alone.health().is_some_and(|(state, _)| state == sdk_component::HealthState::Unhealthy)).await;
+    let (_, message) = alone.health().unwrap();
+    assert!(message.contains("does not take entries") && message.contains(&url), "{message}");
     alone.stop().await.unwrap();
 }
 

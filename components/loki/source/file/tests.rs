@@ -12,6 +12,7 @@ use sdk_testing::oracle;
 use serde_json::Value as Json;
 
 use super::*;
+use crate::patience::until;
 
 mod restarts;
 #[cfg(target_os = "linux")]
@@ -306,6 +307,26 @@ async fn a_storm_of_rotations_loses_and_repeats_nothing() {
     }
     let expected: Vec<String> = (0..number).map(|number| format!("seq={number}")).collect();
     assert_eq!(all_lines(&collector.batches()), expected);
+    alone.stop().await.unwrap();
+}
+
+/// What a crash leaves behind, and a program that goes on writing where it was after its log was emptied.
+#[tokio::test]
+async fn a_hole_of_zeros_is_a_long_line_in_pieces_and_what_is_behind_it_is_read() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("a.log");
+    append(&path, "before\n");
+    let hole = 40 << 20;
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(7 + hole).unwrap();
+    append(&path, "\nbehind\n");
+    let (collector, next) = Collector::<LogBatch>::new();
+    let mut alone = Alone::<File>::start(&config(&path), &receiver(next)).unwrap();
+    until(|| all_lines(&collector.batches()).last().is_some_and(|last| last == "behind")).await;
+    let lines = all_lines(&collector.batches());
+    assert_eq!(lines[0], "before");
+    let pieces = &lines[1..lines.len() - 1];
+    assert!(pieces.iter().all(|piece| piece.len() <= text::MAX_LINE_BYTES && piece.bytes().all(|byte| byte == 0)));
+    assert_eq!(pieces.iter().map(|piece| piece.len() as u64).sum::<u64>(), hole);
     alone.stop().await.unwrap();
 }
 

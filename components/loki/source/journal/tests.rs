@@ -11,6 +11,7 @@ use sdk_testing::component::{Alone, scope};
 
 use super::file::tests::Writer;
 use super::*;
+use crate::patience::until;
 use crate::relabel::Relabel;
 
 const REGULAR: (&[u8], &[u8]) =
@@ -38,15 +39,6 @@ fn lines(collector: &Collector<LogBatch>) -> Vec<String> {
     let batches = collector.batches();
     let entries = batches.iter().flat_map(|batch| &batch.groups).flat_map(|group| &group.entries);
     entries.map(|entry| String::from_utf8_lossy(&entry.line).into_owned()).collect()
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let waiting = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("it happens in time");
 }
 
 fn write_over(path: &Path, writer: Writer) {

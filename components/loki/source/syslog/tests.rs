@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::*;
+use crate::patience::until;
 use crate::relabel::Relabel;
 
 const KEEP_ALL: &str = "forward_to = []\nrule {\n action = \"labelmap\"\n regex = \"__syslog_(.+)\"\n}";
@@ -61,15 +62,6 @@ async fn send(protocol: &str, to: SocketAddr, text: &[u8]) {
 
 fn counted(alone: &Alone<Syslog>, name: &str) -> f64 {
     alone.metric(&format!("loki_source_syslog_{name}_total"), &[]).unwrap_or(0.0)
-}
-
-async fn until(what: impl Fn() -> bool) {
-    let waiting = async {
-        while !what() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let _ = tokio::time::timeout(Duration::from_secs(20), waiting).await;
 }
 
 fn lines(batches: &[LogBatch]) -> Vec<String> {
