@@ -15,12 +15,16 @@ const BYTES_PER_SECOND: u64 = 10_000_000;
 pub struct Tail {
     line: Line,
     stages: &'static str,
+    /// In `loki.write`.
+    queue: &'static str,
 }
 
 /// 300-byte lines as they are.
-pub const RAW: Tail = Tail { line: Line::Json, stages: "" };
+pub const RAW: Tail = Tail { line: Line::Json, stages: "", queue: "" };
+/// The same, each on the disk before it is sent.
+pub const WAL: Tail = Tail { queue: "wal {\n\t\tenabled = true\n\t}", ..RAW };
 /// 300-byte lines of a container runtime.
-pub const CRI: Tail = Tail { line: Line::Cri, stages: "stage.cri { }" };
+pub const CRI: Tail = Tail { line: Line::Cri, stages: "stage.cri { }", queue: "" };
 /// The same, with three JSON keys made labels.
 pub const JSON: Tail = Tail {
     line: Line::Cri,
@@ -31,6 +35,7 @@ pub const JSON: Tail = Tail {
 	stage.labels {
 		values = { level = \"\", method = \"\", status = \"\" }
 	}",
+    queue: "",
 };
 /// 157-byte lines of a web server, taken apart by a regular expression of nine groups.
 pub const REGEX: Tail = Tail {
@@ -41,9 +46,10 @@ pub const REGEX: Tail = Tail {
 	stage.labels {
 		values = { action = \"\", status = \"\" }
 	}",
+    queue: "",
 };
 /// 40-byte lines as they are.
-pub const SHORT: Tail = Tail { line: Line::Short, stages: "" };
+pub const SHORT: Tail = Tail { line: Line::Short, stages: "", queue: "" };
 
 /// One file, 10 MB/s.
 pub async fn run(candidate: &Candidate, tail: &Tail) -> std::io::Result<Option<Row>> {
@@ -64,8 +70,9 @@ pub async fn run(candidate: &Candidate, tail: &Tail) -> std::io::Result<Option<R
     let config = format!(
         "local.file_match \"bench\" {{\n\tpath_targets = [{{\"__path__\" = \"{}\", \"job\" = \"bench\"}}]\n}}\n\
          loki.source.file \"bench\" {{\n\ttargets = local.file_match.bench.targets\n\tforward_to = [{next}.bench.receiver]\n}}\n{process}\
-         loki.write \"bench\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/loki/api/v1/push\"\n\t}}\n}}\n",
-        log.display()
+         loki.write \"bench\" {{\n\tendpoint {{\n\t\turl = \"http://127.0.0.1:{port}/loki/api/v1/push\"\n\t}}\n\t{}\n}}\n",
+        log.display(),
+        tail.queue
     );
     let agent = candidate.start(folder.path(), &config, "").await?;
     agent.ready().await?;
