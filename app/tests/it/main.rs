@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod kubernetes;
 mod oracle_check;
+mod oracle_docker;
 mod oracle_runtime;
 mod process;
 mod promql;
