@@ -26,8 +26,8 @@ const NUMBERS: u64 = 10_000_000;
 struct Containers(Vec<String>);
 
 /// Writes numbered lines and goes on behind the last one after a restart; a stop never comes between a line and its note.
-const WRITER: &str = r#"trap 'exit 0' TERM; n=$(cat /n 2>/dev/null || echo 0)
-while :; do k=$((FIRST + n)); echo "whole seq=$k again=$k"; n=$((n + 1)); echo $n > /n; [ $((n % 5)) = 0 ] && sleep 0.02; done"#;
+const WRITER: &str = r#"trap 'told=1' TERM; n=$(cat /n 2>/dev/null || echo 0)
+while [ -z "$told" ]; do k=$((FIRST + n)); echo "whole seq=$k again=$k"; n=$((n + 1)); echo $n > /n; [ $((n % 5)) = 0 ] && sleep 0.02; done"#;
 
 async fn docker(arguments: &[&str]) -> Result<String, String> {
     let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output().await.map_err(said)?;
