@@ -20,7 +20,8 @@ use crate::rounds::interval;
 use memory::Memory;
 use targets::Naming;
 
-/// Several containers that start together are asked for together.
+/// The first container that starts is asked for at once, as it may be gone in a moment; those that start within this time
+/// after it are asked for together.
 const GATHER: Duration = Duration::from_millis(100);
 /// Between two tries to follow the engine's events.
 const EVENTS_RETRY: Duration = Duration::from_secs(5);
@@ -117,20 +118,21 @@ impl Component for Docker {
         loop {
             let now = wanted.borrow_and_update().clone();
             let follow = follow_starts(&now.engine, &started);
-            let mut next = Instant::now();
+            let (mut next, mut not_before) = (Instant::now(), Instant::now());
             let rounds = async {
                 loop {
                     tokio::select! {
                         () = tokio::time::sleep_until(next) => next = Instant::now() + now.refresh,
                         Some(id) = starts.recv() => {
                             memory.started(id, Instant::now());
-                            tokio::time::sleep(GATHER).await;
+                            tokio::time::sleep_until(not_before).await;
                             while let Ok(id) = starts.try_recv() {
                                 memory.started(id, Instant::now());
                             }
                         }
                     }
                     self.publish(find(&now, &mut memory).await, &mut failing);
+                    not_before = Instant::now() + GATHER;
                 }
             };
             tokio::select! {
@@ -185,8 +187,8 @@ async fn follow_starts(engine: &Engine, started: &mpsc::Sender<String>) {
 }
 
 async fn find(wanted: &Wanted, memory: &mut Memory) -> Result<Vec<Target>, sdk_docker::Error> {
-    let networks = wanted.engine.networks().await?;
-    let mut containers = wanted.engine.containers(&wanted.filters).await?;
+    let (networks, mut containers) =
+        tokio::try_join!(wanted.engine.networks(), wanted.engine.containers(&wanted.filters))?;
     let missed = memory.missed(&containers);
     if !missed.is_empty() {
         let ended = wanted.engine.containers_by_id(missed, &wanted.filters).await?;
