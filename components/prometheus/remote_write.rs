@@ -1,6 +1,7 @@
 //! `prometheus.remote_write`: sends metrics to endpoints that speak Prometheus' remote write protocol.
 
 pub(crate) mod arguments;
+mod discretion;
 mod endpoint;
 mod health;
 mod identity;

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
+use super::discretion::{Discretion, without_password};
 use super::identity::Identity;
 use super::journal::{Found, Journal, Writing};
 use super::meta::{Counts, Meta};
@@ -60,6 +61,9 @@ pub(crate) const JOURNALS: &str = "taken";
 pub(crate) struct Setup {
     pub(crate) name: String,
     pub(crate) url: String,
+    /// The same, as it may be shown.
+    pub(crate) shown_url: String,
+    pub(crate) discretion: Discretion,
     pub(crate) client: Client,
     pub(crate) headers: HeaderMap,
     pub(crate) identity: Identity,
@@ -160,6 +164,8 @@ impl Setup {
         Ok(Setup {
             name,
             url: config.url.clone(),
+            shown_url: without_password(&config.url),
+            discretion: Discretion::of(config),
             client,
             headers,
             identity: Identity::new(config)?,
@@ -242,7 +248,7 @@ impl Endpoint {
             shard_capacity: usize::try_from(setup.queue.capacity).unwrap_or(0),
             max_samples_per_send: setup.samples_per_request(),
         };
-        let metrics = Metrics::new(metrics, &setup.name, &setup.url, &limits, setup.watched);
+        let metrics = Metrics::new(metrics, &setup.name, &setup.shown_url, &limits, setup.watched);
         let cache = setup.rewrite.take().map(|rewrite| Cache::of_size(rewrite, REMEMBERED_SERIES));
         // Requests of an earlier run may still be there; ours are another generation.
         let began_at_ms = clock::now_ms();

@@ -26,8 +26,6 @@ use super::meta::{Counts, Meta};
 const RESHARD_INTERVAL: Duration = Duration::from_secs(10);
 /// Requests that wait for each shard before there are more shards.
 const BEHIND: u64 = 4;
-/// So much of an answer is logged.
-const SHOWN_ANSWER: usize = 1024;
 /// So much of an answer is read, and for so long.
 const MOST_ANSWER: usize = 64 << 10;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
@@ -212,7 +210,7 @@ impl Sender {
                 Attempt::Refused(reason, taken) => {
                     tracing::error!(
                         remote_name = setup.name,
-                        url = setup.url,
+                        url = setup.shown_url,
                         count = sent.counts.samples(sent.items),
                         exemplar_count = sent.counts.exemplars,
                         histogram_count = sent.counts.histograms,
@@ -229,7 +227,7 @@ impl Sender {
                 }
                 Attempt::Again(reason, at_least) => {
                     metrics.retried(sent.items, sent.counts);
-                    self.health.failing(&setup.name, &setup.url, &reason);
+                    self.health.failing(&setup.name, &setup.shown_url, &reason);
                     let wait = at_least.filter(|wait| !wait.is_zero()).unwrap_or_else(|| jittered(backoff));
                     backoff = (backoff * 2).clamp(least, most);
                     tokio::select! {
@@ -266,7 +264,7 @@ impl Sender {
         metrics.samples.failed.add(samples);
         metrics.exemplars.failed.add(exemplars);
         metrics.histograms.failed.add(histograms);
-        let (remote_name, url) = (&self.endpoint.setup.name, &self.endpoint.setup.url);
+        let (remote_name, url) = (&self.endpoint.setup.name, &self.endpoint.setup.shown_url);
         tracing::error!(
             remote_name,
             url,
@@ -290,7 +288,7 @@ impl Sender {
         *request.method_mut() = http::Method::POST;
         match setup.url.parse() {
             Ok(url) => *request.uri_mut() = url,
-            Err(error) => return Attempt::Again(format!("{:?} is not an address: {error}", setup.url), None),
+            Err(error) => return Attempt::Again(format!("{:?} is not an address: {error}", setup.shown_url), None),
         }
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
@@ -318,8 +316,8 @@ impl Sender {
             }
             Ok(mut response) => {
                 let body = body_of(&mut response).await;
-                let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN_ANSWER)]);
-                let reason = format!("server returned HTTP status {}: {}", response.status, shown.trim_end());
+                let shown = setup.discretion.shown(&body);
+                let reason = format!("server returned HTTP status {}: {shown}", response.status);
                 let throttled = response.status.as_u16() == 429 && setup.queue.retry_on_http_429;
                 if response.status.is_server_error() || throttled {
                     Attempt::Again(reason, retry_after(&response.headers))

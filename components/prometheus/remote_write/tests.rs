@@ -552,6 +552,24 @@ async fn a_sample_from_long_ago_does_not_cost_the_others_their_request() {
 }
 
 #[tokio::test]
+async fn what_a_backend_answers_is_shown_without_secrets() {
+    let body = "who is \"hunter22\"?\r\nAuthorization: Basic dTpodW50ZXIyMg==\x1b[2J";
+    let peer = Peer::start(vec![Answer { body: body.into(), ..Answer::status(503) }]).await;
+    let config = format!(
+        "endpoint {{\nurl = \"http://{}/\"\nbasic_auth {{\nusername = \"u\"\npassword = \"hunter22\"\n}}\n\
+         queue_config {{\nbatch_send_deadline = \"10ms\"\n}}\n}}",
+        peer.address
+    );
+    let mut alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+    push(&alone, batch([(1, 1.0)])).await.detach();
+    peer.wait_for(2).await;
+    let (_, said) = alone.health().expect("it has said something");
+    let expected = "503 Service Unavailable: who is \"<secret>\"?\\r\\nAuthorization: Basic <secret>\\u{1b}[2J";
+    assert!(said.ends_with(expected), "{said}");
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
         ("sigv4 {\naccess_key = \"x\"\n}", "access key and secret key"),

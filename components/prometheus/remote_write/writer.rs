@@ -91,7 +91,7 @@ impl Plan {
         for setup in setups {
             let setup = setup?;
             if plan.setups.iter().any(|other| other.fingerprint == setup.fingerprint) {
-                let url = &setup.url;
+                let url = &setup.shown_url;
                 let message = format!("duplicate remote write configs are not allowed, found duplicate for URL: {url}");
                 return Err(Problem::at("endpoint", message));
             }

@@ -438,6 +438,28 @@ async fn what_is_wrong_with_a_target_is_seen() {
     alone.stop().await.expect("it stops");
 }
 
+#[tokio::test]
+async fn a_page_that_cannot_be_read_is_seen_at_its_target() {
+    let text = "text/plain; version=0.0.4";
+    for (page, reason) in [
+        (Answer::page(text, "good 1\nbad{a=\"b\" 2\n"), "line 2"),
+        (Answer::page(text, "good 1\nbad one\n"), "the value is not a number"),
+        (Answer::page("application/openmetrics-text; version=1.0.0", "good 1\n"), "EOF"),
+        (Answer::status(500), "HTTP status 500"),
+    ] {
+        let peer = Peer::start(vec![page]).await;
+        let (collector, config, names) = scrape(&format!("{{ __address__ = \"{}\" }}", peer.address), "");
+        let mut alone = Alone::<Scrape>::start(&config, &names).expect("it starts");
+        let batch = collector.wait_for(1).await.remove(0);
+        let up = batch.rows().find(|(series, ..)| series.labels().get("__name__") == Some("up"));
+        assert_eq!(up.map(|(_, _, value)| value), Some(0.0), "{reason}");
+        assert!(batch.rows().all(|(series, ..)| series.labels().get("__name__") != Some("good")), "{reason}");
+        let shown = format!("{:?}", alone.component.describe().debug_info);
+        assert!(shown.contains("down") && shown.contains(reason), "{reason}: {shown}");
+        alone.stop().await.expect("it stops");
+    }
+}
+
 /// Pages of a peer, each fetched as a scrape does it: how large the page is, or why there is none.
 async fn fetched(pages: Vec<Answer>, more: &str) -> (Vec<Result<usize, String>>, usize) {
     let count = pages.len();
