@@ -44,7 +44,7 @@ pub async fn run(candidate: &Candidate, case: &Scrape) -> std::io::Result<Option
             false => "",
         };
         format!(
-            "prometheus.scrape \"bench\" {{\n\ttargets = [\n{targets}\t]\n\tscrape_interval = \"2s\"\n\tscrape_timeout = \"2s\"\n\
+            "prometheus.scrape \"bench\" {{\n\ttargets = [\n{targets}\t]\n\tjob_name = \"bench\"\n\tscrape_interval = \"2s\"\n\tscrape_timeout = \"2s\"\n\
              \tforward_to = [prometheus.remote_write.bench.receiver]\n}}\n\
              prometheus.remote_write \"bench\" {{\n\tendpoint {{\n\t\turl = \"{url}\"{message}\n\t}}\n}}\n"
         )
