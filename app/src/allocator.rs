@@ -18,7 +18,7 @@ static MALLOC_CONF: Option<&'static std::ffi::c_char> = Some(
 );
 
 static SETTINGS: &std::ffi::CStr =
-    c"background_thread:true,narenas:4,dirty_decay_ms:5000,muzzy_decay_ms:0,abort_conf:false";
+    c"background_thread:true,max_background_threads:1,narenas:4,dirty_decay_ms:5000,muzzy_decay_ms:0,abort_conf:false";
 
 /// What jemalloc keeps in reserve it gives back when somebody asks for it by `base_sys::memory::give_back`.
 pub fn gives_back() {
