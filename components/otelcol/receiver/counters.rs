@@ -14,6 +14,7 @@ pub(crate) struct Transport {
     accepted: Family,
     refused: Family,
     failed: Family,
+    malformed: Counter,
 }
 
 /// One counter for each signal that the receiver takes.
@@ -39,6 +40,13 @@ impl Counters {
                     "failed",
                     "Number of items that failed to be processed by the receiver due to internal errors.",
                 ),
+                malformed: metrics
+                    .counter_vec(
+                        "ferroalloy_otelcol_receiver_malformed_requests_total",
+                        "Number of requests that are not what their protocol says.",
+                        &["receiver", "transport"],
+                    )
+                    .with(&[receiver, transport]),
             }
         };
         Counters(transports.iter().map(of).collect())
@@ -63,6 +71,11 @@ impl Transport {
 
     pub(crate) fn failed(&self, signal: OtlpSignal, items: usize) {
         add(&self.failed, signal, items);
+    }
+
+    /// What a request holds that cannot be read nobody knows: it is counted as one.
+    pub(crate) fn malformed(&self) {
+        self.malformed.inc();
     }
 }
 

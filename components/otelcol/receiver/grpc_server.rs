@@ -210,7 +210,10 @@ impl Service for Connected {
         let Method { signal, read, answer, .. } = &methods[method];
         let taken = match read(message) {
             Ok(payload) => intake.take(*signal, payload, origin, counters.of(*transport)).await,
-            Err(why) => Err(Fault::Malformed(why)),
+            Err(why) => {
+                counters.of(*transport).malformed();
+                Err(Fault::Malformed(why))
+            }
         };
         match taken {
             Ok(()) => Ok(Bytes::from_static(answer)),

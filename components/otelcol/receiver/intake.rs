@@ -54,7 +54,10 @@ impl Intake {
         origin: Arc<Origin>,
         counters: &Transport,
     ) -> Result<(), Fault> {
-        let items = check(signal, &payload).map_err(|malformed| Fault::Malformed(format!("proto: {malformed}")))?;
+        let items = check(signal, &payload).map_err(|malformed| {
+            counters.malformed();
+            Fault::Malformed(format!("proto: {malformed}"))
+        })?;
         if items == 0 {
             return Ok(());
         }

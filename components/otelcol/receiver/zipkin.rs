@@ -140,7 +140,10 @@ impl Answers for Spans {
         };
         let payload = match payload {
             Ok(payload) => payload,
-            Err(why) => return text(StatusCode::BAD_REQUEST, format!("{why}\n")),
+            Err(why) => {
+                self.counters.of(form as usize).malformed();
+                return text(StatusCode::BAD_REQUEST, format!("{why}\n"));
+            }
         };
         match front.take(OtlpSignal::Traces, payload, origin, self.counters.of(form as usize)).await {
             Ok(()) => {

@@ -33,7 +33,10 @@ impl Answers for Batches {
             return response;
         }
         let refuse = |status, why: &str| text(status, format!("{}\n", escaped(why)));
-        let unread = |status, why| refuse(status, &format!("Unable to process request body: {why}"));
+        let unread = |status, why| {
+            self.counters.of(HTTP).malformed();
+            refuse(status, &format!("Unable to process request body: {why}"))
+        };
         let body = match front.body(&head.headers, body).await {
             Ok(body) => body,
             Err(BadBody { status, why }) => return unread(status, why),

@@ -81,6 +81,7 @@ impl Answers for Otlp {
         let body = match front.body(&head.headers, body).await {
             Ok(body) => body,
             Err(BadBody { status, why }) => {
+                self.counters.of(HTTP).malformed();
                 return failure(encoding, status, &Status::new(Code::InvalidArgument, why));
             }
         };
@@ -89,6 +90,7 @@ impl Answers for Otlp {
             Encoding::Json => match from_json(*signal, &body) {
                 Ok(payload) => payload.into(),
                 Err(error) => {
+                    self.counters.of(HTTP).malformed();
                     let status = Status::new(Code::InvalidArgument, error.to_string());
                     return failure(encoding, StatusCode::BAD_REQUEST, &status);
                 }

@@ -209,6 +209,74 @@ async fn grpc_takes_what_is_sent_under_every_coding() {
     assert_eq!(garbage.unwrap_err().code, Code::Internal);
 }
 
+/// What is wrong stands in a span, `levels` levels below the request.
+fn wrong_at(levels: usize, wrong: &[u8]) -> Bytes {
+    // Resource spans, scope spans, span, link, attribute, value, array, value.
+    let fields = [1, 2, 2, 13, 4, 2, 5, 1];
+    let inside = fields[..levels].iter().rev().fold(wrong.to_vec(), |inside, field| {
+        let mut out = Vec::new();
+        put_bytes(&mut out, *field, &inside);
+        out
+    });
+    inside.into()
+}
+
+#[tokio::test]
+async fn what_is_malformed_is_said_so_at_any_depth_and_counted() {
+    let (grpc, http) = (Bench::start("grpc", "").await, Bench::start("http", "").await);
+    let name = "ferroalloy_otelcol_receiver_malformed_requests_total";
+    let counted = |bench: &Bench, transport: &str| {
+        bench.alone.metric(name, &[("receiver", "otlp/otelcol.receiver.otlp.test"), ("transport", transport)])
+    };
+    let mut sent = 0.0;
+    let mut payloads: Vec<Bytes> = Vec::new();
+    // No tag, a group's end, a length beyond the end, one of more than 64 bits, one that does not end, a field that is cut.
+    let wrong: [&[u8]; 6] =
+        [b"\x07", b"\x0c", b"\x0a\x05a", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x0a\x80", b"\x39\0\0"];
+    for levels in 0..=8 {
+        payloads.extend(wrong.iter().map(|wrong| wrong_at(levels, wrong)));
+    }
+    // Ids of the wrong size, of a span and of a link; a number where a message belongs.
+    payloads.extend([wrong_at(3, b"\x0a\x01a"), wrong_at(4, b"\x12\x09123456789"), wrong_at(2, b"\x10\x01")]);
+    // Deeper than anybody goes.
+    let deep = (0..201).fold(Vec::new(), |inside, level| {
+        let mut out = Vec::new();
+        put_bytes(&mut out, if level % 2 == 0 { 5 } else { 1 }, &inside);
+        out
+    });
+    payloads.push(wrong_at(6, &deep));
+    let channel = grpc.channel(Coding::Identity);
+    for payload in payloads {
+        sent += 1.0;
+        let refused = channel.unary(OtlpSignal::Traces.grpc_path(), vec![payload.clone()], HeaderMap::new()).await;
+        let refused = refused.map(|_| panic!("taken: {payload:?}")).unwrap_err();
+        assert_eq!(refused.code, Code::Internal, "{payload:?}");
+        assert!(refused.message.contains("error unmarshalling request"), "{}", refused.message);
+        let answer = http.post("/v1/traces", "application/x-protobuf", payload.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (400, "application/x-protobuf"), "{payload:?}");
+        assert_eq!(Status::from_proto(&answer.body).code, Code::InvalidArgument);
+    }
+    assert_eq!((counted(&grpc, "grpc"), counted(&http, "http")), (Some(sent), Some(sent)));
+    for text in [
+        "",
+        "{",
+        "[]",
+        "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"traceId\": \"ab\"}]}]}]}",
+        "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"startTimeUnixNano\": \"18446744073709551616\"}]}]}]}",
+        "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"kind\": 1e99}]}]}]}",
+        "{\"resourceSpans\": [{\"scopeSpans\": [{\"spans\": [{\"name\": \"\\ud800\"}]}]}]}",
+    ] {
+        let answer = http.post("/v1/traces", "application/json", text).await;
+        assert_eq!((answer.status.as_u16(), answer.kind()), (400, "application/json"), "{text}");
+        sent += 1.0;
+    }
+    assert_eq!(counted(&http, "http"), Some(sent));
+    assert!(grpc.next.batches().is_empty() && http.next.batches().is_empty());
+    // Text that is none is taken, as the Collector takes it.
+    let answer = http.post("/v1/traces", "application/x-protobuf", wrong_at(3, b"\x2a\x02\xff\xfe")).await;
+    assert_eq!((answer.status.as_u16(), http.next.take().remove(0).items), (200, 1));
+}
+
 #[tokio::test]
 async fn a_message_over_4_mib_is_refused() {
     let bench = Bench::start("grpc", "").await;
