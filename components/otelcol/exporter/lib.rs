@@ -11,6 +11,8 @@ pub mod prometheus;
 #[cfg(test)]
 mod auth_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod retry_tests;
 #[cfg(test)]
 mod testing;

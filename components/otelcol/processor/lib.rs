@@ -11,6 +11,8 @@ mod exponential;
 pub mod filter;
 pub mod groupbyattrs;
 mod groups;
+#[cfg(test)]
+mod hostile_tests;
 mod identity;
 pub mod interval;
 pub mod k8sattributes;
