@@ -5,6 +5,7 @@
 
 mod arguments;
 mod backends;
+mod cloud_map;
 mod front;
 mod metrics;
 mod resolver;

@@ -8,7 +8,6 @@ use sdk_component::Problem;
 use sdk_otel::client::GrpcSettings;
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::exporter::Settings;
-use sdk_otel::not_yet;
 use sdk_otel::queue::{SendingQueue, Sizer};
 use sdk_otel::retry::RetryOnFailure;
 use sdk_signals::OtlpSignal;
@@ -82,7 +81,8 @@ pub struct Resolver {
     /// The endpoints of a service, as the cluster tells of them.
     #[block]
     pub kubernetes: Option<Kubernetes>,
-    /// The instances of a service in AWS Cloud Map. Not supported yet.
+    /// The instances of a service in AWS Cloud Map. Who asks is found as AWS' tools find it: in the environment, shared files,
+    /// at the container's agent or the metadata of the instance.
     #[block]
     pub aws_cloud_map: Option<AwsCloudMap>,
 }
@@ -178,6 +178,9 @@ pub enum RoutingKey {
 
 // === defaults and validation ===
 
+/// Which instances Cloud Map tells of.
+const HEALTH: [&str; 4] = ["ALL", "HEALTHY", "UNHEALTHY", "HEALTHY_OR_ELSE_ALL"];
+
 /// Without the block nothing is tried again.
 fn no_retry() -> RetryOnFailure {
     RetryOnFailure {
@@ -215,10 +218,8 @@ impl Validate for Arguments {
 
 impl Validate for Resolver {
     fn validate(&self) -> Result<(), Invalid> {
-        if self.aws_cloud_map.is_some() {
-            return Err(not_yet("aws_cloud_map"));
-        }
-        let given = [self.r#static.is_some(), self.dns.is_some(), self.kubernetes.is_some()];
+        let given =
+            [self.r#static.is_some(), self.dns.is_some(), self.kubernetes.is_some(), self.aws_cloud_map.is_some()];
         match given.iter().filter(|given| **given).count() {
             0 => return Err(Invalid::block("no resolvers specified for the exporter")),
             1 => {}
@@ -242,6 +243,21 @@ impl Validate for Resolver {
             if let Some(port) = kubernetes.ports.iter().find(|port| u16::try_from(**port).is_err()) {
                 return Err(Invalid::field("kubernetes", format!("invalid port {port}")));
             }
+        }
+        if let Some(cloud_map) = &self.aws_cloud_map {
+            let wrong = match cloud_map {
+                AwsCloudMap { namespace, .. } if namespace.is_empty() => {
+                    "no Cloud Map namespace specified to resolve the backends".to_owned()
+                }
+                AwsCloudMap { service_name, .. } if service_name.is_empty() => {
+                    "no Cloud Map service_name specified to resolve the backends".to_owned()
+                }
+                AwsCloudMap { health_status, .. } if !HEALTH.contains(&&health_status[..]) => {
+                    format!("invalid health status {health_status:?}")
+                }
+                _ => return Ok(()),
+            };
+            return Err(Invalid::field("aws_cloud_map", wrong));
         }
         Ok(())
     }

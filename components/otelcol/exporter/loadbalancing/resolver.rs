@@ -1,9 +1,11 @@
-//! Where the backends are: a list, the addresses of a name, or what a cluster says of a service.
+//! Where the backends are: a list, the addresses of a name, or what a cluster or a cloud says of a service.
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
+use base_stdx::duration::GoDuration;
 use futures_util::stream::{Stream, StreamExt as _};
 use sdk_kubernetes::access::own_namespace;
 use sdk_kubernetes::objects::EndpointSlice;
@@ -11,14 +13,17 @@ use sdk_kubernetes::{Access, AccessError, AuthType, Change, Cluster, Scope, Stor
 use tokio::time::Instant;
 
 use super::arguments::{Dns, Kubernetes, Resolver};
+use super::cloud_map::CloudMap;
 
 /// The port of a backend that names none.
-const DEFAULT_PORT: &str = "4317";
+pub(super) const DEFAULT_PORT: &str = "4317";
 /// `interval` and `timeout` of `dns` when they are 0.
 const INTERVAL: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(1);
 /// `timeout` of `kubernetes` when it is 0.
 const WATCH: Duration = Duration::from_secs(60);
+/// `interval` of `aws_cloud_map` when it is 0.
+const CLOUD_MAP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A resolver at work.
 pub(super) struct Following {
@@ -26,6 +31,7 @@ pub(super) struct Following {
     /// When it may be asked again; never is none.
     next: Option<Instant>,
     service: Option<Service>,
+    cloud_map: Option<CloudMap>,
 }
 
 /// A service of Kubernetes, followed.
@@ -41,10 +47,11 @@ struct Service {
 impl Resolver {
     /// Its name in metrics.
     pub(super) fn name(&self) -> &'static str {
-        match (&self.dns, &self.kubernetes) {
-            (Some(_), _) => "dns",
-            (None, Some(_)) => "k8s",
-            (None, None) => "static",
+        match self {
+            Resolver { dns: Some(_), .. } => "dns",
+            Resolver { kubernetes: Some(_), .. } => "k8s",
+            Resolver { aws_cloud_map: Some(_), .. } => "aws",
+            _ => "static",
         }
     }
 }
@@ -53,7 +60,7 @@ impl Resolver {
 
 impl Following {
     pub(super) fn new(resolver: Resolver) -> Following {
-        Following { resolver, next: Some(Instant::now()), service: None }
+        Following { resolver, next: Some(Instant::now()), service: None, cloud_map: None }
     }
 
     pub(super) fn resolver(&self) -> &Resolver {
@@ -66,15 +73,14 @@ impl Following {
     /// # Errors
     /// They cannot be asked for now.
     pub(super) async fn next(&mut self) -> Result<Vec<String>, String> {
-        let mut found = match (&self.resolver.r#static, &self.resolver.dns, &self.resolver.kubernetes) {
-            (_, Some(dns), _) => {
+        let mut found = match &self.resolver {
+            Resolver { dns: Some(dns), .. } => {
                 wait(self.next).await;
                 let found = lookup(dns).await;
-                let interval = dns.interval.to_std().filter(|interval| !interval.is_zero()).unwrap_or(INTERVAL);
-                self.next = Some(Instant::now() + interval);
+                self.next = Some(Instant::now() + or_default(dns.interval, INTERVAL));
                 found?
             }
-            (_, None, Some(kubernetes)) => {
+            Resolver { kubernetes: Some(kubernetes), .. } => {
                 if self.service.is_none() {
                     wait(self.next).await;
                     self.next = Some(Instant::now() + INTERVAL);
@@ -84,16 +90,29 @@ impl Following {
                 service.changed().await?;
                 service.backends(kubernetes)
             }
-            (Some(list), None, None) => {
+            Resolver { aws_cloud_map: Some(asked), .. } => {
+                wait(self.next).await;
+                self.next = Some(Instant::now() + or_default(asked.interval, CLOUD_MAP_INTERVAL));
+                let cloud_map = match self.cloud_map.take() {
+                    Some(cloud_map) => cloud_map,
+                    None => CloudMap::new(Arc::new(|name: &str| std::env::var(name).unwrap_or_default()))?,
+                };
+                self.cloud_map.insert(cloud_map).backends(asked).await?
+            }
+            Resolver { r#static: Some(list), .. } => {
                 wait(self.next.take()).await;
                 list.hostnames.iter().map(|name| with_port(name)).collect()
             }
-            (None, None, None) => std::future::pending().await,
+            _ => std::future::pending().await,
         };
         found.sort();
         found.dedup();
         Ok(found)
     }
+}
+
+fn or_default(given: GoDuration, default: Duration) -> Duration {
+    given.to_std().filter(|given| !given.is_zero()).unwrap_or(default)
 }
 
 async fn wait(until: Option<Instant>) {
@@ -106,7 +125,7 @@ async fn wait(until: Option<Instant>) {
 // === a name ===
 
 async fn lookup(dns: &Dns) -> Result<Vec<String>, String> {
-    let timeout = dns.timeout.to_std().filter(|timeout| !timeout.is_zero()).unwrap_or(TIMEOUT);
+    let timeout = or_default(dns.timeout, TIMEOUT);
     let asking = tokio::net::lookup_host((&dns.hostname[..], 0));
     let addresses = tokio::time::timeout(timeout, asking)
         .await
@@ -120,7 +139,7 @@ fn with_port(name: &str) -> String {
     if name.contains(':') { name.to_owned() } else { format!("{name}:{DEFAULT_PORT}") }
 }
 
-fn joined(host: &str, port: impl std::fmt::Display) -> String {
+pub(super) fn joined(host: &str, port: impl std::fmt::Display) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
@@ -147,8 +166,7 @@ impl Service {
         let namespace =
             namespace.map_or_else(|| own_namespace().unwrap_or_else(|_| "default".to_owned()), str::to_owned);
         let scope = Scope { label: format!("kubernetes.io/service-name={name}"), ..Scope::namespace(&namespace) };
-        let lasts = kubernetes.timeout.to_std().filter(|timeout| !timeout.is_zero()).unwrap_or(WATCH);
-        let timing = Timing { watch: lasts, ..Timing::default() };
+        let timing = Timing { watch: or_default(kubernetes.timeout, WATCH), ..Timing::default() };
         Service {
             changes: Box::pin(watch(cluster, scope, timing)),
             slices: Store::default(),
@@ -200,10 +218,12 @@ impl Service {
 
 #[cfg(test)]
 mod tests {
-    use base_stdx::duration::GoDuration;
+    use std::sync::Mutex;
+
     use sdk_kubernetes::Access;
     use sdk_testing::kubernetes::FakeKubernetes;
 
+    use super::super::arguments::AwsCloudMap;
     use super::*;
 
     fn kubernetes(service: &str) -> Kubernetes {
@@ -258,6 +278,81 @@ mod tests {
         assert_eq!(next(&mut following).await, ["10.0.0.1:4317", "10.0.0.2:4317", "[fd00::1]:4317"]);
         server.delete("/apis/discovery.k8s.io/v1/endpointslices", "shop", "a-1");
         assert_eq!(next(&mut following).await, ["[fd00::1]:4317"]);
+    }
+
+    /// Answers with these bodies, one to a connection, and tells what it was asked.
+    async fn cloud_map(answers: Vec<(&'static str, &'static str)>) -> (String, Arc<Mutex<Vec<String>>>) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/", listener.local_addr().unwrap());
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let told = asked.clone();
+        let serve = async move {
+            for (status, body) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    assert_ne!(stream.read_buf(&mut request).await.unwrap(), 0);
+                }
+                told.lock().unwrap().push(String::from_utf8(request).unwrap());
+                let answer =
+                    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        };
+        drop(base_sys::task::spawn("cloud map", serve));
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn the_instances_in_cloud_map_are_asked_for_with_a_signature() {
+        let found = r#"{"Instances": [
+            {"InstanceId": "i-1", "Attributes": {"AWS_INSTANCE_IPV4": "10.0.0.2", "AWS_INSTANCE_PORT": "5000"}},
+            {"InstanceId": "i-2", "Attributes": {"AWS_INSTANCE_IPV4": "10.0.0.1"}},
+            {"InstanceId": "i-3", "Attributes": {"AWS_INSTANCE_IPV6": "fd00::1"}}]}"#;
+        let denied = r#"{"__type": "AccessDeniedException"}"#;
+        let (address, requests) =
+            cloud_map(vec![("200 OK", found), ("200 OK", found), ("400 Bad Request", denied), ("200 OK", "{}")]).await;
+        let environment: sdk_aws::Environment = Arc::new(move |name: &str| match name {
+            "AWS_ACCESS_KEY_ID" => "KEY".to_owned(),
+            "AWS_SECRET_ACCESS_KEY" => "secret".to_owned(),
+            "AWS_ENDPOINT_URL_SERVICEDISCOVERY" => address.clone(),
+            _ => String::new(),
+        });
+        let asked = |port, owner: &str| AwsCloudMap {
+            namespace: "shop".to_owned(),
+            service_name: "tempo".to_owned(),
+            health_status: "HEALTHY".to_owned(),
+            interval: GoDuration::ZERO,
+            timeout: GoDuration::from_secs(30),
+            port,
+            owner_account: owner.to_owned(),
+        };
+        let map = CloudMap::new(environment).unwrap();
+        assert_eq!(map.backends(&asked(None, "")).await.unwrap(), ["10.0.0.2:5000", "10.0.0.1:4317"]);
+        let resolver =
+            Resolver { r#static: None, dns: None, kubernetes: None, aws_cloud_map: Some(asked(Some(4400), "1")) };
+        assert_eq!(resolver.name(), "aws");
+        let mut following = Following { cloud_map: Some(map), ..Following::new(resolver) };
+        assert_eq!(next(&mut following).await, ["10.0.0.1:4400", "10.0.0.2:4400"]);
+        let map = following.cloud_map.unwrap();
+        let refused = map.backends(&asked(None, "")).await.unwrap_err();
+        assert!(refused.contains("instances of tempo") && refused.contains("AccessDenied"), "{refused}");
+        assert_eq!(map.backends(&asked(None, "")).await.unwrap(), Vec::<String>::new());
+
+        let requests = requests.lock().unwrap();
+        let lower = requests[0].to_lowercase();
+        assert!(lower.contains("x-amz-target: route53autonaming_v20170314.discoverinstances"), "{lower}");
+        assert!(
+            lower.contains("credential=key/") && lower.contains("/us-east-1/servicediscovery/aws4_request"),
+            "{lower}"
+        );
+        let body = |at: usize| -> serde_json::Value {
+            serde_json::from_str(requests[at].split_once("\r\n\r\n").unwrap().1).unwrap()
+        };
+        let first = serde_json::json!({"NamespaceName": "shop", "ServiceName": "tempo", "HealthStatus": "HEALTHY"});
+        assert_eq!(body(0), first);
+        assert_eq!(body(1)["OwnerAccount"], "1");
     }
 
     #[test]

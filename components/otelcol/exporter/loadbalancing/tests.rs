@@ -240,7 +240,12 @@ fn what_does_not_work_is_refused_by_name() {
         ("resolver {\n kubernetes {\n service = \"\"\n }\n}", "no service specified"),
         ("resolver {\n kubernetes {\n service = \"a.b.svc\"\n }\n}", "the domain of the cluster is missing"),
         ("resolver {\n kubernetes {\n service = \"a\"\n ports = [70000]\n }\n}", "invalid port 70000"),
-        ("resolver {\n aws_cloud_map {\n namespace = \"a\"\n service_name = \"b\"\n }\n}", "aws_cloud_map"),
+        ("resolver {\n aws_cloud_map {\n namespace = \"\"\n service_name = \"b\"\n }\n}", "no Cloud Map namespace"),
+        ("resolver {\n aws_cloud_map {\n namespace = \"a\"\n service_name = \"\"\n }\n}", "no Cloud Map service_name"),
+        (
+            "resolver {\n aws_cloud_map {\n namespace = \"a\"\n service_name = \"b\"\n health_status = \"WELL\"\n }\n}",
+            "invalid health status \"WELL\"",
+        ),
         ("routing_key = \"x\"\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "x"),
         ("sending_queue {\n queue_size = 0\n}\nresolver {\n static {\n hostnames = [\"a\"]\n }\n}", "queue_size"),
     ] {

@@ -378,12 +378,6 @@ impl Validate for Arguments {
                 return Err(Invalid::field(name, message));
             }
         }
-        if uses("eks") && self.eks.resource_attributes.has("k8s.cluster.name") {
-            let message = "the attribute k8s.cluster.name is not supported yet by this version of Ferroalloy";
-            return Err(
-                Invalid::field("eks", message).with_hint("it takes the API of EC2; set it with the detector env")
-            );
-        }
         if uses("openshift") {
             let tls = &self.openshift.tls.settings;
             let unused = TlsSettings {

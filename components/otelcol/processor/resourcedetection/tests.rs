@@ -44,6 +44,9 @@ async fn service(answers: &[(&str, &str)], required: Option<&str>) -> String {
                 request.push(byte[0]);
             }
             let request = String::from_utf8_lossy(&request).to_lowercase();
+            let length = request.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.and_then(|length| length.parse().ok()).unwrap_or(0)];
+            let _ = stream.read_exact(&mut body).await;
             let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
             let allowed = request.starts_with("put") || required.as_ref().is_none_or(|header| request.contains(header));
             let answer = answers.iter().find(|(known, _)| known.to_lowercase() == path).filter(|_| allowed);
@@ -437,6 +440,47 @@ async fn eks_is_known_by_its_tokens_its_issuer_or_its_version() {
 }
 
 #[tokio::test]
+async fn the_name_of_a_cluster_of_eks_is_a_tag_of_its_instance() {
+    let described = "<DescribeInstancesResponse><reservationSet><item><ownerId>222</ownerId><instancesSet><item><tagSet>\
+        <item><key>Name</key><value>x</value></item><item><key>eks:cluster-name</key><value>shop</value></item>\
+        </tagSet></item></instancesSet></item></reservationSet></DescribeInstancesResponse>";
+    let metadata = [
+        ("/latest/api/token", "secret"),
+        ("/latest/meta-data/instance-id", "i-1"),
+        (
+            "/latest/dynamic/instance-identity/document",
+            r#"{"accountId": "111", "region": "eu-west-1", "instanceId": "i-1"}"#,
+        ),
+    ];
+    let node = ("/api/v1/nodes/n-1", r#"{"spec": {"providerID": "aws:///eu-west-1a/i-1"}}"#);
+    let config = "eks {\n resource_attributes {\n cloud.account.id {\n enabled = true\n }\n k8s.cluster.name {\n enabled = true\n }\n }\n}";
+    let signed = Some("/eu-west-1/ec2/aws4_request");
+    let (ec2, nobody) = (service(&[("/", described)], signed).await, service(&[], None).await);
+    for (answers, ec2, expected) in [
+        (&metadata[..], &ec2, json!({ "cloud.account.id": "111", "k8s.cluster.name": "shop" })),
+        // The account is known without EC2.
+        (&metadata[..], &nobody, json!({ "cloud.account.id": "111" })),
+        (&[node][..], &ec2, json!({ "cloud.account.id": "222", "k8s.cluster.name": "shop" })),
+        (&[node][..], &nobody, json!({})),
+        (&[][..], &ec2, json!({})),
+    ] {
+        let base = service(answers, None).await;
+        variables(&[
+            ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
+            ("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/secrets/eks.amazonaws.com/token"),
+            ("AWS_ACCESS_KEY_ID", "KEY"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT_URL_EC2", ec2),
+            ("K8S_NODE_NAME", "n-1"),
+        ]);
+        let mut expected = expected;
+        expected["cloud.provider"] = json!("aws");
+        expected["cloud.platform"] = json!("aws_eks");
+        assert_eq!(found("eks", config, &world(&base, Path::new("/nonexistent"))).await, Ok(expected), "{answers:?}");
+    }
+}
+
+#[tokio::test]
 async fn services_that_want_a_token_get_it() {
     let document = r#"{"id": 7, "label": "h", "region": "us-ord", "type": "g6", "account_euuid": "e"}"#;
     let base =
@@ -608,10 +652,6 @@ fn what_is_not_there_is_refused_by_name() {
             "auth_type \"tls\" is not supported",
         ),
         ("detectors = [\"kubeadm\"]\nkubeadm {\n context = \"x\"\n}", "context is not supported"),
-        (
-            "detectors = [\"eks\"]\neks {\n resource_attributes {\n k8s.cluster.name {\n enabled = true\n }\n }\n}",
-            "k8s.cluster.name is not supported",
-        ),
         ("detectors = [\"openshift\"]\nopenshift {\n tls {\n max_version = \"1.2\"\n }\n}", "are supported only"),
         ("detectors = [\"system\"]\nsystem {\n hostname_sources = [\"x\"]\n}", "invalid value: \"x\""),
     ] {

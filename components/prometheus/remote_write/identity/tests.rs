@@ -22,8 +22,10 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
     })
 }
 
-fn aws(block: &str, variables: &[(&str, &str)]) -> Chain {
-    Chain::new(&endpoint(block).sigv4.expect("a block"), environment(variables)).expect("it can be made")
+fn signer(block: &str, variables: &[(&str, &str)]) -> Identity {
+    let (chain, service) =
+        aws(&endpoint(block).sigv4.expect("a block"), environment(variables)).expect("it can be made");
+    Identity::Aws(chain, service)
 }
 
 async fn header(sign: impl AsyncFn(&mut Request<Bytes>) -> Result<(), String>, name: &str) -> Result<String, String> {
@@ -41,7 +43,7 @@ async fn keys_come_from_the_block_the_environment_and_shared_files() {
     let file = file.display().to_string();
     let variables = [("AWS_REGION", "eu-west-1"), ("AWS_SHARED_CREDENTIALS_FILE", &*file)];
     let signed = async |block: &str, more: &[(&str, &str)]| {
-        let chain = aws(block, &[&variables, more].concat());
+        let chain = signer(block, &[&variables, more].concat());
         header(async |request| chain.sign(request).await, "authorization").await
     };
     let keys = [("AWS_ACCESS_KEY_ID", "ENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
@@ -57,7 +59,7 @@ async fn keys_come_from_the_block_the_environment_and_shared_files() {
     starts(signed("sigv4 { }", &[]).await, &of("FILE", "eu-west-1/aps"));
     let why = signed("sigv4 {\nprofile = \"other\"\n}", &keys).await.expect_err("there is no such profile");
     assert!(why.contains("for profile \"other\"") && why.contains("not supported yet"), "{why}");
-    let no_region = Chain::new(&endpoint("sigv4 { }").sigv4.expect("a block"), environment(&[])).err();
+    let no_region = aws(&endpoint("sigv4 { }").sigv4.expect("a block"), environment(&[])).err();
     assert!(no_region.expect("no region").to_string().contains("region not configured"));
 }
 
@@ -69,7 +71,7 @@ async fn a_role_is_taken_once_and_kept() {
     let sts = Peer::start(vec![Answer::page("text/xml", ROLE)]).await;
     let address = format!("http://{}/", sts.address);
     let block = "sigv4 {\nregion = \"us-east-1\"\naccess_key = \"OWN\"\nsecret_key = \"s\"\nrole_arn = \"arn:aws:iam::1:role/x\"\nexternal_id = \"e\"\n}";
-    let chain = aws(block, &[("AWS_ENDPOINT_URL_STS", &address)]);
+    let chain = signer(block, &[("AWS_ENDPOINT_URL_STS", &address)]);
     for _ in 0..2 {
         let token = header(async |request| chain.sign(request).await, "x-amz-security-token").await;
         assert_eq!(token.as_deref(), Ok("a&b"));
@@ -90,7 +92,7 @@ async fn a_role_is_taken_once_and_kept() {
     let token = token.display().to_string();
     let workload =
         [("AWS_ENDPOINT_URL_STS", &*address), ("AWS_ROLE_ARN", "arn:r"), ("AWS_WEB_IDENTITY_TOKEN_FILE", &*token)];
-    let chain = aws("sigv4 {\nregion = \"us-east-1\"\n}", &workload);
+    let chain = signer("sigv4 {\nregion = \"us-east-1\"\n}", &workload);
     header(async |request| chain.sign(request).await, "authorization").await.expect("it is signed");
     let asked = sts.asked();
     let form = String::from_utf8_lossy(&asked[1].body).into_owned();
@@ -99,7 +101,7 @@ async fn a_role_is_taken_once_and_kept() {
 
     let denied = "<ErrorResponse><Error><Message>no</Message></Error></ErrorResponse>";
     let sts = Peer::start(vec![Answer { status: 403, ..Answer::page("text/xml", denied) }]).await;
-    let chain = aws(block, &[("AWS_ENDPOINT_URL_STS", &format!("http://{}/", sts.address))]);
+    let chain = signer(block, &[("AWS_ENDPOINT_URL_STS", &format!("http://{}/", sts.address))]);
     let why = header(async |request| chain.sign(request).await, "authorization").await.expect_err("it is refused");
     assert!(why.contains("403") && why.ends_with(": no"), "{why}");
 }

@@ -7,20 +7,20 @@ use url::form_urlencoded;
 
 /// Who signs.
 #[derive(Clone)]
-pub(super) struct Keys {
-    pub(super) access_key: String,
-    pub(super) secret_key: String,
+pub(crate) struct Keys {
+    pub(crate) access_key: String,
+    pub(crate) secret_key: String,
     /// Of temporary keys.
-    pub(super) session_token: Option<String>,
+    pub(crate) session_token: Option<String>,
 }
 
 /// For what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope<'a> {
-    pub(super) region: &'a str,
-    pub(super) service: &'a str,
+pub(crate) struct Scope<'a> {
+    pub(crate) region: &'a str,
+    pub(crate) service: &'a str,
     /// Milliseconds since 1970.
-    pub(super) now_ms: i64,
+    pub(crate) now_ms: i64,
 }
 
 /// What stays out of a signature: what proxies change, and what is set behind us.
@@ -28,7 +28,7 @@ const UNSIGNED: [&str; 5] = ["authorization", "user-agent", "expect", "transfer-
 
 /// Signs a request: adds `X-Amz-Date`, perhaps `X-Amz-Security-Token`, and `Authorization`. The path is made plain first, as
 /// AWS does before it checks the signature.
-pub(super) fn sign(request: &mut Request<Bytes>, keys: &Keys, scope: Scope<'_>) -> Result<(), String> {
+pub(crate) fn sign(request: &mut Request<Bytes>, keys: &Keys, scope: Scope<'_>) -> Result<(), String> {
     let time = jiff::Timestamp::from_millisecond(scope.now_ms).map_err(|error| error.to_string())?;
     let (date, time) = (time.strftime("%Y%m%d").to_string(), time.strftime("%Y%m%dT%H%M%SZ").to_string());
     let uri = plain(request.uri())?;
