@@ -14,6 +14,8 @@
 //! ```written NAME            what stands in a file now
 //! ```answer PATH             what the server `@server@` (an address with port) serves there
 //! ```request                 what that server was asked: request line, the headers of interest, an empty line, the body
+//! ```down                    from now on that server answers 503 to everything; `up` ends it (both have no text)
+//! ```restart                 the collector is stopped, and starts again where it was (no text)
 //! ```post ID PATH            what is sent to the port that the component says it listens on: headers, an empty line, the body;
 //!                            behind `hex` the body is bytes, two digits for each
 //! ```answered                what it answered to that: the status, an empty line, the body
@@ -131,31 +133,35 @@ async fn run(case: &Case, folder: &Path, logged: Logged) -> Result<(), String> {
     let config: String = fences("alloy").map(|(_, text)| text.as_str()).collect();
     let config = config.replace("@dir@", &folder.display().to_string()).replace("@server@", &backend.address);
     let storage = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let graph = Runtime::start(
-        crate::harness::options(storage.path(), &ends::COMPONENTS),
-        Arc::new(Texts::of("config.alloy", &config)),
-    );
+    let graph = start(storage.path(), &config);
     let loaded = graph.load().await;
 
     let storage_path = storage.path().display().to_string();
     let expected_error: Vec<_> = fences("error").collect();
+    let ends = ends::of(&storage_path);
+    let mut observer =
+        Observer { graph, config: &config, storage: storage.path(), ends, folder, backend: &backend, logged: &logged };
     let result = match (&loaded, expected_error.first()) {
         (Err(error), Some((_, expected))) => same(expected, &refusal(error, folder)),
         (Ok(_), Some(_)) => Err("it loads; the spec says that it does not".to_owned()),
         (Err(error), None) => Err(format!("it does not load:\n{}", refusal(error, folder))),
-        (Ok(_), None) => {
-            let ends = ends::of(&storage_path);
-            Observer { graph: &graph, ends, folder, backend: &backend, logged: &logged }.all(case).await
-        }
+        (Ok(_), None) => observer.all(case).await,
     };
-    graph.stop().await;
+    observer.graph.stop().await;
     ends::forget(&storage_path);
     result
 }
 
+fn start(storage: &Path, config: &str) -> Runtime {
+    let options = crate::harness::options(storage, &ends::COMPONENTS);
+    Runtime::start(options, Arc::new(Texts::of("config.alloy", config)))
+}
+
 /// Goes through the fences of a case while its configuration runs.
 struct Observer<'c> {
-    graph: &'c Runtime,
+    graph: Runtime,
+    config: &'c str,
+    storage: &'c Path,
     ends: Vec<(String, End)>,
     folder: &'c Path,
     backend: &'c Backend,
@@ -163,7 +169,7 @@ struct Observer<'c> {
 }
 
 impl Observer<'_> {
-    async fn all(&self, case: &Case) -> Result<(), String> {
+    async fn all(&mut self, case: &Case) -> Result<(), String> {
         let mut running = false;
         let mut answered = String::new();
         for (info, text) in &case.fences {
@@ -178,6 +184,9 @@ impl Observer<'_> {
                 "append" => write(&self.folder.join(rest), text, true)?,
                 "written" => self.settles(text, || read(&self.folder.join(rest))).await?,
                 "request" => self.request(text).await?,
+                "down" => self.backend.is_down(true),
+                "up" => self.backend.is_down(false),
+                "restart" => self.restart().await?,
                 "post" => answered = self.post(rest, text).await?,
                 "answered" => same(text, &answered)?,
                 "page" => self.page(rest, text).await?,
@@ -185,6 +194,16 @@ impl Observer<'_> {
                 other => return Err(format!("a spec has no fence {other:?}")),
             }
         }
+        Ok(())
+    }
+
+    async fn restart(&mut self) -> Result<(), String> {
+        self.graph.stop().await;
+        let storage = self.storage.display().to_string();
+        ends::forget(&storage);
+        self.graph = start(self.storage, self.config);
+        self.graph.load().await.map_err(|error| refusal(&error, self.folder))?;
+        self.ends = ends::of(&storage);
         Ok(())
     }
 

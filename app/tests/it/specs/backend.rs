@@ -1,16 +1,19 @@
 //! The server of a spec: `@server@` in its configuration. It serves what stands in `answer`, takes everything else, and
-//! keeps what it was asked, for `request`. A page whose path ends in `.json` says that it is JSON.
+//! keeps what it was asked, for `request`. A page whose path ends in `.json` says that it is JSON; one that ends in `.pb` stands
+//! there in hexadecimal digits, and says that it is the protobuf of metrics.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sdk_protocols_otlp::json;
+use sdk_protocols_remote_write::Version;
 use sdk_signals::OtlpSignal;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -26,11 +29,20 @@ const GRPC_NOTHING: &[u8] = &[0; GRPC_FRAME];
 /// What stands before each message of gRPC: a flag and four bytes of length.
 const GRPC_FRAME: usize = 5;
 
+const PROTOBUF: &str = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
+const WRITTEN: [&str; 3] = [
+    "x-prometheus-remote-write-samples-written",
+    "x-prometheus-remote-write-histograms-written",
+    "x-prometheus-remote-write-exemplars-written",
+];
+
 /// Ends with the reactor of its spec.
 pub struct Backend {
     /// `127.0.0.1:PORT`
     pub address: String,
     requests: Arc<Mutex<Vec<Asked>>>,
+    down: Arc<AtomicBool>,
 }
 
 struct Asked {
@@ -45,11 +57,20 @@ impl Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (kept, pages) = (requests.clone(), Arc::new(pages));
+        let down = Arc::new(AtomicBool::new(false));
+        let (kept, pages, is_down) = (requests.clone(), Arc::new(pages), down.clone());
         drop(base_sys::task::spawn("backend", async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (kept, pages) = (kept.clone(), pages.clone());
-                let service = hyper::service::service_fn(move |request| answer(request, kept.clone(), pages.clone()));
+                let (kept, pages, is_down) = (kept.clone(), pages.clone(), is_down.clone());
+                let service = hyper::service::service_fn(move |request| {
+                    let (kept, pages, is_down) = (kept.clone(), pages.clone(), is_down.clone());
+                    async move {
+                        match is_down.load(Ordering::Relaxed) {
+                            true => Ok(unavailable()),
+                            false => answer(request, kept, pages).await,
+                        }
+                    }
+                });
                 drop(base_sys::task::spawn("connection", async move {
                     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                     // A client that goes away is none of our business.
@@ -57,7 +78,12 @@ impl Backend {
                 }));
             }
         }));
-        Ok(Backend { address, requests })
+        Ok(Backend { address, requests, down })
+    }
+
+    /// While it is, nothing is taken, and nothing kept.
+    pub fn is_down(&self, down: bool) {
+        self.down.store(down, Ordering::Relaxed);
     }
 
     /// The oldest request that is for the same as the expected one, shown with the headers that stand there.
@@ -120,12 +146,28 @@ async fn answer(
     if grpc {
         return Ok(taken_by_grpc());
     }
-    let mut response = Response::new(Full::from(page.clone().unwrap_or_default()).boxed());
-    if page.is_some() {
-        let kind = if head.uri.path().ends_with(".json") { "application/json" } else { "text/plain; version=0.0.4" };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    }
+    let Some(page) = page else {
+        let mut response = Response::new(Full::default().boxed());
+        for what in WRITTEN {
+            // Who is asked by remote write 2 says how much was written: here all, however much that was.
+            response.headers_mut().insert(what, HeaderValue::from_static("1000000"));
+        }
+        return Ok(response);
+    };
+    let (kind, page) = match head.uri.path().rsplit_once('.') {
+        Some((_, "json")) => ("application/json", page.into_bytes()),
+        Some((_, "pb")) => (PROTOBUF, hex(&page).unwrap_or_default()),
+        _ => ("text/plain; version=0.0.4", page.into_bytes()),
+    };
+    let mut response = Response::new(Full::from(page).boxed());
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
+}
+
+fn unavailable() -> Response<BoxBody<Bytes, Infallible>> {
+    let mut response = Response::new(Full::default().boxed());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
@@ -162,15 +204,20 @@ impl Asked {
         if !header("x-prometheus-remote-write-version").is_empty() {
             let request =
                 sdk_protocols_remote_write::decompress(&self.body, MAX_BODY).map_err(|error| error.to_string())?;
-            let series = sdk_protocols_remote_write::decode(&request).map_err(|error| error.to_string())?;
+            let version = match header("x-prometheus-remote-write-version") {
+                "2.0.0" => Version::V2,
+                _ => Version::V1,
+            };
+            let series = sdk_protocols_remote_write::decode_version(version, &request);
+            let series = series.map_err(|error| error.to_string())?;
             let lines = series.iter().flat_map(|series| {
                 let labels = || series.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                series
-                    .samples
-                    .iter()
-                    .map(move |sample| data::show_sample(labels(), sample.timestamp, sample.value) + "\n")
+                let samples = series.samples.iter();
+                let samples = samples.map(move |one| data::show_sample(labels(), one.timestamp, one.value));
+                let histograms = series.histograms.iter();
+                samples.chain(histograms.map(move |one| data::show_histogram(labels(), one.timestamp, &one.value)))
             });
-            return Ok(lines.collect());
+            return Ok(lines.map(|line| line + "\n").collect());
         }
         if path.ends_with("/push") {
             let request =

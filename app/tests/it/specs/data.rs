@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use base_metrics::{write_escaped_label, write_go_float};
 use base_sys::clock;
 use bytes::Bytes;
+use sdk_histogram::{Counts, NativeHistogram};
 use sdk_labels::{Labels, METRIC_NAME};
 use sdk_protocols_exposition::{Entry, Format, Parser, labels};
 use sdk_protocols_otlp::{json, walk};
@@ -141,13 +142,77 @@ pub fn show_entry<'m>(
     text
 }
 
-/// A line for each sample.
+/// A line for each sample and each native histogram.
 pub fn show_samples(batch: &SampleBatch) -> Vec<String> {
-    batch.rows().map(|(series, time, value)| show_sample(series.labels().iter(), time, value)).collect()
+    let samples = batch.rows().map(|(series, time, value)| show_sample(series.labels().iter(), time, value));
+    let histograms = batch.histograms.iter();
+    let histograms = histograms.map(|one| show_histogram(one.series.labels().iter(), one.timestamp, &one.value));
+    samples.chain(histograms).collect()
 }
 
 /// `name{label="value"} 1 TIME`
 pub fn show_sample<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>, time: i64, value: f64) -> String {
+    show_value(labels, time, |line| match is_stale(value) {
+        true => line.push_str("stale"),
+        false => write_go_float(line, value),
+    })
+}
+
+/// `name{label="value"} {{schema:0 count:3 sum:5 z_bucket:1 z_bucket_w:0.001 offset:1 buckets:[2 0 1]}} TIME`, as tests of
+/// PromQL write native histograms.
+pub fn show_histogram<'l>(
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+    time: i64,
+    histogram: &NativeHistogram,
+) -> String {
+    show_value(labels, time, |line| {
+        let (count, zero, positive, negative) = match &histogram.counts {
+            Counts::Integer(counts) => {
+                (counts.count as f64, counts.zero as f64, summed(&counts.positive), summed(&counts.negative))
+            }
+            Counts::Float(counts) => (counts.count, counts.zero, counts.positive.clone(), counts.negative.clone()),
+        };
+        let _ = write!(line, "{{{{schema:{} count:{count} sum:{}", histogram.schema, histogram.sum);
+        if zero != 0.0 {
+            let _ = write!(line, " z_bucket:{zero} z_bucket_w:{}", histogram.zero_threshold);
+        }
+        let sides = [("", &histogram.positive_spans, positive), ("n_", &histogram.negative_spans, negative)];
+        for (side, spans, buckets) in sides {
+            let Some(first) = spans.first() else { continue };
+            if first.offset != 0 {
+                let _ = write!(line, " {side}offset:{}", first.offset);
+            }
+            let mut buckets = buckets.iter();
+            let mut shown = Vec::new();
+            for (at, span) in spans.iter().enumerate() {
+                let gap = if at == 0 { 0 } else { span.offset.max(0) as usize };
+                shown.extend(std::iter::repeat_n("0".to_owned(), gap));
+                shown.extend(buckets.by_ref().take(span.length as usize).map(f64::to_string));
+            }
+            let _ = write!(line, " {side}buckets:[{}]", shown.join(" "));
+        }
+        if !histogram.custom_values.is_empty() {
+            let bounds: Vec<String> = histogram.custom_values.iter().map(f64::to_string).collect();
+            let _ = write!(line, " custom_values:[{}]", bounds.join(" "));
+        }
+        line.push_str("}}");
+    })
+}
+
+/// Buckets that are told as differences.
+fn summed(deltas: &[i64]) -> Vec<f64> {
+    let sums = deltas.iter().scan(0, |sum, delta| {
+        *sum += delta;
+        Some(*sum as f64)
+    });
+    sums.collect()
+}
+
+fn show_value<'l>(
+    labels: impl Iterator<Item = (&'l str, &'l str)>,
+    time: i64,
+    value: impl FnOnce(&mut String),
+) -> String {
     let (mut name, mut rest) = ("", String::new());
     for (label, value) in labels {
         if label == METRIC_NAME {
@@ -163,10 +228,7 @@ pub fn show_sample<'l>(labels: impl Iterator<Item = (&'l str, &'l str)>, time: i
         rest.push('}');
     }
     let mut line = format!("{name}{rest} ");
-    match is_stale(value) {
-        true => line.push_str("stale"),
-        false => write_go_float(&mut line, value),
-    }
+    value(&mut line);
     match time {
         INPUT_TIME_MS => {}
         _ if (0..NOW / 1_000_000).contains(&(clock::now_ms() - time)) => line.push_str(" now"),
