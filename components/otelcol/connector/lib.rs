@@ -3,6 +3,8 @@
 mod aggregating;
 mod distribution;
 pub mod host_info;
+#[cfg(test)]
+mod hostile_tests;
 mod series;
 pub mod servicegraph;
 mod span;

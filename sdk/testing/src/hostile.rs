@@ -35,13 +35,14 @@ pub async fn survived_by<C: Component>(alone: &Alone<C>, signals: &[OtlpSignal])
 fn sound() -> Vec<OtlpBatch> {
     let time = "1760000000000000000";
     let point = json!({ "timeUnixNano": time, "asInt": "1" });
+    let service = json!([{ "key": "service.name", "value": { "stringValue": "sound" } }]);
     let span = json!({
         "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174", "name": "a",
         "startTimeUnixNano": time, "endTimeUnixNano": time,
     });
     [
         metric(&json!({ "name": "sound", "gauge": { "dataPoints": [point] } })),
-        json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] }),
+        json!({ "resourceSpans": [{ "resource": { "attributes": service }, "scopeSpans": [{ "spans": [span] }] }] }),
         json!({ "resourceLogs": [{ "scopeLogs": [{ "logRecords": [{ "timeUnixNano": time, "body": { "stringValue": "a" } }] }] }] }),
     ]
     .iter()
@@ -70,6 +71,7 @@ fn odd_attributes() -> Json {
     let deep = (0..16).fold(json!({ "stringValue": "x" }), |inside, _| json!({ "arrayValue": { "values": [inside] } }));
     json!([
         { "key": "", "value": { "stringValue": "" } },
+        { "key": "service.name", "value": { "stringValue": "odd" } },
         { "key": "odd", "value": { "stringValue": NO_TEXT } },
         { "key": "odd", "value": { "doubleValue": "NaN" } },
         { "key": NO_TEXT, "value": { "intValue": "-9223372036854775808" } },
