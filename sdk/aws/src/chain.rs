@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use url::form_urlencoded;
 
 use super::sigv4::{self, Keys, Scope};
-use super::{Environment, Settings, machine};
+use super::{Environment, Settings, element, machine};
 
 /// Temporary keys are renewed so long before they end, in milliseconds.
 const RENEW_EARLY: i64 = 5 * 60 * 1000;
@@ -216,10 +216,7 @@ impl Chain {
         let response =
             self.client.send(request).await.map_err(|error| format!("cannot ask {address} for a role: {error}"))?;
         let answer = String::from_utf8_lossy(&response.body);
-        let field = |name: &str| {
-            let (_, rest) = answer.split_once(&format!("<{name}>"))?;
-            Some(rest.split_once("</")?.0.replace("&amp;", "&"))
-        };
+        let field = |name: &str| element(&answer, name);
         if !response.status.is_success() {
             let why = field("Message").unwrap_or_else(|| "it does not say why".to_owned());
             return Err(format!("{address} gives no role, it answers {}: {why}", response.status));

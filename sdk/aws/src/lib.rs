@@ -7,10 +7,12 @@
 mod chain;
 mod machine;
 mod sigv4;
+mod xml;
 
 use std::sync::Arc;
 
 pub use chain::{Api, Chain};
+pub use xml::element;
 
 /// The variables of the process, or of a test; "" for what is not set.
 pub type Environment = Arc<dyn Fn(&str) -> String + Send + Sync>;

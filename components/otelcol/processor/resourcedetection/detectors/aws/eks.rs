@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sdk_aws::{Api, Chain, Environment, Settings};
+use sdk_aws::{Api, Chain, Environment, Settings, element};
 use serde::Deserialize;
 
 use super::super::super::arguments::Eks;
@@ -124,13 +124,6 @@ fn described(answer: &str) -> Details {
         }
     });
     Details { account: element(answer, "ownerId").unwrap_or_default(), cluster: cluster.unwrap_or_default() }
-}
-
-/// The text of the first element of this name.
-fn element(xml: &str, name: &str) -> Option<String> {
-    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
-    let text = rest.split('<').next()?;
-    Some(text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&"))
 }
 
 async fn is_eks(world: &World) -> Result<bool, Missing> {
