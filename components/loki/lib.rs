@@ -4,8 +4,6 @@ mod echo;
 mod enrich;
 #[cfg(test)]
 mod notes;
-#[cfg(test)]
-mod patience;
 pub mod process;
 mod recent;
 mod relabel;

@@ -7,6 +7,7 @@ use language_eval::{Scope, Value};
 use sdk_component::health::HealthState;
 use sdk_testing::component::Alone;
 use sdk_testing::kubernetes::FakeKubernetes;
+use sdk_testing::patience::until;
 
 use super::*;
 
@@ -37,21 +38,6 @@ fn targets(alone: &Alone<Kubernetes>) -> Vec<Labels> {
     targets
 }
 
-/// Waits for what must come.
-#[track_caller]
-fn eventually(mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
-    let caller = std::panic::Location::caller();
-    async move {
-        for _ in 0..3000 {
-            if holds() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{caller}: it did not come");
-    }
-}
-
 fn names(alone: &Alone<Kubernetes>) -> Vec<String> {
     let mut names: Vec<String> =
         targets(alone).iter().map(|labels| labels["__meta_kubernetes_pod_name"].clone()).collect();
@@ -80,7 +66,7 @@ async fn every_role_gives_the_targets_that_alloy_gave() {
             config += "attach_metadata {\n node = true\n namespace = true\n}\n";
         }
         let mut alone = start(&api, &config);
-        eventually(|| !targets(&alone).is_empty()).await;
+        until(|| !targets(&alone).is_empty()).await;
         expected.sort();
         assert_eq!(targets(&alone), expected, "{case}");
         alone.stop().await.expect("it stops");
@@ -91,13 +77,13 @@ async fn every_role_gives_the_targets_that_alloy_gave() {
 async fn pods_come_change_and_go_without_being_listed_again() {
     let api = recorded().await;
     let mut alone = start(&api, r#"role = "pod""#);
-    eventually(|| names(&alone) == ["web-0"]).await;
+    until(|| names(&alone) == ["web-0"]).await;
     api.set(&pod("db-0", "node-a", "10.1.0.8"));
-    eventually(|| names(&alone) == ["db-0", "web-0"]).await;
+    until(|| names(&alone) == ["db-0", "web-0"]).await;
     // A node's selector chooses pods; one that has no address yet is none.
     api.set(&pod("db-1", "node-a", ""));
     api.delete("/api/v1/pods", "shop", "web-0");
-    eventually(|| names(&alone) == ["db-0"]).await;
+    until(|| names(&alone) == ["db-0"]).await;
     let address = &targets(&alone)[0]["__address__"];
     assert_eq!(address, "10.1.0.8");
     let lists = api.requests().iter().filter(|request| !request.contains("watch=true")).count();
@@ -113,23 +99,23 @@ async fn pods_come_change_and_go_without_being_listed_again() {
 async fn a_server_that_restarts_or_forgets_loses_nothing() {
     let api = recorded().await;
     let mut alone = start(&api, r#"role = "pod""#);
-    eventually(|| names(&alone) == ["web-0"]).await;
+    until(|| names(&alone) == ["web-0"]).await;
     api.hang_up();
     api.set(&pod("db-0", "node-a", "10.1.0.8"));
-    eventually(|| names(&alone) == ["db-0", "web-0"]).await;
+    until(|| names(&alone) == ["db-0", "web-0"]).await;
 
     // While it fails, what was found stays; afterwards it has forgotten what happened in between (410).
     api.refuse("pods", 503);
     api.hang_up();
-    eventually(|| alone.health().is_some_and(|(state, _)| state == HealthState::Unhealthy)).await;
+    until(|| alone.health().is_some_and(|(state, _)| state == HealthState::Unhealthy)).await;
     let (_, message) = alone.health().expect("a health");
     assert_eq!(message, "the API server answered 503: refused by the test");
     assert_eq!(names(&alone), ["db-0", "web-0"]);
     api.delete("/api/v1/pods", "shop", "db-0");
     api.forget();
     api.refuse("pods", 0);
-    eventually(|| names(&alone) == ["web-0"]).await;
-    eventually(|| alone.health().is_some_and(|(state, _)| state == HealthState::Healthy)).await;
+    until(|| names(&alone) == ["web-0"]).await;
+    until(|| alone.health().is_some_and(|(state, _)| state == HealthState::Healthy)).await;
     assert!(alone.metric("prometheus_sd_kubernetes_failures_total", &[]) >= Some(1.0));
     alone.stop().await.expect("it stops");
 }
@@ -140,12 +126,12 @@ async fn selectors_are_for_the_server_and_reach_it() {
     api.set(&pod("far-0", "node-b", "10.2.0.1"));
     let config = "role = \"pod\"\nselectors {\n role = \"pod\"\n field = \"spec.nodeName=node-b\"\n label = \"\"\n}\n";
     let mut alone = start(&api, config);
-    eventually(|| names(&alone) == ["far-0"]).await;
+    until(|| names(&alone) == ["far-0"]).await;
     assert!(api.requests()[0].ends_with("/api/v1/pods?limit=500&fieldSelector=spec.nodeName%3Dnode-b"));
     // Other arguments are taken up at once; what was found stays until the new is known.
     alone.update(&format!("api_server = {:?}\nrole = \"pod\"\n", api.url()), &Scope::new()).expect("good arguments");
     assert_eq!(names(&alone), ["far-0"]);
-    eventually(|| names(&alone) == ["far-0", "web-0"]).await;
+    until(|| names(&alone) == ["far-0", "web-0"]).await;
     alone.stop().await.expect("it stops");
 }
 
@@ -154,10 +140,10 @@ async fn pods_behind_a_service_are_told_with_it_when_they_come_later() {
     let api = recorded().await;
     api.delete("/api/v1/pods", "shop", "web-0");
     let mut alone = start(&api, r#"role = "endpointslice""#);
-    eventually(|| targets(&alone).len() == 2).await;
+    until(|| targets(&alone).len() == 2).await;
     assert!(targets(&alone).iter().all(|labels| !labels.contains_key("__meta_kubernetes_pod_name")));
     api.set(&pod("web-0", "node-a", "10.1.0.5"));
-    eventually(|| targets(&alone).iter().any(|labels| labels.contains_key("__meta_kubernetes_pod_name"))).await;
+    until(|| targets(&alone).iter().any(|labels| labels.contains_key("__meta_kubernetes_pod_name"))).await;
     alone.stop().await.expect("it stops");
 }
 

@@ -18,7 +18,7 @@ use sdk_testing::oracle;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::patience::until;
+use sdk_testing::patience::until;
 
 /// One request as Loki saw it.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ pub mod kubernetes;
 pub mod mutate;
 pub mod oracle;
 pub mod otlp;
+pub mod patience;
 pub mod pipeline;
 pub mod push;
 pub mod schema;

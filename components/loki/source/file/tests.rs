@@ -12,7 +12,7 @@ use sdk_testing::oracle;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::patience::until;
+use sdk_testing::patience::until;
 
 mod restarts;
 #[cfg(target_os = "linux")]

@@ -11,8 +11,8 @@ use sdk_testing::component::{Alone, scope};
 
 use super::file::tests::Writer;
 use super::*;
-use crate::patience::until;
 use crate::relabel::Relabel;
+use sdk_testing::patience::until;
 
 const REGULAR: (&[u8], &[u8]) =
     (include_bytes!("fixtures/regular-zstd.journal.gz"), include_bytes!("fixtures/regular-zstd.jsonl.gz"));

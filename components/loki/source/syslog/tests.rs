@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::*;
-use crate::patience::until;
 use crate::relabel::Relabel;
+use sdk_testing::patience::until;
 
 const KEEP_ALL: &str = "forward_to = []\nrule {\n action = \"labelmap\"\n regex = \"__syslog_(.+)\"\n}";
 

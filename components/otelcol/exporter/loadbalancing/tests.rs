@@ -13,6 +13,7 @@ use sdk_protocols_grpc::{Code, Status};
 use sdk_protocols_otlp::model::{Data, LogRecord, Message as _, Metric, ResourceGroup, ScopeGroup, Span};
 use sdk_signals::{Delivery, OtelConsumer, OtlpBatch, OtlpSignal, Outcome, Refused};
 use sdk_testing::component::Alone;
+use sdk_testing::patience::until;
 
 use super::LoadBalancing;
 use super::arguments::RoutingKey;
@@ -90,16 +91,6 @@ async fn send(alone: &Alone<LoadBalancing>, batch: OtlpBatch) -> Result<Delivery
     input(alone).0.consume(batch).await
 }
 
-async fn eventually(what: impl Fn() -> bool) {
-    for _ in 0..3000 {
-        if what() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("not within 30 s");
-}
-
 #[tokio::test]
 async fn a_trace_goes_to_one_backend_and_all_of_them_are_used() {
     let ((a, at_a), (b, at_b)) = (Server::start().await, Server::start().await);
@@ -123,7 +114,7 @@ async fn what_waits_for_a_backend_that_goes_is_sent_to_the_others() {
     b.away.store(true, Ordering::SeqCst);
     let alone = Alone::<LoadBalancing>::start(&config(&[&at_a, &at_b]), &Scope::new()).unwrap();
     let delivery = send(&alone, spans(0..100)).await.unwrap();
-    eventually(|| !a.traces().is_empty()).await;
+    until(|| !a.traces().is_empty()).await;
     alone.update(&config(&[&at_a]), &Scope::new()).unwrap();
     let delivered = tokio::time::timeout(Duration::from_secs(30), delivery).await;
     assert_eq!(delivered, Ok(Outcome::Delivered));
@@ -131,7 +122,7 @@ async fn what_waits_for_a_backend_that_goes_is_sent_to_the_others() {
     // It comes back.
     b.away.store(false, Ordering::SeqCst);
     alone.update(&config(&[&at_a, &at_b]), &Scope::new()).unwrap();
-    eventually(|| alone.metric("otelcol_loadbalancer_num_backends", &[("resolver", "static")]) == Some(2.0)).await;
+    until(|| alone.metric("otelcol_loadbalancer_num_backends", &[("resolver", "static")]) == Some(2.0)).await;
     assert_eq!(send(&alone, spans(100..200)).await.unwrap().await, Outcome::Delivered);
     assert!(!b.traces().is_empty());
 }
@@ -151,7 +142,7 @@ async fn what_a_stop_left_for_a_backend_is_sent_to_the_others_of_the_next_run() 
     alone.stop().await.unwrap();
     assert_eq!(delivery.await, Outcome::Delivered);
     let _alone = run(&at_b);
-    eventually(|| b.traces().len() == 50).await;
+    until(|| b.traces().len() == 50).await;
 }
 
 /// Of the exporters together.
@@ -203,7 +194,7 @@ async fn what_the_queues_have_on_a_storage_survives_a_restart() {
         copy(storage.path(), left.path());
         let (b, at_b) = Server::start().await;
         let _after = run(&at_b, left.path());
-        eventually(|| b.traces().len() == 50).await;
+        until(|| b.traces().len() == 50).await;
         assert!(a.traces().is_empty());
     }
 }

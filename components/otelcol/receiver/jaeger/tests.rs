@@ -17,6 +17,7 @@ use sdk_signals::{OtelConsumer, OtlpBatch, OtlpSignal, Refused};
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
 use sdk_testing::mutate;
+use sdk_testing::patience::until;
 use tokio::net::UdpSocket;
 
 use super::{Jaeger, TRANSPORTS, proto, thrift};
@@ -71,7 +72,7 @@ impl Bench {
     /// The next batch, as JSON.
     async fn json(&self) -> String {
         let mut batches = Vec::new();
-        eventually("a batch", || {
+        until(|| {
             batches = self.next.take();
             !batches.is_empty()
         })
@@ -92,16 +93,6 @@ async fn listening(alone: &Alone<Jaeger>) -> String {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{:?}", alone.health());
-}
-
-async fn eventually(what: &str, mut is: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if is() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what} did not come");
 }
 
 fn json(payload: &[u8]) -> String {
@@ -264,7 +255,7 @@ async fn thrift_over_http_and_udp_means_the_same() {
         let bench = Bench::start(protocol, "socket_buffer_size = \"64KiB\"").await;
         bench.datagram(&call(encoding, "emitBatch", batch())).await;
         assert_eq!(bench.json().await, EXPECTED);
-        eventually("the count", || bench.metric("accepted", transport) == Some(2.0)).await;
+        until(|| bench.metric("accepted", transport) == Some(2.0)).await;
     }
 }
 
@@ -368,16 +359,16 @@ async fn datagrams_that_are_lost_are_counted_with_the_reason() {
     let bench = Bench::start("thrift_compact", "max_packet_size = \"1KiB\"").await;
     let transport = TRANSPORTS[3];
     bench.datagram(&[0; 1025]).await;
-    eventually("a datagram that is too large", || bench.dropped("too_large", transport) == Some(1.0)).await;
+    until(|| bench.dropped("too_large", transport) == Some(1.0)).await;
     bench.datagram(b"\x82\x81\x00").await;
     bench.datagram(&call(Encoding::Compact, "emitZipkinBatch", List(vec![]))).await;
     bench.datagram(&call(Encoding::Binary, "emitBatch", batch())).await;
-    eventually("malformed datagrams", || bench.dropped("malformed", transport) == Some(3.0)).await;
+    until(|| bench.dropped("malformed", transport) == Some(3.0)).await;
     bench.datagram(&call(Encoding::Compact, "emitBatch", batch())).await;
     assert_eq!(bench.json().await, EXPECTED);
     bench.next.refuse(Some(Refused::retryable("full")));
     bench.datagram(&call(Encoding::Compact, "emitBatch", batch())).await;
-    eventually("a refusal", || bench.metric("refused", transport) == Some(2.0)).await;
+    until(|| bench.metric("refused", transport) == Some(2.0)).await;
 }
 
 #[tokio::test]
@@ -390,7 +381,7 @@ async fn a_port_in_use_is_unhealthy_and_stops_nothing_else() {
         "protocols {{\n thrift_binary {{\n endpoint = \"{address}\"\n }}\n thrift_compact {{\n endpoint = \"127.0.0.1:0\"\n }}\n}}\n{OUTPUT}"
     );
     let alone = Alone::<Jaeger>::start(&config, &scope).unwrap();
-    eventually("the fault", || {
+    until(|| {
         alone.health().is_some_and(|(state, why)| {
             state != HealthState::Healthy
                 && why.contains(&format!("cannot listen on {address}"))
@@ -399,7 +390,7 @@ async fn a_port_in_use_is_unhealthy_and_stops_nothing_else() {
     })
     .await;
     drop(taken);
-    eventually("the port", || alone.health().is_some_and(|(state, _)| state == HealthState::Healthy)).await;
+    until(|| alone.health().is_some_and(|(state, _)| state == HealthState::Healthy)).await;
     assert!(next.batches().is_empty());
 }
 
