@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sdk_testing::wire::{put_bytes, put_fixed64, put_number};
+use sdk_testing::spans::requests;
 use tokio::net::TcpStream;
 
 /// What is sent: spans of about 400 bytes with 10 attributes each.
@@ -43,66 +43,6 @@ impl Spans {
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes it")
-}
-
-/// Eight different requests.
-fn requests(spans: u64) -> Vec<Bytes> {
-    (0..8u64)
-        .map(|variant| {
-            let mut scope = Vec::new();
-            put_bytes(&mut scope, 1, &{
-                let mut name = Vec::new();
-                put_bytes(&mut name, 1, b"bench");
-                name
-            });
-            for index in 0..spans {
-                put_bytes(&mut scope, 2, &span(variant * spans + index));
-            }
-            let mut resource = Vec::new();
-            put_bytes(&mut resource, 1, &attribute("service.name", "checkout"));
-            let mut resource_spans = Vec::new();
-            put_bytes(&mut resource_spans, 1, &resource);
-            put_bytes(&mut resource_spans, 2, &scope);
-            let mut request = Vec::new();
-            put_bytes(&mut request, 1, &resource_spans);
-            request.into()
-        })
-        .collect()
-}
-
-fn span(seed: u64) -> Vec<u8> {
-    let id = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mut span = Vec::new();
-    put_bytes(&mut span, 1, &[id.to_be_bytes(), (!id).to_be_bytes()].concat());
-    put_bytes(&mut span, 2, &id.rotate_left(17).to_be_bytes());
-    put_bytes(&mut span, 5, b"GET /api/v1/items/{id}");
-    put_number(&mut span, 6, 2);
-    put_fixed64(&mut span, 7, 1_760_000_000_000_000_000 + seed);
-    put_fixed64(&mut span, 8, 1_760_000_000_005_000_000 + seed);
-    for (name, value) in [
-        ("http.request.method", "GET"),
-        ("http.route", "/api/v1/items/{id}"),
-        ("http.response.status", "200"),
-        ("server.address", "items.internal"),
-        ("client.address", "10.1.2.3"),
-        ("user_agent.original", "Mozilla/5.0 bench"),
-        ("network.protocol", "http/1.1"),
-        ("deployment", "production"),
-        ("thread.name", "worker-17"),
-    ] {
-        put_bytes(&mut span, 9, &attribute(name, value));
-    }
-    put_bytes(&mut span, 9, &attribute("request.id", &format!("{id:016x}")));
-    span
-}
-
-fn attribute(key: &str, value: &str) -> Vec<u8> {
-    let mut any = Vec::new();
-    put_bytes(&mut any, 1, value.as_bytes());
-    let mut pair = Vec::new();
-    put_bytes(&mut pair, 1, key.as_bytes());
-    put_bytes(&mut pair, 2, &any);
-    pair
 }
 
 /// Sends spans by gRPC at a fixed rate over one connection; returns how many were answered with status 0.

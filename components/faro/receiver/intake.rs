@@ -8,9 +8,9 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use jiff::tz::TimeZone;
 use language_eval::SecretString;
 use sdk_component::BoxFuture;
-use sdk_net::decompress::{DecompressError, Encoding, decompress};
 use sdk_net::server::push::{Call, Handler, Route, busy, text};
 use sdk_otel::output::Outputs;
+use sdk_protocols_compression::{Coding, ExpandError};
 use sdk_protocols_otlp::check;
 use sdk_signals::{FanOut, LogBatch, Origin, OtlpBatch, OtlpSignal, Refused};
 
@@ -186,12 +186,10 @@ fn expanded(headers: &HeaderMap, body: &Bytes, max_body: usize) -> Result<Bytes,
     if headers.get(CONTENT_ENCODING).is_none_or(|coding| coding != "gzip") {
         return Ok(body.clone());
     }
-    match decompress(Encoding::Gzip, body, max_body.saturating_mul(EXPANSION)) {
+    match Coding::Gzip.expand(body, max_body.saturating_mul(EXPANSION)) {
         Ok(expanded) => Ok(expanded.into()),
-        Err(error @ DecompressError::TooLarge { .. }) => {
-            Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string()))
-        }
-        Err(DecompressError::Invalid { .. }) => Err(refusal(StatusCode::BAD_REQUEST, "failed to decompress gzip body")),
+        Err(error @ ExpandError::TooLarge { .. }) => Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, &error.to_string())),
+        Err(ExpandError::Damaged { .. }) => Err(refusal(StatusCode::BAD_REQUEST, "failed to decompress gzip body")),
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Entries(Vec<(Labels, LogEntry)>);
 impl Entries {
     /// Of a body as it was sent; None if it cannot be read, which no request of ours is.
     pub fn of(body: &Bytes) -> Option<Entries> {
-        let raw = sdk_net::decompress::decompress(sdk_net::decompress::Encoding::Snappy, body, MAX_EXPANDED).ok()?;
+        let raw = sdk_protocols_compression::Coding::SnappyBlock.expand(body, MAX_EXPANDED).ok()?;
         let mut entries = Vec::new();
         for stream in decode(&raw.into()).ok()? {
             let labels = parse_labels(std::str::from_utf8(&stream.labels).ok()?).ok()?;

@@ -252,7 +252,7 @@ impl Front {
         match coding.expand(&body, self.body_limit) {
             Ok(expanded) => Ok(expanded.into()),
             Err(ExpandError::TooLarge { .. }) => Err(BadBody::too_large()),
-            Err(ExpandError::Damaged(error)) => Err(format!("cannot decompress: {error}").into()),
+            Err(ExpandError::Damaged { error, .. }) => Err(format!("cannot decompress: {error}").into()),
         }
     }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 use sdk_component::{MemoryHttp, Problem};
-use sdk_net::decompress::{DecompressError, Encoding, decompress};
 use sdk_net::{Client, Options, Repeated, SendError, USER_AGENT};
+use sdk_protocols_compression::{Coding, ExpandError};
 use sdk_protocols_exposition::Format;
 
 use super::arguments::{Protocol, ScrapeArguments};
@@ -221,9 +221,9 @@ impl Fetcher {
         if !is_gzip {
             return Ok(if body.len() <= room { Ok(Vec::from(body)) } else { Err(body) });
         }
-        match decompress(Encoding::Gzip, &body, room) {
+        match Coding::Gzip.expand(&body, room) {
             Ok(page) => Ok(Ok(page)),
-            Err(DecompressError::TooLarge { .. }) => Ok(Err(body)),
+            Err(ExpandError::TooLarge { .. }) => Ok(Err(body)),
             Err(error) => Err(Unfetched::because(error.to_string())),
         }
     }

@@ -1,10 +1,9 @@
 //! HTTP clients and servers from Alloy's own blocks.
 //!
 //! [`ClientConfig`] is the set of arguments that every component with an HTTP client shares (spec §3.12); [`Client`] is
-//! what it makes. [`oauth2`] gets tokens; [`server`] accepts connections with limits; [`decompress`] inflates bodies up to a bound.
+//! what it makes. [`oauth2`] gets tokens; [`server`] accepts connections with limits.
 
 pub mod client;
-pub mod decompress;
 pub mod oauth2;
 pub mod secret_file;
 pub mod server;

@@ -12,5 +12,6 @@ pub mod pipeline;
 pub mod push;
 pub mod schema;
 pub mod sink;
+pub mod spans;
 pub mod table;
 pub mod wire;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use sdk_labels::Labels;
-use sdk_net::decompress::{DecompressError, Encoding, decompress};
+use sdk_protocols_compression::{Coding, ExpandError};
 use sdk_protocols_loki::{MAX_ENTRIES, NoLabels};
 use sdk_signals::LogEntry;
 
@@ -65,13 +65,13 @@ impl Format {
 pub fn decode(format: Format, body: &Bytes, limit: usize) -> Result<Vec<Pushed>, String> {
     let body = match format.outer {
         Outer::Plain => body.clone(),
-        Outer::Gzip => inflate(Encoding::Gzip, body, limit)?,
+        Outer::Gzip => inflate(Coding::Gzip, body, limit)?,
         Outer::Deflate => deflated(body, limit)?,
     };
     if format.json {
         return json::decode(&body);
     }
-    let message = inflate(Encoding::Snappy, &body, limit)?;
+    let message = inflate(Coding::SnappyBlock, &body, limit)?;
     let streams = sdk_protocols_loki::decode(&message).map_err(|error| error.to_string())?;
     let streams = streams.into_iter();
     Ok(streams.map(|stream| Pushed { labels: StreamLabels::Text(stream.labels), entries: stream.entries }).collect())
@@ -93,11 +93,11 @@ pub fn lines(body: &Bytes) -> Result<Vec<LogEntry>, String> {
     Ok(entries)
 }
 
-fn inflate(encoding: Encoding, body: &[u8], limit: usize) -> Result<Bytes, String> {
-    decompress(encoding, body, limit).map(Bytes::from).map_err(|error| match error {
-        DecompressError::TooLarge { limit } => {
-            let size = match encoding {
-                Encoding::Snappy => snappy_length(body).map_or_else(String::new, |length| length.to_string()),
+fn inflate(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, String> {
+    coding.expand(body, limit).map(Bytes::from).map_err(|error| match error {
+        ExpandError::TooLarge { limit } => {
+            let size = match coding {
+                Coding::SnappyBlock => snappy_length(body).map_or_else(String::new, |length| length.to_string()),
                 _ => format!(">{limit}"),
             };
             format!("message size too large than max ({size} vs {limit})")
@@ -123,7 +123,7 @@ fn snappy_length(body: &[u8]) -> Option<u64> {
 fn deflated(body: &[u8], limit: usize) -> Result<Bytes, String> {
     let header = body.first_chunk::<2>().map(|head| u16::from_be_bytes(*head));
     if header.is_some_and(|header| header >> 8 & 0xf == 8 && header % 31 == 0) {
-        return inflate(Encoding::Deflate, body, limit);
+        return inflate(Coding::Zlib, body, limit);
     }
     let mut inflated = Vec::new();
     let mut reader = flate2::bufread::DeflateDecoder::new(body).take(limit as u64 + 1);

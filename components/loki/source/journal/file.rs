@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sdk_net::decompress::{Encoding, decompress};
+use sdk_protocols_compression::Coding;
 
 use super::access::{identity, read_exact_at};
 use super::cursor::{Cursor, Id};
@@ -356,7 +356,7 @@ fn expanded(flags: u8, payload: Vec<u8>) -> Result<Vec<u8>, Fault> {
     match flags & (object::FLAG_XZ | object::FLAG_LZ4 | object::FLAG_ZSTD) {
         0 => Ok(payload),
         object::FLAG_ZSTD => {
-            let expanded = decompress(Encoding::Zstd, &payload, MAX_FIELD_BYTES);
+            let expanded = Coding::Zstd.expand(&payload, MAX_FIELD_BYTES);
             expanded.map_err(|_| Fault::Damaged("a field is no zstd, or too large"))
         }
         object::FLAG_LZ4 => {

@@ -84,7 +84,9 @@ pub struct HttpClient {
 /// How hard bodies are compressed.
 #[derive(Clone, Debug, PartialEq, Block)]
 pub struct CompressionParams {
-    /// On the coding's own scale.
+    /// On the coding's own scale. `gzip`, `zlib` and `deflate` have 0 to 9, and -1 for the default, which is 1: that makes spans as
+    /// small as Alloy's default and text 4 % larger, in half of the time. The other levels make bodies about as small as
+    /// Alloy's do, or smaller. `zstd` has 0 to 22.
     #[attr]
     pub level: i64,
 }

@@ -28,7 +28,7 @@ fn expand(flag: u8, message: Bytes, coding: Coding, limit: usize) -> Result<Byte
                 let message = format!("message after decompression larger than max {limit} bytes");
                 Status::new(Code::ResourceExhausted, message)
             }
-            ExpandError::Damaged(error) => Status::new(Code::Internal, format!("cannot decompress: {error}")),
+            ExpandError::Damaged { error, .. } => Status::new(Code::Internal, format!("cannot decompress: {error}")),
         }),
         (flag, _) => Err(Status::new(Code::Internal, format!("unknown message flag {flag}"))),
     }
