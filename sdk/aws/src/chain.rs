@@ -1,23 +1,20 @@
 //! Keys of AWS, found as its tools find them: in the configuration, the environment, shared files, the machine; and the role that
 //! they may take, from the Security Token Service.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use base_sys::clock;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, header};
-use sdk_net::{Client, ClientConfig, Options};
+use http::{Method, Request};
+use sdk_net::{Client, ClientConfig, Options, Response};
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 
 use super::sigv4::{self, Keys, Scope};
-use super::{Environment, Settings, element, machine};
+use super::{Environment, Settings, element, machine, profile};
 
 /// Temporary keys are renewed so long before they end, in milliseconds.
 const RENEW_EARLY: i64 = 5 * 60 * 1000;
-/// Shared files are read again after so long, in milliseconds: others write them.
-const READ_AGAIN: i64 = 60 * 1000;
 /// No shared file is longer.
 const MOST_FILE: usize = 1 << 20;
 /// The name of our sessions, as it is seen in AWS' audit logs.
@@ -30,9 +27,9 @@ const MOST_REASON: usize = 300;
 /// Finds keys, and keeps them until they end.
 pub struct Chain {
     settings: Settings,
-    environment: Environment,
+    pub(crate) environment: Environment,
     region: String,
-    client: Client,
+    pub(crate) client: Client,
     cached: Mutex<Option<Cached>>,
 }
 
@@ -59,20 +56,33 @@ pub(crate) struct Cached {
 }
 
 /// Where keys come from when the configuration has none.
-enum Source {
+pub(crate) enum Source {
     Environment(Keys),
     /// A token of somebody else that is worth a role: the way of Kubernetes on AWS.
     WebIdentity {
         role: String,
-        token_file: PathBuf,
+        token_file: String,
     },
     Profile(String),
 }
 
 impl Cached {
+    pub(crate) fn new(keys: Keys, until: i64) -> Cached {
+        Cached { keys, until }
+    }
+
+    /// Keys that end then, in milliseconds since 1970.
+    pub(crate) fn temporary(keys: Keys, end: i64) -> Cached {
+        Cached { keys, until: end.saturating_sub(RENEW_EARLY) }
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Temporary keys; `None` when nobody can tell what time that is.
     pub(crate) fn until(keys: Keys, time: &str) -> Option<Cached> {
-        Some(Cached { keys, until: time.parse::<jiff::Timestamp>().ok()?.as_millisecond() - RENEW_EARLY })
+        Some(Cached::temporary(keys, time.parse::<jiff::Timestamp>().ok()?.as_millisecond()))
     }
 }
 
@@ -85,12 +95,10 @@ impl Chain {
     /// No region is configured anywhere.
     pub fn new(settings: Settings, environment: Environment) -> Result<Chain, String> {
         let given = [settings.region.clone(), environment("AWS_REGION"), environment("AWS_DEFAULT_REGION")];
-        let region = given.into_iter().find(|region| !region.is_empty()).or_else(|| {
-            let profile = profile_name(&settings, &environment);
-            let named = format!("profile {profile}");
-            let file = read(&config_file(&environment)).ok()?;
-            value(&file, &[&named, &profile], "region")
-        });
+        let region = given
+            .into_iter()
+            .find(|region| !region.is_empty())
+            .or_else(|| profile::region(&profile_name(&settings, &environment), &environment));
         let region = region.ok_or("region not configured in sigv4 or in default credentials chain")?;
         let options = Options { timeout: Duration::from_secs(10), connect_timeout: CONNECT, ..Options::default() };
         let client = Client::new(ClientConfig::default(), options).map_err(|error| error.to_string())?;
@@ -112,20 +120,33 @@ impl Chain {
     /// There are no keys, nobody answers, or the answer is no.
     pub async fn ask(&self, api: &Api, body: String) -> Result<Bytes, String> {
         let address = self.address(api.variable, api.host);
-        let mut request =
-            Request::builder().method(Method::POST).uri(&address).header("content-type", api.content_type);
-        if let Some(target) = api.target {
-            request = request.header("x-amz-target", target);
-        }
-        let mut request = request.body(body.into()).map_err(|error| format!("{address:?} is no address: {error}"))?;
-        self.sign(&mut request, api.service).await?;
-        let response = self.client.send(request).await.map_err(|error| format!("cannot ask {address}: {error}"))?;
+        let keys = self.keys().await.map_err(|why| format!("could not get SigV4 credentials: {why}"))?;
+        let mut headers = vec![("content-type", api.content_type)];
+        headers.extend(api.target.map(|target| ("x-amz-target", target)));
+        let response = self.post(&address, &headers, body, Some((&keys, api.service))).await?;
         if !response.status.is_success() {
             // What AWS says of its refusals is a line or two.
             let why: String = String::from_utf8_lossy(&response.body).chars().take(MOST_REASON).collect();
             return Err(format!("{address} answers {}: {why}", response.status));
         }
         Ok(response.body)
+    }
+
+    /// Sends a question, signed if somebody is to be known by it; the answer, whatever it says.
+    async fn post(
+        &self,
+        address: &str,
+        headers: &[(&str, &str)],
+        body: String,
+        signed: Option<(&Keys, &str)>,
+    ) -> Result<Response, String> {
+        let request = Request::builder().method(Method::POST).uri(address);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let mut request = request.body(body.into()).map_err(|error| format!("{address:?} is no address: {error}"))?;
+        if let Some((keys, service)) = signed {
+            sigv4::sign(&mut request, keys, Scope { region: &self.region, service, now_ms: clock::now_ms() })?;
+        }
+        self.client.send(request).await.map_err(|error| format!("cannot ask {address}: {error}"))
     }
 
     async fn keys(&self) -> Result<Keys, String> {
@@ -153,21 +174,23 @@ impl Chain {
         }
         match self.source() {
             Source::Environment(keys) => Ok(Cached { keys, until: i64::MAX }),
-            Source::Profile(profile) => match profile_keys(&profile, &self.environment) {
-                Ok(found) => Ok(found),
-                // Nobody has asked for that profile: the machine may have keys.
-                Err(why) if self.settings.profile.is_empty() && (self.environment)("AWS_PROFILE").is_empty() => {
+            Source::WebIdentity { role, token_file } => {
+                self.web_identity(&token_file, &[("RoleArn", role.as_str())]).await
+            }
+            Source::Profile(profile) => match self.of_profile(&profile).await? {
+                Some(found) => Ok(found),
+                None => {
+                    let path = profile::credentials_file(&self.environment);
+                    let path = path.display();
+                    let why = format!("no keys in sigv4, in the environment, or for profile {profile:?} in {path}");
+                    let is_named = !self.settings.profile.is_empty() || !(self.environment)("AWS_PROFILE").is_empty();
+                    if is_named {
+                        return Err(why);
+                    }
+                    // Nobody has asked for that profile: the machine may have keys.
                     machine::keys(&self.client, &self.environment).await.map_err(|error| format!("{why}; {error}"))
                 }
-                Err(why) => Err(why),
             },
-            Source::WebIdentity { role, token_file } => {
-                let path = token_file.display();
-                let token = read(&token_file)
-                    .map_err(|error| format!("cannot read AWS_WEB_IDENTITY_TOKEN_FILE {path}: {error}"))?;
-                let form = [("RoleArn", role.as_str()), ("WebIdentityToken", token.trim())];
-                self.role("AssumeRoleWithWebIdentity", &form, None).await
-            }
         }
     }
 
@@ -176,20 +199,22 @@ impl Chain {
         if !self.settings.profile.is_empty() {
             return Source::Profile(self.settings.profile.clone());
         }
-        let (access_key, secret_key) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"));
-        if !access_key.is_empty() && !secret_key.is_empty() {
-            let token = environment("AWS_SESSION_TOKEN");
-            return Source::Environment(Keys {
-                access_key,
-                secret_key,
-                session_token: Some(token).filter(|token| !token.is_empty()),
-            });
+        if let Some(keys) = Source::of_environment(environment) {
+            return Source::Environment(keys);
         }
         let (role, token_file) = (environment("AWS_ROLE_ARN"), environment("AWS_WEB_IDENTITY_TOKEN_FILE"));
         if !role.is_empty() && !token_file.is_empty() {
-            return Source::WebIdentity { role, token_file: token_file.into() };
+            return Source::WebIdentity { role, token_file };
         }
         Source::Profile(profile_name(&self.settings, environment))
+    }
+
+    /// Takes a role with a token of somebody else.
+    pub(crate) async fn web_identity(&self, token_file: &str, form: &[(&str, &str)]) -> Result<Cached, String> {
+        let token = read(token_file.as_ref())
+            .map_err(|error| format!("cannot read AWS_WEB_IDENTITY_TOKEN_FILE {token_file}: {error}"))?;
+        let form = [form, &[("WebIdentityToken", token.trim())]].concat();
+        self.role("AssumeRoleWithWebIdentity", &form, None).await
     }
 
     async fn assume(&self, keys: &Keys) -> Result<Cached, String> {
@@ -201,20 +226,17 @@ impl Chain {
     }
 
     /// Asks the Security Token Service for temporary keys.
-    async fn role(&self, action: &str, form: &[(&str, &str)], keys: Option<&Keys>) -> Result<Cached, String> {
-        let mut request = Request::new(Bytes::from(question(action, form)));
-        *request.method_mut() = Method::POST;
+    pub(crate) async fn role(
+        &self,
+        action: &str,
+        form: &[(&str, &str)],
+        keys: Option<&Keys>,
+    ) -> Result<Cached, String> {
         let host = if self.settings.use_fips_sts_endpoint { "sts-fips" } else { "sts" };
         let address = self.address("AWS_ENDPOINT_URL_STS", host);
-        *request.uri_mut() = address.parse().map_err(|error| format!("{address:?} is no address: {error}"))?;
-        let kind = HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8");
-        request.headers_mut().insert(header::CONTENT_TYPE, kind);
-        if let Some(keys) = keys {
-            let scope = Scope { region: &self.region, service: "sts", now_ms: clock::now_ms() };
-            sigv4::sign(&mut request, keys, scope)?;
-        }
-        let response =
-            self.client.send(request).await.map_err(|error| format!("cannot ask {address} for a role: {error}"))?;
+        let headers = [("content-type", "application/x-www-form-urlencoded; charset=utf-8")];
+        let signed = keys.map(|keys| (keys, "sts"));
+        let response = self.post(&address, &headers, question(action, form), signed).await?;
         let answer = String::from_utf8_lossy(&response.body);
         let field = |name: &str| element(&answer, name);
         if !response.status.is_success() {
@@ -240,11 +262,27 @@ impl Chain {
     }
 }
 
+// === impl Source ===
+
+impl Source {
+    pub(crate) fn of_environment(environment: &Environment) -> Option<Keys> {
+        let (access_key, secret_key) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"));
+        if access_key.is_empty() || secret_key.is_empty() {
+            return None;
+        }
+        let token = environment("AWS_SESSION_TOKEN");
+        Some(Keys { access_key, secret_key, session_token: Some(token).filter(|token| !token.is_empty()) })
+    }
+}
+
 /// As the service's API has it.
 fn question(action: &str, form: &[(&str, &str)]) -> String {
     let mut body = form_urlencoded::Serializer::new(String::new());
     body.append_pair("Action", action).append_pair("Version", "2011-06-15");
-    body.append_pair("RoleSessionName", SESSION).extend_pairs(form);
+    if !form.iter().any(|(name, _)| *name == "RoleSessionName") {
+        body.append_pair("RoleSessionName", SESSION);
+    }
+    body.extend_pairs(form);
     body.finish()
 }
 
@@ -253,66 +291,6 @@ fn profile_name(settings: &Settings, environment: &Environment) -> String {
     given.into_iter().find(|name| !name.is_empty()).unwrap_or_else(|| "default".to_owned())
 }
 
-fn shared_file(environment: &Environment, variable: &str, name: &str) -> PathBuf {
-    match environment(variable) {
-        path if !path.is_empty() => path.into(),
-        _ => PathBuf::from(environment("HOME")).join(".aws").join(name),
-    }
-}
-
-fn config_file(environment: &Environment) -> PathBuf {
-    shared_file(environment, "AWS_CONFIG_FILE", "config")
-}
-
 pub(crate) fn read(path: &std::path::Path) -> std::io::Result<String> {
     base_sys::fs::read_text_bounded(path, MOST_FILE)
-}
-
-/// The keys of a profile: in the file of credentials, or in that of the configuration.
-fn profile_keys(profile: &str, environment: &Environment) -> Result<Cached, String> {
-    let named = format!("profile {profile}");
-    let credentials = shared_file(environment, "AWS_SHARED_CREDENTIALS_FILE", "credentials");
-    for (path, sections) in [(&credentials, &[profile][..]), (&config_file(environment), &[&*named, profile][..])] {
-        let Ok(file) = read(path) else { continue };
-        let of = |name: &str| value(&file, sections, name);
-        if let (Some(access_key), Some(secret_key)) = (of("aws_access_key_id"), of("aws_secret_access_key")) {
-            let keys = Keys { access_key, secret_key, session_token: of("aws_session_token") };
-            return Ok(Cached { keys, until: clock::now_ms() + READ_AGAIN });
-        }
-    }
-    Err(format!(
-        "no keys in sigv4, in the environment, or for profile {profile:?} in {}; roles of profiles and single sign-on are not supported yet by this version of Ferroalloy",
-        credentials.display()
-    ))
-}
-
-/// What a section of an INI file says, of the first of these sections that is there.
-fn value(file: &str, sections: &[&str], name: &str) -> Option<String> {
-    let mut is_ours = false;
-    for line in file.lines().map(str::trim) {
-        if let Some(section) = line.strip_prefix('[').and_then(|line| line.split(']').next()) {
-            let section = section.split_whitespace().collect::<Vec<_>>().join(" ");
-            is_ours = sections.contains(&section.as_str());
-        } else if let (true, Some((key, value))) = (is_ours, line.split_once('='))
-            && key.trim().eq_ignore_ascii_case(name)
-        {
-            return Some(value.trim().to_owned());
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sections_of_shared_files_are_told_apart() {
-        let file =
-            "# mine\n[default]\naws_access_key_id = A\n\n[profile  other]\nregion=eu-west-1\naws_access_key_id=B\n";
-        assert_eq!(value(file, &["default"], "aws_access_key_id").as_deref(), Some("A"));
-        assert_eq!(value(file, &["profile other", "other"], "aws_access_key_id").as_deref(), Some("B"));
-        assert_eq!(value(file, &["profile other"], "region").as_deref(), Some("eu-west-1"));
-        assert_eq!(value(file, &["default"], "region"), None);
-    }
 }

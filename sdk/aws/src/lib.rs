@@ -6,7 +6,10 @@
 
 mod chain;
 mod machine;
+mod profile;
 mod sigv4;
+#[cfg(test)]
+mod testing;
 mod xml;
 
 use std::sync::Arc;

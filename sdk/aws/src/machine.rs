@@ -38,7 +38,7 @@ pub(crate) async fn keys(client: &Client, environment: &Environment) -> Result<C
     }
 }
 
-fn container(environment: &Environment) -> Option<String> {
+pub(crate) fn container(environment: &Environment) -> Option<String> {
     let (relative, full) =
         (environment("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), environment("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
     if relative.is_empty() {
@@ -48,7 +48,11 @@ fn container(environment: &Environment) -> Option<String> {
     }
 }
 
-async fn container_keys(client: &Client, environment: &Environment, address: &str) -> Result<Cached, String> {
+pub(crate) async fn container_keys(
+    client: &Client,
+    environment: &Environment,
+    address: &str,
+) -> Result<Cached, String> {
     let file = environment("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
     let token = match &file[..] {
         "" => environment("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
@@ -60,7 +64,7 @@ async fn container_keys(client: &Client, environment: &Environment, address: &st
     credentials(&get(client, Method::GET, address, headers).await?, address)
 }
 
-async fn instance_keys(client: &Client, environment: &Environment) -> Result<Cached, String> {
+pub(crate) async fn instance_keys(client: &Client, environment: &Environment) -> Result<Cached, String> {
     let base = environment("AWS_EC2_METADATA_SERVICE_ENDPOINT");
     let base = if base.is_empty() { INSTANCE } else { base.trim_end_matches('/') };
     let token = ("x-aws-ec2-metadata-token-ttl-seconds", SESSION);
@@ -96,66 +100,13 @@ fn credentials(answer: &str, address: &str) -> Result<Cached, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use sdk_net::{ClientConfig, Options};
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::{Chain, Settings};
+    use crate::testing::{environment, service, signed};
 
     const KEYS: &str =
         r#"{"AccessKeyId": "TEMP", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}"#;
-
-    /// Answers to paths, each on a connection of its own; and the requests that came.
-    async fn service(answers: &'static [(&str, &str)]) -> (String, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let told = asked.clone();
-        let serve = async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let mut request = Vec::new();
-                while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
-                let request = String::from_utf8_lossy(&request).to_lowercase();
-                let answer = answers.iter().find(|(line, _)| request.starts_with(&format!("{line} ")));
-                let (status, body) = answer.map_or(("404 Not Found", ""), |(_, body)| ("200 OK", *body));
-                told.lock().unwrap().push(request);
-                let length = body.len();
-                let answer =
-                    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-                let _ = stream.write_all(answer.as_bytes()).await;
-            }
-        };
-        drop(base_sys::task::spawn("metadata", serve));
-        (address, asked)
-    }
-
-    fn environment(variables: &[(&str, &str)]) -> Environment {
-        let variables: Vec<_> =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Arc::new(move |name: &str| {
-            variables.iter().find(|(known, _)| known == name).map_or(String::new(), |(_, value)| value.clone())
-        })
-    }
-
-    /// The access key and the token that a request is signed with.
-    async fn signed(environment: Environment) -> Result<(String, String), String> {
-        let settings = Settings { region: "eu-west-1".to_owned(), ..Settings::default() };
-        let chain = Chain::new(settings, environment)?;
-        let mut token = String::new();
-        let mut key = String::new();
-        // Twice: keys are kept.
-        for _ in 0..2 {
-            let mut request = Request::builder().uri("http://a/").body(Bytes::new()).unwrap();
-            chain.sign(&mut request, "ec2").await?;
-            let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
-            token = header("x-amz-security-token");
-            key = header("authorization").split_once("Credential=").unwrap().1.split('/').next().unwrap().to_owned();
-        }
-        Ok((key, token))
-    }
 
     #[tokio::test]
     async fn an_instance_has_the_keys_of_its_role() {
