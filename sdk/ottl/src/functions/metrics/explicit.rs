@@ -63,22 +63,27 @@ fn counts(point: &ExponentialHistogramPoint, bounds: &[f64], spread: Spread) -> 
     // 2^-scale, in steps of the natural logarithm.
     let factor = std::f64::consts::LN_2 * 2f64.powi(point.scale.saturating_neg());
     if point.zero_count > 0 && bounds[0] == 0.0 {
-        counts[0] += point.zero_count;
+        add(&mut counts[0], point.zero_count);
     }
     for (at, count) in point.positive.bucket_counts.iter().copied().enumerate() {
         let index = i64::from(point.positive.offset) + at as i64;
         let (lower, upper) = ((index as f64 * factor).exp(), ((index + 1) as f64 * factor).exp());
         if lower > bounds[last] {
-            counts[last] = counts[last].wrapping_add(count);
+            add(&mut counts[last], count);
             continue;
         }
         let inside = bounds.windows(2).position(|pair| lower > pair[0] && upper <= pair[1]);
         match inside {
-            Some(at) => counts[at] = counts[at].wrapping_add(count),
+            Some(at) => add(&mut counts[at], count),
             None => spread.put(count, lower, upper, bounds, &mut counts),
         }
     }
     counts
+}
+
+/// Who says that more was counted than fits gets what Go makes of it.
+fn add(to: &mut u64, count: u64) {
+    *to = to.wrapping_add(count);
 }
 
 impl Spread {
@@ -86,17 +91,17 @@ impl Spread {
         let last = bounds.len() - 1;
         let first_from = |from: f64| bounds.iter().position(|bound| from <= *bound);
         match self {
-            Spread::Upper => counts[first_from(upper).unwrap_or(last)] += count,
+            Spread::Upper => add(&mut counts[first_from(upper).unwrap_or(last)], count),
             Spread::Midpoint => {
                 let at = first_from((upper + lower) / 2.0).map_or(last, |at| at.saturating_sub(1));
-                counts[at] += count;
+                add(&mut counts[at], count);
             }
             Spread::Uniform => {
                 let start = first_from(lower).unwrap_or(last);
                 let end = first_from(upper).unwrap_or(last).clamp(start, last);
                 let parts = (end - start + 1) as u64;
                 for (at, counts) in counts[start..=end].iter_mut().enumerate() {
-                    *counts += count / parts + u64::from((at as u64) < count % parts);
+                    add(counts, count / parts + u64::from((at as u64) < count % parts));
                 }
             }
             Spread::Random => {
@@ -109,14 +114,14 @@ impl Spread {
                     let overlap = (bounds[at].min(upper) - from.max(lower)).max(0.0);
                     let share = (count as f64 * (overlap / width)) as u64;
                     let given = ((unit() * share as f64) as u64).min(left);
-                    counts[at] += given;
+                    add(&mut counts[at], given);
                     left -= given;
                 }
                 // The rest goes where chance puts it, in a few handfuls.
                 let places = end - start + 1;
                 for place in 0..places {
                     let given = if place + 1 == places { left } else { (unit() * left as f64) as u64 };
-                    counts[start + place] += given;
+                    add(&mut counts[start + place], given);
                     left -= given;
                 }
             }
