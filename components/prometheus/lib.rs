@@ -2,6 +2,7 @@
 
 mod echo;
 mod enrich;
+mod lists;
 mod look;
 #[cfg(test)]
 mod metric_names;

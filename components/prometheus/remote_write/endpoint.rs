@@ -24,13 +24,14 @@ use sdk_protocols_remote_write::Version;
 use sdk_queue::{Config, Disk, Overflow, Queue, Record};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
-use sdk_signals::{Delivery, Refused, SampleBatch, Settle};
+use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
 use super::discretion::{Discretion, without_password};
+use super::forms::{Forms, FormsOf};
 use super::identity::Identity;
 use super::journal::{Found, Journal, Writing};
 use super::meta::{Counts, Meta};
@@ -110,6 +111,7 @@ struct Pending {
     version: Version,
     generation: u32,
     cache: Option<Cache>,
+    forms: Forms,
 }
 
 /// The request that is being filled.
@@ -256,7 +258,13 @@ impl Endpoint {
         metrics.samples.pending.add(queue.counters().recovered.items.load(Ordering::Relaxed) as f64);
         let endpoint = Arc::new(Endpoint {
             shards: AtomicUsize::new(limits.min_shards),
-            pending: Mutex::new(Pending { shards: Vec::new(), version: setup.version, generation, cache }),
+            pending: Mutex::new(Pending {
+                shards: Vec::new(),
+                version: setup.version,
+                generation,
+                cache,
+                forms: Forms::new(),
+            }),
             speaks_other: AtomicBool::new(false),
             begun: Notify::new(),
             highest_timestamp: AtomicI64::new(0),
@@ -320,9 +328,15 @@ impl Endpoint {
         // Version 1 has no place for it.
         let known = if version == Version::V2 { Known::of(batch) } else { Known::default() };
 
+        // With several shards a page goes to all of them.
+        let forms = match (version, wanted) {
+            (Version::V1, 1) => pending.forms.of(batch),
+            _ => FormsOf::default(),
+        };
+
         let full = self.setup.samples_per_request();
         let mut filled = Filled { rows: 0, too_old: 0, highest: i64::MIN, first: vec![true; pending.shards.len()] };
-        while let Some(at) = self.fill(&mut pending.shards, batch, &known, settle, &mut filled) {
+        while let Some(at) = self.fill(&mut pending.shards, batch, &known, &forms, settle, &mut filled) {
             self.send(&mut pending, at).await?;
         }
         let Filled { too_old, mut highest, mut first, .. } = filled;
@@ -377,12 +391,31 @@ impl Endpoint {
         shards: &mut [Shard],
         batch: &SampleBatch,
         known: &Known<'_>,
+        forms: &FormsOf,
         settle: &Settle,
         filled: &mut Filled,
     ) -> Option<usize> {
         let oldest = self.oldest_timestamp();
         let full = self.setup.samples_per_request();
         let wanted = shards.len();
+        if let ([shard], Times::One(timestamp)) = (&mut *shards, &batch.times)
+            && *timestamp >= oldest
+        {
+            while let Some((form, start, left)) = forms.at(filled.rows) {
+                shard.begin(&mut filled.first[0], settle, &self.begun);
+                let rows = left.min(full.saturating_sub(shard.request.len()));
+                let (from, to) = (filled.rows - start, filled.rows - start + rows);
+                let Request::V1(request) = &mut shard.request else { break };
+                request.push_form(form, &batch.series[start..], &batch.values[start..], from..to, *timestamp);
+                shard.highest_timestamp = shard.highest_timestamp.max(*timestamp);
+                filled.highest = filled.highest.max(*timestamp);
+                filled.rows += rows;
+                if shard.request.len() >= full {
+                    filled.first[0] = true;
+                    return Some(0);
+                }
+            }
+        }
         let (mut too_old, mut highest) = (0, filled.highest);
         let mut full_shard = None;
         let done = filled.rows;

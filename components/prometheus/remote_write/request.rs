@@ -1,8 +1,9 @@
 //! A request that is being filled, in either version of the protocol.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
-use sdk_protocols_remote_write::{About as SentAbout, RequestBuilder, SymbolBuilder, Version};
+use sdk_protocols_remote_write::{About as SentAbout, Form, RequestBuilder, SymbolBuilder, Version};
 use sdk_series::Series;
 use sdk_signals::{About, Exemplar, HistogramSample, SampleBatch};
 
@@ -145,6 +146,18 @@ impl First {
     #[inline]
     pub(crate) fn push_sample(&mut self, series: &Series, value: f64, timestamp: i64) {
         self.builder.push_sample(series.as_remote_write(), value, timestamp);
+    }
+
+    /// Samples of these rows; `series` and `values` are those of all rows of the form.
+    pub(crate) fn push_form(
+        &mut self,
+        form: &Form,
+        series: &[Series],
+        values: &[f64],
+        rows: Range<usize>,
+        timestamp: i64,
+    ) {
+        self.builder.push_form(form, |row| series[row].as_remote_write(), values, rows, timestamp);
     }
 }
 

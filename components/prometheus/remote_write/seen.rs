@@ -6,7 +6,10 @@ use std::collections::HashMap;
 
 use base_metrics::{Counter, Gauge};
 use sdk_series::Series;
+use sdk_signals::SampleBatch;
 use tokio::time::{Duration, Instant};
+
+use crate::lists::Lists;
 
 const PIECE_BITS: u64 = 4096;
 type Piece = [u64; (PIECE_BITS / 64) as usize];
@@ -16,6 +19,8 @@ type Piece = [u64; (PIECE_BITS / 64) as usize];
 pub(crate) struct Seen {
     now: HashMap<u64, Box<Piece>>,
     before: HashMap<u64, Box<Piece>>,
+    /// Lists that have been heard from as a whole in this period.
+    lists: Lists<bool>,
     since: Instant,
     active: u64,
     metrics: SeenMetrics,
@@ -32,14 +37,35 @@ pub(crate) struct SeenMetrics {
 
 impl Seen {
     pub(crate) fn new(metrics: SeenMetrics) -> Seen {
-        Seen { now: HashMap::new(), before: HashMap::new(), since: Instant::now(), active: 0, metrics }
+        Seen {
+            now: HashMap::new(),
+            before: HashMap::new(),
+            lists: Lists::new(),
+            since: Instant::now(),
+            active: 0,
+            metrics,
+        }
     }
 
-    /// These series have been heard from; `period` is how long a period lasts.
-    pub(crate) fn hear<'a>(&mut self, series: impl Iterator<Item = &'a Series>, period: Duration) {
+    /// The series of a batch have been heard from; `period` is how long a period lasts.
+    pub(crate) fn hear_batch(&mut self, batch: &SampleBatch, period: Duration) {
+        self.turn_when_due(period);
+        self.lists.sweep();
+        // It is complete: there is a value for each of its series.
+        let is_known = std::mem::replace(self.lists.of(&batch.series, || false), true);
+        if !is_known {
+            self.hear(batch.series.iter());
+        }
+        self.hear(batch.histograms.iter().map(|histogram| &histogram.series));
+    }
+
+    fn turn_when_due(&mut self, period: Duration) {
         if self.since.elapsed() >= period {
             self.turn();
         }
+    }
+
+    fn hear<'a>(&mut self, series: impl Iterator<Item = &'a Series>) {
         let mut created = 0;
         let mut ids = series.map(Series::id).peekable();
         while let Some(number) = ids.peek().map(|id| id / PIECE_BITS) {
@@ -69,6 +95,7 @@ impl Seen {
             removed += gone.map(|bits| u64::from(bits.count_ones())).sum::<u64>();
         }
         self.before = std::mem::take(&mut self.now);
+        self.lists.clear();
         self.since = Instant::now();
         self.active -= removed;
         self.metrics.removed.add(removed);
@@ -78,8 +105,12 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
+
     use sdk_labels::Labels;
+    use sdk_signals::Samples;
+
+    use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn a_series_is_forgotten_after_a_whole_period_without_it() {
@@ -88,21 +119,29 @@ mod tests {
         let (active, created, removed) = (scope.gauge("a", "."), scope.counter("c", "."), scope.counter("r", "."));
         let mut seen =
             Seen::new(SeenMetrics { active: active.clone(), created: created.clone(), removed: removed.clone() });
-        let all: Vec<Series> = (0..5000)
+        let all: Arc<[Series]> = (0..5000)
             .map(|i| Series::of(&Labels::from_pairs([("__name__", "seen"), ("i", i.to_string().as_str())])))
             .collect();
+        let batch = |series: Arc<[Series]>| {
+            let values = vec![1.0; series.len()];
+            SampleBatch::new(Samples { series, values, ..Samples::default() })
+        };
+        let (first_10, first_20) = (batch(all[..10].into()), batch(all[..20].into()));
         let period = Duration::from_secs(60);
         let figures = || (active.get(), created.get() as u64, removed.get() as u64);
-        seen.hear(all.iter(), period);
-        seen.hear(all.iter().rev(), period);
+        seen.hear_batch(&batch(all.clone()), period);
+        seen.hear_batch(&batch(all.iter().rev().cloned().collect()), period);
         assert_eq!(figures(), (5000.0, 5000, 0));
         tokio::time::advance(period).await;
-        seen.hear(all[..10].iter(), period);
+        seen.hear_batch(&first_10, period);
         assert_eq!(figures(), (5000.0, 5000, 0), "one period is not enough");
         tokio::time::advance(period).await;
-        seen.hear(all[..10].iter(), period);
-        assert_eq!(figures(), (10.0, 5000, 4990));
-        seen.hear(all[..20].iter(), period);
+        // The very list that was heard from in the period before.
+        for _ in 0..3 {
+            seen.hear_batch(&first_10, period);
+            assert_eq!(figures(), (10.0, 5000, 4990));
+        }
+        seen.hear_batch(&first_20, period);
         assert_eq!(figures(), (20.0, 5010, 4990));
     }
 }

@@ -1,6 +1,7 @@
 //! The component against peers that take, refuse, and close the door.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,6 +16,7 @@ use sdk_signals::{
 };
 use sdk_testing::component::Alone;
 use sdk_testing::oracle;
+use sdk_testing::patience::until;
 use serde_json::Value as Json;
 
 use super::*;
@@ -324,6 +326,95 @@ async fn what_was_taken_survives_a_kill() {
             0
         );
     }
+}
+
+/// A page of so many series that hands the very same list on each time.
+fn page(rows: usize) -> impl Fn(i64) -> SampleBatch {
+    let row = |row: usize| {
+        let row = row.to_string();
+        Series::of(&Labels::from_pairs([("__name__", "page_total"), ("instance", "host-1:9100"), ("row", &row)]))
+    };
+    let series: Arc<[Series]> = (0..rows).map(row).collect();
+    let began = base_sys::clock::now_ms();
+    move |round| {
+        let values = (0..series.len()).map(|row| (row as i64 % 7 * round) as f64).collect();
+        let (series, times) = (series.clone(), Times::One(began + round));
+        SampleBatch::new(Samples { series, times, values, ..Samples::default() })
+    }
+}
+
+/// Name, row, time and value of all that has arrived, in order.
+fn rows_of(asked: &[Asked]) -> Vec<(String, i64, f64)> {
+    let row = |series: TimeSeries| {
+        let name = series.labels.iter().find(|(name, _)| name == "row").map(|(_, row)| row.clone());
+        (name.expect("a row"), series.samples[0].timestamp, series.samples[0].value)
+    };
+    asked.iter().flat_map(sent).map(row).collect()
+}
+
+fn rows_in(batch: &SampleBatch) -> Vec<(String, i64, f64)> {
+    let row = |(series, time, value): (&Series, i64, f64)| {
+        (series.labels().get("row").expect("a row").to_owned(), time, value)
+    };
+    batch.rows().map(row).collect()
+}
+
+#[tokio::test]
+async fn a_page_that_comes_again_and_again_arrives_each_time() {
+    for (rows, full) in [(500, 2000), (500, 500), (500, 333), (2500, 2000), (500, 7)] {
+        let peer = Peer::start(vec![Answer::status(204)]).await;
+        let config = format!(
+            "endpoint {{\nurl = \"http://{}/\"\nqueue_config {{\nmax_samples_per_send = {full}\nbatch_send_deadline = \"20ms\"\n}}\n}}",
+            peer.address
+        );
+        let mut alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+        let page = page(rows);
+        let (mut expect, mut deliveries) = (Vec::new(), Vec::new());
+        for round in 0..8 {
+            let batch = page(round);
+            expect.extend(rows_in(&batch));
+            deliveries.push(push(&alone, batch).await);
+        }
+        assert_eq!(Delivery::all(deliveries).await, Outcome::Delivered);
+        until(|| peer.asked().iter().map(|asked| sent(asked).len()).sum::<usize>() >= expect.len()).await;
+        assert!(rows_of(&peer.asked()) == expect, "{rows} rows in requests of {full}");
+        assert!(peer.asked().iter().all(|asked| sent(asked).len() <= full));
+        alone.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_comes_again_survives_a_kill() {
+    let config = |address: &str, deadline: &str| {
+        format!(
+            "endpoint {{\nname = \"one\"\nurl = \"http://{address}/\"\nqueue_config {{\nbatch_send_deadline = \"{deadline}\"\nmax_samples_per_send = 3000\n}}\n}}"
+        )
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let peer = Peer::start(vec![Answer::status(503)]).await;
+    let start = |config: &str, data: &Path| {
+        let mut alone = Alone::<RemoteWrite>::build_in(config, &Scope::new(), data).expect("it is built");
+        alone.run();
+        alone
+    };
+    let mut alone = start(&config(&peer.address, "1h"), folder.path());
+    let (page, small) = (page(700), page(3));
+    let mut expect = Vec::new();
+    for round in 0..8 {
+        for batch in [page(round), small(round)] {
+            expect.extend(rows_in(&batch));
+            push(&alone, batch).await.detach();
+        }
+    }
+    peer.wait_for(1).await;
+    let left = image(folder.path());
+    alone.stop().await.expect("it stops");
+
+    let better = Peer::start(vec![Answer::status(204)]).await;
+    let mut alone = start(&config(&better.address, "20ms"), left.path());
+    until(|| better.asked().iter().map(|asked| sent(asked).len()).sum::<usize>() >= expect.len()).await;
+    assert!(rows_of(&better.asked()) == expect);
+    alone.stop().await.expect("it stops");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use sdk_component::{Context, Problem, Stop, Stopped, Tap, Update};
 use sdk_queue::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over};
-use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch};
+use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch, Times};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -283,10 +283,12 @@ impl FanIn {
         self.exemplars_in.add(exemplars);
         self.exemplars_appended.add(exemplars);
         self.metadata_updates.add(batch.metadata.len() as u64);
-        let series = batch.rows().map(|(series, ..)| series);
-        let series = series.chain(batch.histograms.iter().map(|histogram| &histogram.series));
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).hear(series, endpoints.period);
-        let rows = batch.rows().map(|(_, timestamp, _)| timestamp);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).hear_batch(&batch, endpoints.period);
+        let rows = match &batch.times {
+            Times::One(time) => std::slice::from_ref(time),
+            Times::Each(times) => times,
+        };
+        let rows = rows.iter().copied().take(batch.len());
         let highest = rows.chain(batch.histograms.iter().map(|histogram| histogram.timestamp)).max().unwrap_or(0);
         let highest = self.highest_timestamp.fetch_max(highest, Ordering::Relaxed).max(highest);
         self.highest.set((highest / 1000) as f64);

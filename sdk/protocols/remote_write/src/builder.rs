@@ -1,8 +1,11 @@
 //! Writing a request of version 1.
 
+use std::ops::Range;
+
 use sdk_histogram::NativeHistogram;
 use sdk_protocols_compression::Snappy;
 
+use crate::form::{self, Form};
 use crate::histogram;
 use base_stdx::protobuf::{push_varint, varint_len, write_varint};
 
@@ -16,6 +19,9 @@ const WORTH_COMPRESSING: usize = 16 << 10;
 /// Parts that were shown as they are wait for others, to be compressed together.
 const MOST_SHOWN: usize = 64 << 10;
 
+/// Why compressing cannot fail.
+const PIECES: &str = "what is compressed by itself is far smaller than 4 GiB";
+
 /// Collects time series for one request. As Alloy sends them, each holds one sample, exemplar or histogram.
 ///
 /// A builder is used again and again; its buffers stay.
@@ -28,6 +34,9 @@ pub struct RequestBuilder {
     compressed: Vec<u8>,
     /// Bytes of what is compressed, before it was.
     compressed_from: usize,
+    /// Of the parts in `compressed`, what no part has shown yet: where it begins, and its bytes before it was compressed.
+    /// When there is something, nothing of `body` was shown either.
+    new_compressed: (usize, usize),
     entries: usize,
     encoder: Snappy,
     /// For one histogram.
@@ -60,6 +69,7 @@ impl RequestBuilder {
             shown: 0,
             compressed: Vec::new(),
             compressed_from: 0,
+            new_compressed: (0, 0),
             entries: 0,
             encoder: Snappy::new(),
             message: Vec::new(),
@@ -106,6 +116,55 @@ impl RequestBuilder {
         self.entries += 1;
     }
 
+    /// Samples of rows of a form, of one time. `labels` gives those of a row; `values` are those of all rows. What was written
+    /// before is compressed now.
+    pub fn push_form<'a>(
+        &mut self,
+        form: &Form,
+        labels: impl Fn(usize) -> &'a [u8],
+        values: &[f64],
+        rows: Range<usize>,
+        timestamp: i64,
+    ) {
+        if rows.is_empty() || rows.end > form.len() || !Form::takes(timestamp) {
+            rows.for_each(|row| self.push_sample(labels(row), values[row], timestamp));
+            return;
+        }
+        self.compress_body();
+        self.entries += rows.len();
+        let time = Field::of_time(timestamp);
+        let time = &time.bytes[..time.length];
+        let others = rows.start + Form::first_rows(rows.start).min(rows.len());
+        for (row, value) in (rows.start..others).zip(&values[rows.start..]) {
+            if row > rows.start {
+                self.body.extend_from_slice(time);
+            }
+            form::push_row(&mut self.body, labels(row), *value);
+        }
+        self.compress_body();
+        let mut bytes = form.fill(others..rows.end, values, &mut self.compressed);
+        // As a literal.
+        self.compressed.push(((time.len() - 1) << 2) as u8);
+        self.compressed.extend_from_slice(time);
+        bytes += time.len();
+        self.compressed_from += bytes;
+        self.new_compressed.1 += bytes;
+    }
+
+    /// Compresses what is not yet.
+    fn compress_body(&mut self) {
+        let (shown, new) = self.body.split_at(self.shown);
+        self.encoder.compress_part(shown, &mut self.compressed).expect(PIECES);
+        if self.new_compressed.1 == 0 {
+            self.new_compressed.0 = self.compressed.len();
+        }
+        self.encoder.compress_part(new, &mut self.compressed).expect(PIECES);
+        self.new_compressed.1 += new.len();
+        self.compressed_from += self.body.len();
+        self.body.clear();
+        self.shown = 0;
+    }
+
     /// One exemplar of a series. `own_labels` are the exemplar's, encoded in the same way.
     pub fn push_exemplar(&mut self, labels: &[u8], own_labels: &[u8], value: f64, timestamp: i64) {
         let inner = own_labels.len() + number_len(value) + time_len(timestamp);
@@ -140,22 +199,15 @@ impl RequestBuilder {
     /// What was added since the last part: whole time series. Much of it is compressed now, which it
     /// would be anyway in the end. None when there is nothing new.
     pub fn part(&mut self) -> Option<Part<'_>> {
-        let (from, new) = (self.shown, self.body.len() - self.shown);
-        if new == 0 {
-            return None;
+        let enough = if self.shown == 0 { WORTH_COMPRESSING } else { MOST_SHOWN };
+        if self.new_compressed.1 == 0 && self.body.len() < enough {
+            let from = std::mem::replace(&mut self.shown, self.body.len());
+            let bytes = &self.body[from..];
+            return (!bytes.is_empty()).then_some(Part { bytes, compressed_from: None });
         }
-        let enough = if from == 0 { WORTH_COMPRESSING } else { MOST_SHOWN };
-        if self.body.len() < enough {
-            self.shown = self.body.len();
-            return Some(Part { bytes: &self.body[from..], compressed_from: None });
-        }
-        self.encoder.compress_part(&self.body[..from], &mut self.compressed)?;
-        let start = self.compressed.len();
-        self.encoder.compress_part(&self.body[from..], &mut self.compressed)?;
-        self.compressed_from += self.body.len();
-        self.body.clear();
-        self.shown = 0;
-        Some(Part { bytes: &self.compressed[start..], compressed_from: Some(new) })
+        self.compress_body();
+        let (start, bytes) = std::mem::take(&mut self.new_compressed);
+        (bytes > 0).then(|| Part { bytes: &self.compressed[start..], compressed_from: Some(bytes) })
     }
 
     /// The request as a snappy block, ready to send; the builder is empty afterwards. None when the request is beyond what
@@ -170,7 +222,7 @@ impl RequestBuilder {
         };
         self.body.clear();
         self.compressed.clear();
-        (self.shown, self.compressed_from, self.entries) = (0, 0, 0);
+        (self.shown, self.compressed_from, self.new_compressed, self.entries) = (0, 0, (0, 0), 0);
         compressed.map(Vec::into_boxed_slice)
     }
 }

@@ -1,13 +1,15 @@
 //! Prometheus remote write, versions 1 and 2.
 //!
 //! [`RequestBuilder`] writes a `WriteRequest` from labels that are encoded already (`sdk_labels` keeps them so): a sample
-//! costs one copy of its labels and some twenty bytes beside. [`SymbolBuilder`] writes the `Request` of version 2, in which
+//! costs one copy of its labels and some twenty bytes beside. A [`Form`] knows the series of a page that comes again and
+//! again: a sample of one costs not even that. [`SymbolBuilder`] writes the `Request` of version 2, in which
 //! texts stand once. [`visit`] reads either, series by series, borrowing from the request, so that a small request cannot
 //! become a large one; [`decode`] gathers all of a version 1 request. [`transcode`] turns what was written for one version
 //! into the other.
 
 mod builder;
 mod decode;
+mod form;
 pub mod fuzz;
 mod histogram;
 mod parts;
@@ -17,6 +19,7 @@ mod visit;
 
 pub use builder::{Part, RequestBuilder};
 pub use decode::{Exemplar, Histogram, Malformed, Sample, TimeSeries, decode, decode_version, decompress};
+pub use form::Form;
 pub use parts::join;
 pub use symbols::{About, SymbolBuilder};
 pub use transcode::{Transcoded, transcode};
