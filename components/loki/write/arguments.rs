@@ -25,7 +25,9 @@ pub struct WriteArguments {
     /// Streams in one request at most; entries of further ones are dropped and counted. 0 means no limit.
     #[attr(optional)]
     pub max_streams: i64,
-    /// Keep every entry on the disk until it is sent.
+    /// Keep entries on the disk until they are sent: each request that the endpoint has not acknowledged 0.1 s after it was made.
+    /// Sources that save how far they have read save it once a request is acknowledged or on the disk. What comes from others is
+    /// in memory alone until then: for `batch_wait` and 0.1 s.
     #[block]
     pub wal: Option<Wal>,
 }
@@ -122,8 +124,8 @@ pub struct Wal {
 // === impl WriteArguments ===
 
 impl WriteArguments {
-    /// Whether an entry is taken only once it is on the disk.
-    pub fn is_durable(&self) -> bool {
+    /// Whether entries that do not arrive at once are written down.
+    pub fn has_wal(&self) -> bool {
         self.wal.as_ref().is_some_and(|wal| wal.enabled)
     }
 }

@@ -10,7 +10,7 @@ use base_sys::task::Scope;
 use sdk_component::Context;
 use sdk_labels::Labels;
 use sdk_protocols_loki::stream_labels;
-use sdk_queue::{Config, Disk, Folders, Overflow, Queue, hand_over};
+use sdk_queue::{Config, Disk, Folders, Overflow, Queue, Written, hand_over};
 use sdk_signals::{Delivery, LogBatch, Outcome, Refused};
 use tokio::time::Instant;
 
@@ -44,6 +44,10 @@ const TENANT: &str = "__tenant_id__";
 /// How long several endpoints wait for one of them that takes nothing and whose queue is full.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// With `wal`, a request that has not been acknowledged after this long is written down, while it is still being sent. A living
+/// endpoint has answered by then, so that only what waits costs the disk anything.
+const WAL_WAIT: Duration = Duration::from_millis(100);
+
 /// What one endpoint may keep on the disk.
 const MAX_DISK_BYTES: u64 = 1 << 30;
 
@@ -56,7 +60,7 @@ impl Pipeline {
             endpoints: Vec::new(),
             external: Labels::from_pairs(&arguments.external_labels),
             calls: AtomicU64::new(1),
-            last_written: arguments.is_durable().then(|| metrics.wal_last_written()),
+            last_written: arguments.has_wal().then(|| metrics.wal_last_written()),
             tasks: Scope::new(),
         };
         let mut directories: Vec<String> = Vec::new();
@@ -76,7 +80,7 @@ impl Pipeline {
             let lanes = pipeline.open_endpoint(context, metrics, arguments, endpoint, &directory).await?;
             pipeline.endpoints.push(lanes);
         }
-        if arguments.is_durable() {
+        if arguments.has_wal() {
             metrics.wal_running(pipeline.endpoints.len());
         }
         Ok(pipeline)
@@ -91,7 +95,7 @@ impl Pipeline {
         directory: &Path,
     ) -> Result<Lanes, String> {
         let max_streams = usize::try_from(arguments.max_streams).unwrap_or_default();
-        let shared = Endpoint::new(context, metrics, endpoint, max_streams, arguments.is_durable())
+        let shared = Endpoint::new(context, metrics, endpoint, max_streams, arguments.has_wal())
             .map_err(|error| error.to_string())?;
         let shared = Arc::new(shared);
         shared.tenant(&endpoint.tenant_id);
@@ -109,7 +113,7 @@ impl Pipeline {
                 name: format!("{} endpoint {}", context.id(), shared.name),
                 memory_bytes,
                 disk: Some(Disk::new(directory.join(shard.to_string()), MAX_DISK_BYTES / shards as u64)),
-                durable: arguments.is_durable(),
+                written: if arguments.has_wal() { Written::Within(WAL_WAIT) } else { Written::default() },
                 overflow: match queue_config.block_on_overflow {
                     // A dead endpoint must not stop the living ones.
                     true if arguments.endpoint.len() > 1 => Overflow::WaitForTheLiving(PATIENCE),

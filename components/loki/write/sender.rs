@@ -84,7 +84,7 @@ impl Endpoint {
         metrics: &Metrics,
         arguments: &arguments::Endpoint,
         max_streams: usize,
-        durable: bool,
+        has_wal: bool,
     ) -> Result<Endpoint, SendError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &arguments.headers {
@@ -102,7 +102,7 @@ impl Endpoint {
             client: arguments.client()?,
             headers,
             host: arguments.host(),
-            wal: durable.then(|| metrics.wal(&arguments.identity())),
+            wal: has_wal.then(|| metrics.wal(&arguments.identity())),
             metrics: metrics.clone(),
             tenants: Mutex::default(),
             attempts: arguments.attempts(),

@@ -21,7 +21,7 @@ use sdk_component::Problem;
 use sdk_labels::Labels;
 use sdk_net::{Client, Options};
 use sdk_protocols_remote_write::Version;
-use sdk_queue::{Config, Disk, Overflow, Queue, Record};
+use sdk_queue::{Config, Disk, Overflow, Queue, Record, Written};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
 use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
@@ -232,7 +232,7 @@ impl Endpoint {
             name: name.clone(),
             memory_bytes: setup.memory_bytes(),
             disk: Some(Disk::new(data.join(QUEUES).join(&setup.folder), DISK_BYTES)),
-            durable: false,
+            written: Written::default(),
             overflow: Overflow::DropOldest,
         };
         // It also makes sure that nobody else works here.

@@ -12,8 +12,8 @@ pub struct Config {
     pub memory_bytes: usize,
     /// Where to spill, and how much; without it the queue is in memory only.
     pub disk: Option<Disk>,
-    /// Each record is committed to the disk before its push resolves. Needs `disk`.
-    pub durable: bool,
+    /// When a record is on the disk. Means nothing without `disk`.
+    pub written: Written,
     /// What happens when memory and disk are full.
     pub overflow: Overflow,
 }
@@ -27,6 +27,16 @@ pub struct Disk {
     pub max_bytes: u64,
     /// A new segment file is begun when the current one has grown past this. Space is given back by whole segments.
     pub segment_bytes: u64,
+}
+
+/// When a record is on the disk, if it was not acknowledged before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Before its push resolves: whoever pushes may answer for it.
+    First,
+    /// When it has waited this long in memory alone, or finds no room there. Until then only its settle handle waits, and
+    /// what the endpoint acknowledges in time costs the disk nothing.
+    Within(Duration),
 }
 
 /// What a full queue does with one record more.
@@ -43,8 +53,20 @@ pub enum Overflow {
     DropNewest,
 }
 
+/// A record that has waited this long has an endpoint that is slow or down, and its source may have no other copy.
+const MAX_UNSAVED: Duration = Duration::from_secs(2);
+
 /// The default size of a segment file: small enough that dropping the oldest is not a catastrophe.
 const SEGMENT_BYTES: u64 = 16 << 20;
+
+// === impl Written ===
+
+impl Default for Written {
+    /// After two seconds.
+    fn default() -> Written {
+        Written::Within(MAX_UNSAVED)
+    }
+}
 
 // === impl Disk ===
 

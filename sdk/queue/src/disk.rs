@@ -313,13 +313,14 @@ impl Store {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Writes and syncs records, oldest first.
-    pub fn append(&mut self, records: &[(Record, i64)], drop_oldest: bool) -> Appended {
+    /// Writes and syncs records, oldest first. The first `read` of them need not be read: the caller has them in memory, and
+    /// nothing older is to be read.
+    pub fn append(&mut self, records: &[(Record, i64)], read: usize, drop_oldest: bool) -> Appended {
         let mut ends = Vec::with_capacity(records.len());
         let mut rest = records;
         while !rest.is_empty() {
             let stopped_by = match self.make_room(rest[0].0.disk_size(), drop_oldest) {
-                Ok(true) => match self.append_to_segment(rest, &mut ends) {
+                Ok(true) => match self.append_to_segment(rest, read, &mut ends) {
                     Ok(written) => {
                         rest = &rest[written..];
                         continue;
@@ -386,7 +387,12 @@ impl Store {
     }
 
     /// Writes as many records as belong in the current segment, in one write and one sync.
-    fn append_to_segment(&mut self, records: &[(Record, i64)], ends: &mut Vec<Position>) -> io::Result<usize> {
+    fn append_to_segment(
+        &mut self,
+        records: &[(Record, i64)],
+        read: usize,
+        ends: &mut Vec<Position>,
+    ) -> io::Result<usize> {
         let total = self.disk_bytes();
         let (Some(writer), Some(segment)) = (self.writer.as_mut(), self.segments.back_mut()) else {
             return Err(io::Error::other("no segment is open"));
@@ -424,21 +430,15 @@ impl Store {
             return Err(error);
         }
         segment.bytes += grown;
-        for (record, _) in &records[..written] {
-            segment.unread.add(record.items, record.size() as u64);
+        for ((record, _), (index, end)) in records.iter().zip(ends.iter().enumerate().skip(first)) {
+            if index < read {
+                self.read_to = *end;
+            } else {
+                segment.unread.add(record.items, record.size() as u64);
+            }
             self.counters.spilled.one(record);
         }
         Ok(written)
-    }
-
-    /// Takes the oldest `count` unread records as read: the caller has them in memory.
-    pub fn mark_read(&mut self, records: &[Record], end: Position) {
-        for record in records {
-            if let Some(segment) = self.segments.iter_mut().find(|segment| segment.unread.records > 0) {
-                segment.unread.remove(record.items, record.size() as u64);
-            }
-        }
-        self.read_to = end;
     }
 
     /// Reads the next records, at most `max_bytes` of them but at least one when there is one. Damage is passed over and

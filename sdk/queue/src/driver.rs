@@ -8,20 +8,17 @@ use base_sys::task::blocking;
 use sdk_signals::Outcome;
 use tokio::time::Instant;
 
-use crate::config::Overflow;
-use crate::disk::{Loaded, Position, Stop, Store};
+use crate::config::{Overflow, Written};
+use crate::disk::{Appended, Loaded, Position, Stop, Store};
 use crate::queue::{Entry, Origin, Pending, Phase, Shared, State};
 use crate::record::Record;
 
 /// Records that wait to be written, in bytes; one is always allowed.
 pub(crate) const WRITE_BUFFER_BYTES: usize = 4 << 20;
 
-/// How long a spilling queue gathers records for one write and sync. A durable queue does not wait: while one group is
-/// being synced, the next gathers by itself.
+/// How long a spilling queue gathers records for one write and sync. With [`Written::First`] it does not wait: while one
+/// group is being synced, the next gathers by itself.
 const GATHER: Duration = Duration::from_millis(50);
-/// A record that has waited this long in memory alone is written down: its endpoint is slow or down, and its source may
-/// have no other copy.
-const MAX_UNSAVED: Duration = Duration::from_secs(2);
 /// Enough for a write of its own.
 const GATHERED_BYTES: usize = 1 << 20;
 /// A failed disk is tried again this often.
@@ -43,21 +40,26 @@ pub(crate) struct Driver {
 }
 
 enum Job {
-    Write(Vec<Pending>),
+    Write(Writing),
     Read(u64),
     SaveCursor(Option<Position>, u64),
-    /// What is in memory alone (or in the front file), and all that is older.
-    WriteFront(Front),
     Wait(Option<Instant>),
     End,
 }
 
-/// What is to be in the front file: all that waits, in order, up to the newest record that is nowhere else on the disk. A
-/// record of the segments that stands between others is among them, so that the order is kept after a restart.
+/// All that is in memory alone, in order: first what can be sent already (and is, meanwhile), then the tail.
+struct Writing {
+    records: Vec<(Record, i64)>,
+    /// Of the first ones of `records`, which stay where they are.
+    numbers: Vec<u64>,
+    /// The others.
+    pending: Vec<Pending>,
+}
+
+/// What the front file must hold at a stop: all that waits, in order, up to the newest record that is nowhere else on the
+/// disk. A record of the segments that stands between others is among them, so that the order is kept after a restart.
 struct Front {
     records: Vec<(Record, i64)>,
-    /// Of `records`.
-    numbers: Vec<u64>,
     /// The first number behind all that.
     end: u64,
     /// How much of the segments is in it, or was acknowledged.
@@ -82,10 +84,9 @@ impl Driver {
     pub async fn run(mut self) {
         loop {
             match self.next_job() {
-                Job::Write(pending) => self.write(pending).await,
+                Job::Write(writing) => self.write(writing).await,
                 Job::Read(bytes) => self.read(bytes).await,
                 Job::SaveCursor(position, front_acked) => self.save_cursor(position, front_acked).await,
-                Job::WriteFront(front) => self.write_front(front).await,
                 Job::Wait(until) => {
                     let work = self.shared.work.notified();
                     match until {
@@ -114,78 +115,68 @@ impl Driver {
         if state.unread > 0 && state.ready_bytes <= memory_bytes / 2 {
             return Job::Read((memory_bytes - state.ready_bytes).max(1) as u64);
         }
-        // Once it need not be spilled, it goes straight to the consumer: the endpoint has caught up. A durable queue does
-        // this only while its disk fails.
+        // Once it need not be spilled, it goes straight to the consumer: the endpoint has caught up. One that has to be written
+        // first does this only while the disk fails.
         let retry_later = self.retry_at.is_some_and(|retry_at| now < retry_at) || self.store.is_none();
-        let by_memory = !shared.config.durable || (state.disk_failed && retry_later);
+        let by_memory = shared.config.written != Written::First || (state.disk_failed && retry_later);
         if by_memory && state.unread == 0 && move_to_ready(&mut state, memory_bytes) {
             shared.readable.notify_waiters();
             shared.writable.notify_waiters();
         }
-
-        let max_unsaved = max_unsaved(&state);
-        let unsaved_until = state.unsaved_since.filter(|_| self.store.is_some()).map(|since| since + max_unsaved);
-        if unsaved_until.is_some_and(|until| now >= until) && !retry_later {
-            if let Some(job) = write_front(&mut state, now) {
-                return job;
-            }
-            return Job::Wait(Some(state.unsaved_since.map_or(now, |since| since + max_unsaved)));
+        if self.store.is_none() {
+            return Job::Wait(None);
         }
-        if state.tail.is_empty() || self.store.is_none() {
-            self.gathering_since = None;
-            let retry_at = self.retry_at.filter(|_| retry_later);
-            return Job::Wait(unsaved_until.map(|until| retry_at.map_or(until, |retry_at| until.max(retry_at))));
-        }
-        if let Some(retry_at) = self.retry_at
-            && now < retry_at
-        {
-            return Job::Wait(Some(retry_at));
+        let Some(due) = self.due(&mut state, now) else { return Job::Wait(None) };
+        let due = self.retry_at.map_or(due, |retry_at| due.max(retry_at));
+        if now < due {
+            return Job::Wait(Some(due));
         }
         if self.full && state.overflow(&shared.config) != Overflow::DropOldest {
             return Job::Wait(None);
         }
-        if !shared.config.durable && state.tail_bytes < GATHERED_BYTES {
-            let since = *self.gathering_since.get_or_insert(now);
-            if now < since + GATHER {
-                return Job::Wait(Some(since + GATHER));
-            }
-        }
-        // What is on the disk is older than what is not: so a crash that takes the memory leaves no gap before it.
-        let in_memory_alone = |entry: &Entry| entry.phase != Phase::Done && entry.origin == Origin::Memory;
-        if !retry_later
-            && state.ready.iter().any(in_memory_alone)
-            && let Some(front) = front(&state)
-        {
-            state.unsaved_since = None;
-            return Job::WriteFront(front);
-        }
         self.gathering_since = None;
-        let pending: Vec<_> = state.tail.drain(..).collect();
-        state.writing = pending.len() as u64;
-        state.writing_bytes = std::mem::take(&mut state.tail_bytes);
-        Job::Write(pending)
+        Job::Write(Writing::take(&mut state))
     }
 
-    async fn write(&mut self, mut pending: Vec<Pending>) {
+    /// When something is to be written down.
+    fn due(&mut self, state: &mut State, now: Instant) -> Option<Instant> {
+        let config = &self.shared.config;
+        let patience = match config.written {
+            _ if state.hurried => GATHER,
+            Written::Within(patience) => patience,
+            // It waits in memory for as long as the disk fails.
+            Written::First => RETRY,
+        };
+        if state.unsaved_since.is_some_and(|since| now >= since + patience) {
+            // Most of the time all that waited was acknowledged.
+            state.unsaved_since = state.oldest_unsaved();
+        }
+        let unsaved = state.unsaved_since.map(|since| since + patience);
+        if state.tail.is_empty() {
+            self.gathering_since = None;
+            return unsaved;
+        }
+        let tail = match config.written {
+            Written::Within(_) if state.tail_bytes < GATHERED_BYTES => {
+                *self.gathering_since.get_or_insert(now) + GATHER
+            }
+            _ => now,
+        };
+        Some(unsaved.map_or(tail, |unsaved| unsaved.min(tail)))
+    }
+
+    async fn write(&mut self, writing: Writing) {
+        let Writing { records, numbers, mut pending } = writing;
         let drop_oldest = self.shared.lock().overflow(&self.shared.config) == Overflow::DropOldest;
-        let records: Vec<_> = pending.iter().map(|pending| (pending.record.clone(), pending.taken_at_ms)).collect();
-        // A durable queue keeps in memory what it wrote, as long as it fits and nothing older is still to be read.
+        // What is written stays in memory, as long as it fits and nothing older is still to be read.
         let keep = {
             let state = self.shared.lock();
             let room = self.shared.config.memory_bytes.saturating_sub(state.ready_bytes);
-            if state.unread == 0 { how_many_fit(&records, room) } else { 0 }
+            let of_tail = if state.unread == 0 { how_many_fit(&records[numbers.len()..], room) } else { 0 };
+            numbers.len() + of_tail
         };
-        let Some((ends, stopped_by)) = self
-            .with_store(move |store| {
-                let appended = store.append(&records, drop_oldest);
-                let kept = keep.min(appended.ends.len());
-                if kept > 0 {
-                    let kept_records: Vec<_> = records[..kept].iter().map(|(record, _)| record.clone()).collect();
-                    store.mark_read(&kept_records, appended.ends[kept - 1]);
-                }
-                (appended.ends, appended.stopped_by)
-            })
-            .await
+        let Some(Appended { ends, stopped_by }) =
+            self.with_store(move |store| store.append(&records, keep, drop_oldest)).await
         else {
             return self.go_on_without_disk(pending);
         };
@@ -197,14 +188,28 @@ impl Driver {
             _ => None,
         });
 
-        let rest = pending.split_off(ends.len());
-        let mut settles = Vec::with_capacity(pending.len());
+        let rest = pending.split_off(ends.len().saturating_sub(numbers.len()));
+        let mut settles = Vec::with_capacity(ends.len());
         let mut committed = Vec::new();
         {
             let mut state = self.shared.lock();
             (state.writing, state.writing_bytes) = (0, 0);
             state.disk_failed = failed;
-            for (index, (written, end)) in pending.into_iter().zip(ends).enumerate() {
+            let mut ends = ends.into_iter();
+            for (&number, end) in numbers.iter().zip(&mut ends) {
+                match state.entry(number) {
+                    Some(entry) => {
+                        entry.origin = Origin::Disk(end);
+                        settles.extend(entry.settle.take());
+                    }
+                    // Acknowledged meanwhile, like all that is older.
+                    None => {
+                        state.position = state.position.max(Some(end));
+                        state.cursor_dirty = true;
+                    }
+                }
+            }
+            for (index, (written, end)) in (numbers.len()..).zip(pending.into_iter().zip(ends)) {
                 if index < keep {
                     state.make_ready(written.record, written.taken_at_ms, None, Origin::Disk(end));
                 }
@@ -219,6 +224,7 @@ impl Driver {
                 state.tail_bytes += unwritten.record.size();
                 state.tail.push_front(unwritten);
             }
+            state.unsaved_since = state.oldest_unsaved();
             self.mirror_unread(&mut state);
         }
         for committed in committed {
@@ -264,42 +270,6 @@ impl Driver {
         }
         drop(state);
         self.shared.readable.notify_waiters();
-    }
-
-    /// Writes down what has waited for long; its sources need not keep it any longer.
-    async fn write_front(&mut self, front: Front) {
-        let Front { records, numbers, end, up_to } = front;
-        let written = self.with_store(move |store| store.write_front(&records, up_to)).await;
-        let Some(written) = written else { return self.go_on_without_disk(Vec::new()) };
-        self.tell(written.as_ref().err());
-        let mut settles = Vec::new();
-        {
-            let mut state = self.shared.lock();
-            state.disk_failed = written.is_err();
-            if written.is_ok() {
-                // Those that were acknowledged meanwhile stand at the start of the new file.
-                let first = state.first;
-                state.front_acked = numbers.iter().filter(|&&number| number < first).count() as u64;
-                let mut written = numbers.iter().peekable();
-                for number in first..end {
-                    while written.next_if(|&&other| other < number).is_some() {}
-                    let is_written = written.next_if_eq(&&number).is_some();
-                    let Some(entry) = state.entry(number) else { break };
-                    // Those that were done before are not in the new file: the cursor must not count them there.
-                    entry.origin = if is_written { Origin::Front } else { Origin::Memory };
-                    if is_written {
-                        settles.extend(entry.settle.take());
-                    }
-                }
-                state.position = state.position.max(up_to);
-                state.cursor_dirty |= state.front_acked > 0;
-            } else {
-                state.unsaved_since.get_or_insert(Instant::now());
-            }
-        }
-        for settle in settles {
-            settle.settle(Outcome::Delivered);
-        }
     }
 
     /// Tells once that the disk fails, and once that it works again.
@@ -376,14 +346,9 @@ impl Driver {
             }
             None => return,
         }
-        let tail: Vec<_> = {
-            let mut state = self.shared.lock();
-            state.writing = state.tail.len() as u64;
-            state.writing_bytes = std::mem::take(&mut state.tail_bytes);
-            state.tail.drain(..).collect()
-        };
-        if !tail.is_empty() {
-            self.write(tail).await;
+        let writing = Writing::take(&mut self.shared.lock());
+        if !writing.records.is_empty() {
+            self.write(writing).await;
         }
     }
 
@@ -408,34 +373,36 @@ impl Driver {
     }
 }
 
-fn max_unsaved(state: &State) -> Duration {
-    if state.hurried { GATHER } else { MAX_UNSAVED }
-}
+// === impl Writing ===
 
-/// The front file, when something has waited for long in memory alone.
-fn write_front(state: &mut State, now: Instant) -> Option<Job> {
-    state.unsaved_since = None;
-    let unsaved = state.ready.iter().filter(|entry| entry.phase != Phase::Done && entry.origin == Origin::Memory);
-    let oldest = unsaved.map(|entry| entry.since).min()?;
-    if now < oldest + max_unsaved(state) {
-        state.unsaved_since = Some(oldest);
-        return None;
+impl Writing {
+    /// What is behind `ready` is the driver's now.
+    fn take(state: &mut State) -> Writing {
+        let mut writing = Writing { records: Vec::new(), numbers: Vec::new(), pending: state.tail.drain(..).collect() };
+        for (entry, number) in state.ready.iter().zip(state.first..).filter(|(entry, _)| entry.is_in_memory_alone()) {
+            writing.records.push((entry.record.clone(), entry.taken_at_ms));
+            writing.numbers.push(number);
+        }
+        // Nothing joins `ready` while something is to be read, so what is in memory alone is newer than all on the disk.
+        debug_assert!(writing.numbers.is_empty() || state.unread == 0);
+        writing.records.extend(writing.pending.iter().map(|pending| (pending.record.clone(), pending.taken_at_ms)));
+        state.writing = writing.pending.len() as u64;
+        state.writing_bytes = std::mem::take(&mut state.tail_bytes);
+        writing
     }
-    front(state).map(Job::WriteFront)
 }
 
 /// What the front file must hold, if there is anything that is nowhere else.
 fn front(state: &State) -> Option<Front> {
     let only_here = |entry: &Entry| entry.phase != Phase::Done && !matches!(entry.origin, Origin::Disk(_));
     let count = state.ready.iter().rposition(only_here)? + 1;
-    let mut front = Front { records: Vec::new(), numbers: Vec::new(), end: state.first + count as u64, up_to: None };
-    for (entry, number) in state.ready.iter().take(count).zip(state.first..) {
+    let mut front = Front { records: Vec::new(), end: state.first + count as u64, up_to: None };
+    for entry in state.ready.iter().take(count) {
         if let Origin::Disk(position) = entry.origin {
             front.up_to = front.up_to.max(Some(position));
         }
         if entry.phase != Phase::Done {
             front.records.push((entry.record.clone(), entry.taken_at_ms));
-            front.numbers.push(number);
         }
     }
     Some(front)

@@ -162,8 +162,13 @@ mod tests {
 
     async fn queue(dir: &Path) -> Queue {
         let disk = Some(Disk::new(dir, 1 << 20));
-        let config =
-            Config { name: "test".to_owned(), memory_bytes: 1 << 20, disk, durable: false, overflow: Overflow::Wait };
+        let config = Config {
+            name: "test".to_owned(),
+            memory_bytes: 1 << 20,
+            disk,
+            written: crate::Written::default(),
+            overflow: Overflow::Wait,
+        };
         Queue::open(config).await.expect("it opens")
     }
 

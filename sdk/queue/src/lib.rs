@@ -26,7 +26,7 @@ mod queue;
 mod record;
 
 pub use body::Body;
-pub use config::{Config, Disk, Overflow};
+pub use config::{Config, Disk, Overflow, Written};
 pub use counters::{Counters, Lost};
 pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over, items_in};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};

@@ -12,7 +12,7 @@ use sdk_signals::{Outcome, Settle};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::config::{Config, Overflow};
+use crate::config::{Config, Overflow, Written};
 use crate::counters::Counters;
 use crate::disk::{Position, Store};
 use crate::driver::{Driver, WRITE_BUFFER_BYTES};
@@ -127,7 +127,7 @@ pub(crate) struct State {
     pub progress_at: Instant,
     /// The endpoint takes nothing, and is not waited for ([`Overflow::WaitForTheLiving`]).
     pub given_up: bool,
-    /// Since when records are in memory alone.
+    /// Since when records are in memory alone, or were until they were acknowledged.
     pub unsaved_since: Option<Instant>,
     /// Nothing shall be in memory alone any more ([`Queue::save_at_once`]).
     pub hurried: bool,
@@ -172,7 +172,7 @@ pub(crate) struct Pending {
     pub record: Record,
     pub taken_at_ms: i64,
     pub settle: Settle,
-    /// Told when a durable queue has it on the disk.
+    /// Told when it is on the disk, where that is what the pusher waits for.
     pub committed: Option<oneshot::Sender<()>>,
 }
 
@@ -223,7 +223,7 @@ impl Queue {
         Ok(Queue { handle: Arc::new(Handle { shared, driver: Mutex::new(Some(driver)), scope }) })
     }
 
-    /// Resolves when the record is taken (in a durable queue: when it is on the disk), waiting for room if the overflow
+    /// Resolves when the record is taken (with [`Written::First`]: when it is on the disk), waiting for room if the overflow
     /// policy says so. Cancelled while it waits for room, nothing was taken; cancelled later, the record stays in the
     /// queue.
     pub async fn push(&self, record: Record, settle: Settle) -> Result<Taken, Closed> {
@@ -393,6 +393,15 @@ impl Drop for Lease {
     }
 }
 
+// === impl Entry ===
+
+impl Entry {
+    /// A crash would take it away.
+    pub fn is_in_memory_alone(&self) -> bool {
+        self.phase != Phase::Done && self.origin == Origin::Memory
+    }
+}
+
 // === impl Shared ===
 
 enum Offer {
@@ -424,9 +433,9 @@ impl Shared {
         }
         let taken_at_ms = clock::now_ms();
         let on_disk = self.config.disk.is_some();
-        let durable = self.config.durable && on_disk;
+        let first = self.config.written == Written::First && on_disk;
         loop {
-            if !durable && state.is_all_ready() && state.has_ready_room(record.size(), self.config.memory_bytes) {
+            if !first && state.is_all_ready() && state.has_ready_room(record.size(), self.config.memory_bytes) {
                 self.counters.pushed.one(&record);
                 let first_unsaved = state.unsaved_since.is_none();
                 state.make_ready(record, taken_at_ms, Some(settle), Origin::Memory);
@@ -439,11 +448,11 @@ impl Shared {
             if on_disk && state.has_tail_room(record.size()) {
                 self.counters.pushed.one(&record);
                 let (sender, receiver) = oneshot::channel();
-                let committed = durable.then_some(sender);
+                let committed = first.then_some(sender);
                 state.tail_bytes += record.size();
                 state.tail.push_back(Pending { record, taken_at_ms, settle, committed });
                 self.work.notify_one();
-                return if durable { Offer::Committing(receiver) } else { Offer::Taken(Taken::Queued) };
+                return if first { Offer::Committing(receiver) } else { Offer::Taken(Taken::Queued) };
             }
             match state.overflow(&self.config) {
                 Overflow::Wait | Overflow::WaitForTheLiving(_) => return Offer::NoRoom(record, settle),
@@ -620,6 +629,11 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Since when something is in memory alone.
+    pub fn oldest_unsaved(&self) -> Option<Instant> {
+        self.ready.iter().filter(|entry| entry.is_in_memory_alone()).map(|entry| entry.since).min()
     }
 
     /// Takes out the oldest record that is not on its way to the endpoint.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sdk_signals::{Delivery, Outcome, Settle};
 
-use crate::{Config, Disk, Lease, Overflow, Queue, Record};
+use crate::{Config, Disk, Lease, Overflow, Queue, Record, Written};
 
 /// What the sources heard, by the record's number.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +64,7 @@ fn number(record: &Record) -> u64 {
 
 fn config(dir: Option<&Path>, memory_bytes: usize) -> Config {
     let disk = dir.map(|dir| Disk { dir: dir.to_owned(), max_bytes: 1 << 20, segment_bytes: 4096 });
-    Config { name: "test".into(), memory_bytes, disk, durable: false, overflow: Overflow::Wait }
+    Config { name: "test".into(), memory_bytes, disk, written: Written::default(), overflow: Overflow::Wait }
 }
 
 async fn next(queue: &Queue) -> Lease {

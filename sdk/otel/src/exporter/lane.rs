@@ -9,7 +9,7 @@ use std::time::Duration;
 use base_sys::task;
 use sdk_component::Context;
 use sdk_protocols_otlp::split::split;
-use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record};
+use sdk_queue::{Config, Disk, Lease, OpenError, Overflow, Queue, Record, Written};
 use sdk_signals::{Origin, OtlpBatch, OtlpSignal, Settle};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -94,7 +94,7 @@ impl Lane {
             name: format!("{} {}", shared.context.id(), signal.name()),
             memory_bytes: MEMORY_BYTES,
             disk: (!senders_wait).then(|| Disk::new(directory, DISK_BYTES)),
-            durable: storage.is_some(),
+            written: if storage.is_some() { Written::First } else { Written::default() },
             overflow: Overflow::Wait,
         };
         let queue = match Queue::open(config.clone()).await {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
 
 fn durable(dir: &Path) -> Config {
-    Config { durable: true, ..config(Some(dir), 1 << 16) }
+    Config { written: Written::First, ..config(Some(dir), 1 << 16) }
 }
 
 /// A directory with the records 0..count in it, as a crash leaves it.
@@ -144,7 +144,7 @@ async fn a_disk_that_fails_degrades_to_memory_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let queue_dir = dir.path().join("queue");
     let ledger = Ledger::default();
-    let queue = Queue::open(Config { durable: true, ..config(Some(&queue_dir), 1 << 16) }).await.unwrap();
+    let queue = Queue::open(Config { written: Written::First, ..config(Some(&queue_dir), 1 << 16) }).await.unwrap();
     // The directory is gone, so a new segment cannot be begun.
     std::fs::rename(&queue_dir, dir.path().join("away")).unwrap();
     for at in 0..3 {

@@ -196,7 +196,7 @@ async fn before_a_stop_the_last_answer_is_waited_for_and_nothing_more_goes_out()
 async fn a_durable_push_is_on_the_disk_when_it_resolves() {
     let dir = tempfile::tempdir().unwrap();
     let ledger = Ledger::default();
-    let durable = || Config { durable: true, ..config(Some(dir.path()), 2000) };
+    let durable = || Config { written: Written::First, ..config(Some(dir.path()), 2000) };
     let queue = Queue::open(durable()).await.unwrap();
     for at in 0..20 {
         queue.push(record(at, 400), ledger.page(at)).await.unwrap();
@@ -211,6 +211,77 @@ async fn a_durable_push_is_on_the_disk_when_it_resolves() {
         assert_eq!(number(lease.record()), at);
         lease.ack();
     }
+}
+
+fn within(dir: &Path) -> Config {
+    Config { written: Written::Within(Duration::from_millis(100)), ..config(Some(dir), 1 << 20) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_acknowledged_in_time_is_never_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(within(dir.path())).await.unwrap();
+    let ledger = Ledger::default();
+    for at in 0..50 {
+        queue.push(record(at, 400), ledger.page(at)).await.unwrap();
+        let lease = next(&queue).await;
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        assert_eq!(ledger.outcome(at), None);
+        lease.ack();
+        assert_eq!(ledger.outcome(at), Some(Outcome::Delivered));
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(queue.counters().spilled.records.load(Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_written_once_and_sent_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let queue = Queue::open(within(dir.path())).await.unwrap();
+    let ledger = Ledger::default();
+    queue.push(record(0, 400), ledger.page(0)).await.unwrap();
+    let in_flight = next(&queue).await;
+    for at in 1..4 {
+        queue.push(record(at, 400), ledger.page(at)).await.unwrap();
+    }
+    let start = tokio::time::Instant::now();
+    while (0..4).any(|at| ledger.outcome(at).is_none()) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        // By a clock that stands still while the disk works.
+        assert!(start.elapsed() < Duration::from_millis(500), "they wait for longer than they were told");
+    }
+    in_flight.ack();
+    next(&queue).await.ack();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(queue.counters().spilled.records.load(Relaxed), 4);
+    drop(queue); // as a crash would
+    let queue = reopen(within(dir.path())).await;
+    for at in 2..4 {
+        let lease = next(&queue).await;
+        assert_eq!(number(lease.record()), at);
+        lease.ack();
+    }
+    assert_eq!(queue.stats().records, 0);
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_while_it_is_written_does_not_come_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let at_once = || Config { written: Written::Within(Duration::ZERO), ..config(Some(dir.path()), 1 << 20) };
+    let queue = Queue::open(at_once()).await.unwrap();
+    let ledger = Ledger::default();
+    for at in 0..20 {
+        queue.push(record(at, 400), ledger.page(at)).await.unwrap();
+        let lease = next(&queue).await;
+        // The driver begins to write, and cannot go on before we wait.
+        tokio::task::yield_now().await;
+        lease.ack();
+    }
+    settle_down(&queue).await;
+    assert!(queue.counters().spilled.records.load(Relaxed) > 0);
+    assert_eq!(queue.close(Duration::from_secs(10)).await, crate::Left::default());
+    let queue: Queue = Queue::open(at_once()).await.unwrap();
+    assert_eq!(queue.stats().records, 0);
 }
 
 #[tokio::test]
