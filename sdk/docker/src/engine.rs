@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -213,7 +214,10 @@ impl Engine {
             request.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         request.extend_from_slice(b"\r\n");
-        let asked = Plain::ask(self.connect().await?, &request).await;
+        let asked = match &self.0.host {
+            Host::Unix(path) => Plain::ask_here(self.unix(path).await?, &request).await,
+            _ => Plain::ask(self.connect().await?, &request).await,
+        };
         let (head, plain) = asked.map_err(|error| self.unreachable(words(&error)))?;
         match head.status {
             StatusCode::UPGRADE_REQUIRED | StatusCode::HTTP_VERSION_NOT_SUPPORTED => Ok(None),
@@ -224,11 +228,7 @@ impl Engine {
 
     async fn connect(&self) -> Result<Box<dyn Connection>, Error> {
         Ok(match &self.0.host {
-            Host::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| Error::Unreachable {
-                host: self.0.host.to_string(),
-                error: words(&error),
-                cure: socket_cure(&error),
-            })?),
+            Host::Unix(path) => Box::new(self.unix(path).await?),
             Host::Tcp { host, port } => Box::new(self.tcp(host, *port).await?),
             Host::Tls { host, port } => {
                 let stream = self.tcp(host, *port).await?;
@@ -267,6 +267,14 @@ impl Engine {
 
     fn refused(&self, path: &str, status: StatusCode, body: &[u8]) -> Error {
         Error::Refused { host: self.0.host.to_string(), path: path.to_owned(), status, message: message(body) }
+    }
+
+    async fn unix(&self, path: &Path) -> Result<UnixStream, Error> {
+        UnixStream::connect(path).await.map_err(|error| Error::Unreachable {
+            host: self.0.host.to_string(),
+            error: words(&error),
+            cure: socket_cure(&error),
+        })
     }
 
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Error> {

@@ -12,6 +12,7 @@ mod host;
 mod logs;
 mod model;
 pub mod swarm;
+mod turns;
 
 pub use engine::{End, Engine, Error};
 pub use host::{Host, HostError};

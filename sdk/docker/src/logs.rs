@@ -1,8 +1,9 @@
 //! The log of a container as it grows: bytes as they come, from a connection of its own.
 //!
 //! The engine writes each line by itself, and a reader that is woken for each pays several times what the line costs. So what
-//! comes within a few milliseconds is read at once, and where nothing has to be taken apart (HTTP/1.0, [`End::Unmarked`])
-//! straight from the socket into the memory that the lines will be parts of.
+//! comes within a turn (some hundredths of a second, the same ones for all logs) is read at once, and where nothing has to be
+//! taken apart (HTTP/1.0, [`End::Unmarked`]) straight from the socket into the memory that the lines will be parts of. On the
+//! engine's own machine nothing of us wakes up in between ([`turns`]).
 //!
 //! [`End::Unmarked`]: crate::End::Unmarked
 
@@ -14,7 +15,9 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::net::UnixStream;
+
+use crate::turns::{self, Turns};
 
 /// A connection to an engine, whatever it is made of.
 pub(crate) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,12 +39,18 @@ enum Body {
 
 /// What follows the head of an answer by HTTP/1.0, up to the end of the connection.
 pub(crate) struct Plain {
-    connection: Box<dyn Connection>,
+    from: From,
     /// Read together with the head.
     first: BytesMut,
     /// What was read last, and whether there was room for more.
     last: usize,
     is_all: bool,
+}
+
+enum From {
+    Connection(Box<dyn Connection>),
+    /// Of this machine.
+    Turns(Turns),
 }
 
 /// What the head of an answer says.
@@ -56,8 +65,8 @@ pub(crate) struct Head {
 const MAX_HEAD: usize = 16 << 10;
 
 /// Room that is made for what is read at once: twice what it was before, between these.
-const LEAST_ROOM: usize = 8 << 10;
-const MOST_ROOM: usize = 64 << 10;
+pub(crate) const LEAST_ROOM: usize = 8 << 10;
+pub(crate) const MOST_ROOM: usize = 64 << 10;
 
 // === impl Logs ===
 
@@ -82,12 +91,13 @@ impl Logs {
         }
     }
 
-    /// Appends what else comes until then, up to about so many bytes; whether the log has ended.
+    /// Appends what else comes in this turn, up to about so many bytes; whether the log has ended.
     ///
     /// # Errors
     /// The connection broke.
-    pub async fn gather(&mut self, to: &mut BytesMut, until: Instant, most: usize) -> io::Result<bool> {
+    pub async fn gather(&mut self, to: &mut BytesMut, most: usize) -> io::Result<bool> {
         let mut room = most;
+        let until = turns::next(turns::LONGEST);
         match &mut self.body {
             Body::Marked(body) => {
                 while room > 0 {
@@ -98,6 +108,7 @@ impl Logs {
                     }
                 }
             }
+            Body::Unmarked(Plain { from: From::Turns(_), .. }) => {}
             Body::Unmarked(plain) => {
                 // The other lines of a log that is long are there already.
                 if plain.is_all && room > 0 {
@@ -133,6 +144,18 @@ async fn read_chunk(body: &mut Incoming, to: &mut BytesMut) -> io::Result<usize>
 impl Plain {
     /// Asks and reads the head of the answer.
     pub async fn ask(mut connection: Box<dyn Connection>, request: &[u8]) -> io::Result<(Head, Plain)> {
+        let (head, first) = Self::ask_for_head(&mut connection, request).await?;
+        Ok((head, Plain { from: From::Connection(connection), first, last: 0, is_all: true }))
+    }
+
+    /// The same on this machine.
+    pub async fn ask_here(mut connection: UnixStream, request: &[u8]) -> io::Result<(Head, Plain)> {
+        let (head, first) = Self::ask_for_head(&mut connection, request).await?;
+        Ok((head, Plain { from: From::Turns(Turns::of(connection)?), first, last: 0, is_all: true }))
+    }
+
+    /// What the answer begins with, and what came behind it.
+    async fn ask_for_head(connection: &mut impl Connection, request: &[u8]) -> io::Result<(Head, BytesMut)> {
         connection.write_all(request).await?;
         let mut first = BytesMut::with_capacity(LEAST_ROOM);
         let head = loop {
@@ -147,18 +170,22 @@ impl Plain {
                 return Err(io::Error::other("the head of the answer has no end"));
             }
         };
-        Ok((head, Plain { connection, first, last: 0, is_all: true }))
+        Ok((head, first))
     }
 
     async fn read(&mut self, to: &mut BytesMut) -> io::Result<usize> {
         let read = if self.first.is_empty() {
             let wanted = (2 * self.last).clamp(LEAST_ROOM, MOST_ROOM);
+            let connection = match &mut self.from {
+                From::Connection(connection) => connection,
+                From::Turns(turns) => return turns.read(to).await,
+            };
             // What is left of the memory before is used up: little of what is read outlives the next second.
             if to.capacity() - to.len() < wanted / 4 {
                 to.reserve(wanted);
             }
             let room = to.capacity() - to.len();
-            let read = self.connection.read_buf(to).await?;
+            let read = connection.read_buf(to).await?;
             self.is_all = read < room;
             read
         } else {
@@ -226,14 +253,14 @@ mod tests {
         for line in ["second;", "third;"] {
             theirs.write_all(line.as_bytes()).await.expect("room");
         }
-        assert!(!logs.gather(&mut text, Instant::now(), 1000).await.expect("it is whole"));
+        assert!(!logs.gather(&mut text, 1000).await.expect("it is whole"));
         assert_eq!(&text[..], b"first;second;third;");
         let long = vec![b'x'; 50_000];
         theirs.write_all(&long).await.expect("room");
         drop(theirs);
         let mut ended = false;
         while !ended {
-            ended = logs.gather(&mut text, Instant::now(), 1000).await.expect("it is whole");
+            ended = logs.gather(&mut text, 1000).await.expect("it is whole");
         }
         assert_eq!(text.len(), 19 + long.len());
         assert_eq!(logs.read(&mut text).await.expect("it is whole"), 0);

@@ -25,8 +25,7 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(500), Duration::fr
 /// Batches on their way, per container. What is in them is bounded by whoever has taken them.
 const IN_FLIGHT: usize = 4096;
 
-/// The engine sends each line by itself: so long we wait for more, and so much makes a batch.
-const LINGER: Duration = Duration::from_millis(5);
+/// So much of what comes in one turn makes a batch.
 const BATCH_BYTES: usize = 64 << 10;
 
 /// Drivers that keep no log which the engine could read.
@@ -165,8 +164,7 @@ impl Follower {
             if read == 0 {
                 return Ok(Ended::Container);
             }
-            let gathered =
-                logs.gather(splitter.buffer(), Instant::now() + LINGER, BATCH_BYTES.saturating_sub(read)).await;
+            let gathered = logs.gather(splitter.buffer(), BATCH_BYTES.saturating_sub(read)).await;
             let ended = gathered.map_err(|error| error.to_string())?;
             splitter.split(&mut lines).map_err(|error| error.to_string())?;
             if splitter.too_long() > too_long {
