@@ -11,7 +11,9 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use deflate::{Unexpanded, Wrapper};
+use idle::Idle;
 pub use snappy::Snappy;
+use zstd::zstd_safe;
 
 /// How a body is coded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +56,13 @@ pub enum ExpandError {
 /// The largest window of a zstd body: what RFC 8878 asks every decoder to have, or what the body may become, but no more than
 /// encoders use by themselves.
 const ZSTD_WINDOW_LOG: std::ops::RangeInclusive<u32> = 23..=27;
+
+/// Without a level.
+const ZSTD_LEVEL: i32 = 1;
+/// What compresses harder has more memory than is kept for the next body.
+const MOST_KEPT_ZSTD_LEVEL: i32 = 6;
+static ZSTD_COMPRESSORS: Idle<(zstd::bulk::Compressor<'static>, i32)> = Idle::new();
+static ZSTD_DECOMPRESSORS: Idle<zstd::bulk::Decompressor<'static>> = Idle::new();
 
 /// Bodies that become larger must show first that they do.
 const MAX_FIRST_CAPACITY: usize = 16 << 20;
@@ -131,10 +140,10 @@ impl Coding {
                     }
                 }
             }
-            Coding::Zstd => unzstd(body, limit),
+            Coding::Zstd => expand_zstd(body, limit),
             Coding::SnappyBlock if body.starts_with(SNAPPY_FRAMED) => return Coding::SnappyFramed.expand(body, limit),
             Coding::SnappyBlock => {
-                unsnappy(body, limit).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+                expand_snappy(body, limit).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
             }
             Coding::SnappyFramed => read_bounded(snap::read::FrameDecoder::new(body), body.len() * 2, limit),
             Coding::Lz4 => read_bounded(lz4_flex::frame::FrameDecoder::new(body), body.len() * 2, limit),
@@ -150,7 +159,7 @@ impl Coding {
             Coding::Identity => return body.to_vec(),
             Coding::Gzip => return Wrapper::Gzip.compress(body, deflate_level(level)),
             Coding::Zlib => return Wrapper::Zlib.compress(body, deflate_level(level)),
-            Coding::Zstd => zstd::bulk::compress(body, level.unwrap_or(1)),
+            Coding::Zstd => compress_zstd(body, level.unwrap_or(ZSTD_LEVEL)),
             Coding::SnappyBlock => snap::raw::Encoder::new().compress_vec(body).map_err(io::Error::other),
             Coding::SnappyFramed => write_all(snap::write::FrameEncoder::new(room()), body, |w| {
                 w.into_inner().map_err(|error| io::Error::other(error.to_string()))
@@ -186,14 +195,38 @@ fn write_all<W: Write>(
     finish(writer)
 }
 
-fn unzstd(body: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+fn compress_zstd(body: &[u8], level: i32) -> io::Result<Vec<u8>> {
+    let (mut compressor, _) = ZSTD_COMPRESSORS
+        .take(|(_, idle)| *idle == level)
+        .map_or_else(|| Ok::<_, io::Error>((zstd::bulk::Compressor::new(level)?, level)), Ok)?;
+    let mut compressed = compressor.compress(body)?;
+    compressed.shrink_to_fit();
+    if level <= MOST_KEPT_ZSTD_LEVEL {
+        ZSTD_COMPRESSORS.keep((compressor, level));
+    }
+    Ok(compressed)
+}
+
+fn expand_zstd(body: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
+    // A frame that says what it becomes, as that of a whole body does, is expanded to where it stays.
+    let told = zstd_safe::get_frame_content_size(body).ok().flatten().and_then(|told| usize::try_from(told).ok());
+    if let Some(told) = told.filter(|told| *told <= limit.min(MAX_FIRST_CAPACITY)) {
+        let mut out = Vec::with_capacity(told);
+        let mut decompressor = ZSTD_DECOMPRESSORS.take(|_| true).map_or_else(zstd::bulk::Decompressor::new, Ok)?;
+        let expanded = decompressor.decompress_to_buffer(body, &mut out);
+        ZSTD_DECOMPRESSORS.keep(decompressor);
+        if expanded.is_ok() {
+            return Ok(Some(out));
+        }
+        // There are more frames, or it is damaged.
+    }
     let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
     let limit_log = limit.checked_next_power_of_two().map_or(u32::MAX, usize::ilog2);
     decoder.window_log_max(limit_log.clamp(*ZSTD_WINDOW_LOG.start(), *ZSTD_WINDOW_LOG.end()))?;
     read_bounded(decoder, body.len() * 4, limit)
 }
 
-fn unsnappy(body: &[u8], limit: usize) -> Result<Option<Vec<u8>>, snap::Error> {
+fn expand_snappy(body: &[u8], limit: usize) -> Result<Option<Vec<u8>>, snap::Error> {
     // The length stands in front; it is looked at before it is believed.
     if snap::raw::decompress_len(body)? > limit {
         return Ok(None);
@@ -283,6 +316,20 @@ mod tests {
         let body = [b"one", &long[..], b"one two"].concat();
         assert_eq!(Coding::Gzip.expand(&coded, body.len()).unwrap(), body);
         assert!(matches!(Coding::Gzip.expand(&coded, body.len() - 1), Err(ExpandError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn several_zstd_frames_are_one_body_and_so_is_one_that_does_not_say_what_it_becomes() {
+        let [one, two] = [&b"one "[..], b"two"].map(|body| Coding::Zstd.compress(body, None));
+        assert_eq!(Coding::Zstd.expand(&[one, two].concat(), 100).unwrap(), b"one two");
+        let long: Vec<u8> = (0..1_000_000u32).flat_map(|number| (number / 7).to_le_bytes()).collect();
+        let untold = zstd::stream::encode_all(&long[..], 1).unwrap();
+        assert_eq!(Coding::Zstd.expand(&untold, long.len()).unwrap(), long);
+        let told = Coding::Zstd.compress(&long, Some(19));
+        assert_eq!(Coding::Zstd.expand(&told, long.len()).unwrap(), long);
+        for (coded, limit) in [(&untold, long.len() - 1), (&told, long.len() - 1), (&told, 10)] {
+            assert!(matches!(Coding::Zstd.expand(coded, limit), Err(ExpandError::TooLarge { .. })));
+        }
     }
 
     #[test]
