@@ -14,6 +14,7 @@ use std::time::Duration;
 use sdk_testing::sink;
 
 use crate::agent::{Agent, Candidate, Kind};
+use crate::load::Transport;
 
 const WARM_UP: Duration = Duration::from_secs(10);
 const WINDOW: Duration = Duration::from_secs(20);
@@ -36,6 +37,15 @@ pub const NAMES: &[&str] = &[
     "otlp-large",
     "otlp-insert",
     "otlp-gzip",
+    "otlp-zstd",
+    "otlp-http",
+    "otlp-full",
+    "otlp-full-insert",
+    "otlp-full-gzip",
+    "otlp-full-zstd",
+    "otlp-full-http",
+    "otlp-latency",
+    "otlp-latency-http",
     "idle",
     "files",
 ];
@@ -71,6 +81,15 @@ pub async fn run(case: &str, candidate: &Candidate) -> std::io::Result<Option<Ro
         "otlp-large" => otlp::run(candidate, &otlp::LARGE).await,
         "otlp-insert" => otlp::run(candidate, &otlp::INSERT).await,
         "otlp-gzip" => otlp::run(candidate, &otlp::GZIP).await,
+        "otlp-zstd" => otlp::run(candidate, &otlp::ZSTD).await,
+        "otlp-http" => otlp::run(candidate, &otlp::HTTP).await,
+        "otlp-full" => otlp::run(candidate, &otlp::FULL).await,
+        "otlp-full-insert" => otlp::run(candidate, &otlp::FULL_INSERT).await,
+        "otlp-full-gzip" => otlp::run(candidate, &otlp::FULL_GZIP).await,
+        "otlp-full-zstd" => otlp::run(candidate, &otlp::FULL_ZSTD).await,
+        "otlp-full-http" => otlp::run(candidate, &otlp::FULL_HTTP).await,
+        "otlp-latency" => otlp::latency(candidate, Transport::Grpc).await,
+        "otlp-latency-http" => otlp::latency(candidate, Transport::Http).await,
         "idle" => idle::run(candidate).await,
         "files" => files::run(candidate).await,
         other => Err(std::io::Error::other(format!("no such case: {other}; there are {}", NAMES.join(", ")))),

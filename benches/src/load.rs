@@ -7,5 +7,5 @@ mod targets;
 
 pub use engine::Engine;
 pub use lines::{Line, write_lines};
-pub use spans::{Spans, send_spans};
+pub use spans::{Coding, Pace, Sent, Spans, Transport};
 pub use targets::{Page, targets};

@@ -6,7 +6,7 @@
 //! benches --alone scrape                 # without the peers
 //! ```
 //! Peers: the binaries in `$ALLOY_BIN` and, for the `otlp` ones, `$OTELCOL_BIN`; `prometheus` and `vmagent` from the PATH. Ours is `target/release/ferroalloy` or
-//! `$FERROALLOY_BIN`. `$BENCH_SPANS_PER_SECOND` sets another rate for the `otlp` ones. The first figure is CPU time,
+//! `$FERROALLOY_BIN`. `$BENCH_SPANS_PER_SECOND` sets another rate for the `otlp` ones; those named `otlp-full` send as fast as is taken. The first figure is CPU time,
 //! user and system, of all threads, from the process clock: it depends little on who else uses the machine.
 
 mod agent;

@@ -94,7 +94,7 @@ impl Source for Pushes {
     fn sent(&self) -> &'static str {
         match self.protocol() {
             Protocol::RemoteWrite => "prometheus_remote_storage_samples_total",
-            Protocol::Loki | Protocol::Otlp => "otelcol_exporter_sent_spans_total",
+            Protocol::Loki | Protocol::Otlp | Protocol::Spans => "otelcol_exporter_sent_spans_total",
         }
     }
 

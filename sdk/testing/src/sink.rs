@@ -9,7 +9,7 @@ mod mood;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -35,6 +35,8 @@ pub struct Tally {
     pub lines: Mutex<Option<Vec<Vec<u8>>>>,
     /// The times of samples in milliseconds, by their labels, when [`Tally::keep_times`] was asked for.
     pub times: Mutex<Option<BTreeMap<Vec<u8>, Vec<i64>>>>,
+    /// When requests with a number came whole, when [`Tally::keep_arrivals`] was asked for.
+    arrivals: Mutex<Option<Vec<(u64, Instant)>>>,
     /// How the backend feels.
     pub mood: Mood,
 }
@@ -48,7 +50,12 @@ pub enum Protocol {
     RemoteWrite,
     /// POST, protobuf of any signal, not compressed.
     Otlp,
+    /// The same of spans, which are counted and not looked into.
+    Spans,
 }
+
+/// The number of a request of spans stands in the name of its scope, this near to its beginning.
+const NUMBER_WITHIN: usize = 256;
 
 /// How a request of remote write 2 says so.
 const WRITE_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
@@ -64,6 +71,28 @@ impl Tally {
     /// From now on [`Tally::times`] holds the time of every sample.
     pub fn keep_times(&self) {
         *lock(&self.times) = Some(BTreeMap::new());
+    }
+
+    /// From now on [`Tally::arrivals`] has those of spans whose request begins with a `seq=N`.
+    pub fn keep_arrivals(&self) {
+        *lock(&self.arrivals) = Some(Vec::new());
+    }
+
+    /// The numbers of requests, and when they had come.
+    pub fn arrivals(&self) -> Vec<(u64, Instant)> {
+        lock(&self.arrivals).clone().unwrap_or_default()
+    }
+
+    /// Counts the spans of a request, and looks no further.
+    fn spans(&self, payload: &[u8]) {
+        if let Some(arrivals) = &mut *lock(&self.arrivals) {
+            let start = &payload[..payload.len().min(NUMBER_WITHIN)];
+            arrivals.extend(number_behind(start, b"seq=").map(|number| (number, Instant::now())));
+        }
+        // resource_spans = 1, scope_spans = 2, spans = 2
+        let spans =
+            fields(payload, 1).flat_map(|resource| fields(resource, 2)).map(|scope| fields(scope, 2).count() as u64);
+        self.items.fetch_add(spans.sum(), Relaxed);
     }
 
     /// Of the lines numbered `0..sent`: how many never arrived, and how many came too often.
@@ -122,6 +151,7 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                         tally.requests.fetch_add(1, Relaxed);
                         let message = match protocol {
                             Protocol::Otlp => body.to_vec(),
+                            Protocol::Spans => Vec::new(),
                             _ => snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default(),
                         };
                         let mood = tally.mood.now();
@@ -151,11 +181,18 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                             Answer::Silent => std::future::pending().await,
                         }
                         tally.wire_bytes.fetch_add(body.len() as u64, Relaxed);
-                        let items = count(protocol, &message, &tally);
+                        let items = match protocol {
+                            Protocol::Spans => {
+                                tally.spans(&body);
+                                0
+                            }
+                            _ => count(protocol, &message, &tally),
+                        };
                         if let Answer::Slow(time) = mood {
                             tokio::time::sleep(time).await;
                         }
-                        let mut taken = answer(if matches!(protocol, Protocol::Otlp) { 200 } else { 204 });
+                        let mut taken =
+                            answer(if matches!(protocol, Protocol::Otlp | Protocol::Spans) { 200 } else { 204 });
                         if is_version_2 {
                             // Who does not say what was written did not understand.
                             taken.headers_mut().insert("x-prometheus-remote-write-samples-written", items.into());
@@ -233,7 +270,7 @@ fn each_number(protocol: Protocol, message: &[u8], mut each: impl FnMut(&[u8], O
         }
         // resource_spans = 1, scope_spans = 2, spans = 2, name = 5; spans have no order. In the places of these are the
         // bodies of log records, and the gauges of metrics.
-        Protocol::Otlp => {
+        Protocol::Otlp | Protocol::Spans => {
             for scope in fields(message, 1).flat_map(|resource| fields(resource, 2)) {
                 for span in fields(scope, 2) {
                     each(span, fields(span, 5).next().and_then(sequence));
@@ -295,6 +332,19 @@ async fn grpc_of(numbered: bool) -> std::io::Result<(u16, Arc<Tally>)> {
     Ok((port, tally))
 }
 
+/// By other libraries than a collector has, where there are any.
+fn inflate(coding: &[u8], payload: &[u8]) -> std::io::Result<Vec<u8>> {
+    match coding {
+        b"gzip" => {
+            let mut out = Vec::new();
+            std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(payload), &mut out)?;
+            Ok(out)
+        }
+        b"zstd" => zstd::stream::decode_all(payload),
+        _ => Err(std::io::ErrorKind::Unsupported.into()),
+    }
+}
+
 async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>, numbered: bool) -> Result<(), h2::Error> {
     let mut connection = h2::server::Builder::new()
         .initial_window_size(8 << 20)
@@ -306,7 +356,7 @@ async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>, numbe
         let (request, mut respond) = accepted?;
         let tally = tally.clone();
         tokio::spawn(async move {
-            let gzip = request.headers().get("grpc-encoding").is_some_and(|encoding| encoding == "gzip");
+            let coding = request.headers().get("grpc-encoding").map(|name| name.as_bytes().to_vec());
             let mut body = request.into_body();
             let mut message = Vec::new();
             while let Some(Ok(piece)) = body.data().await {
@@ -317,23 +367,17 @@ async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>, numbe
             tally.wire_bytes.fetch_add(message.len() as u64, Relaxed);
             let payload = message.get(5..).unwrap_or_default();
             let inflated;
-            let payload = if gzip && message.first() == Some(&1) {
-                use std::io::Read;
-                let mut out = Vec::new();
-                let _ = flate2::read::GzDecoder::new(payload).read_to_end(&mut out);
-                inflated = out;
-                &inflated[..]
-            } else {
-                payload
+            let payload = match coding {
+                Some(coding) if message.first() == Some(&1) => {
+                    inflated = inflate(&coding, payload).unwrap_or_default();
+                    &inflated[..]
+                }
+                _ => payload,
             };
             if numbered {
                 count(Protocol::Otlp, payload, &tally);
             } else {
-                // resource_spans = 1, scope_spans = 2, spans = 2
-                let spans = fields(payload, 1)
-                    .flat_map(|resource| fields(resource, 2))
-                    .map(|scope| fields(scope, 2).count() as u64);
-                tally.items.fetch_add(spans.sum(), Relaxed);
+                tally.spans(payload);
             }
 
             let response =

@@ -6,12 +6,17 @@ use crate::wire::{put_bytes, put_fixed64, put_number};
 
 /// Eight different requests of so many spans.
 pub fn requests(spans: u64) -> Vec<Bytes> {
+    requests_of(spans, "bench")
+}
+
+/// The same of a scope of another name, which stands in front of all spans.
+pub fn requests_of(spans: u64, scope_name: &str) -> Vec<Bytes> {
     (0..8u64)
         .map(|variant| {
             let mut scope = Vec::new();
             put_bytes(&mut scope, 1, &{
                 let mut name = Vec::new();
-                put_bytes(&mut name, 1, b"bench");
+                put_bytes(&mut name, 1, scope_name.as_bytes());
                 name
             });
             for index in 0..spans {
