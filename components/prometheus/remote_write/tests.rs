@@ -274,6 +274,13 @@ fn journal_bytes(data: &Path) -> u64 {
     files.map(|file| file.expect("a file").metadata().map_or(0, |metadata| metadata.len())).sum()
 }
 
+/// One that runs, with what it finds in its folder.
+fn start(config: &str, data: &Path) -> Alone<RemoteWrite> {
+    let mut alone = Alone::<RemoteWrite>::build_in(config, &Scope::new(), data).expect("it is built");
+    alone.run();
+    alone
+}
+
 #[tokio::test]
 async fn what_was_taken_survives_a_kill() {
     for version in [Version::V1, Version::V2] {
@@ -285,11 +292,6 @@ async fn what_was_taken_survives_a_kill() {
         };
         let folder = tempfile::tempdir().expect("a folder");
         let peer = Peer::start(vec![Answer::status(503)]).await;
-        let start = |config: &str, data: &Path| {
-            let mut alone = Alone::<RemoteWrite>::build_in(config, &Scope::new(), data).expect("it is built");
-            alone.run();
-            alone
-        };
         let mut alone = start(&config(&peer.address, "1h"), folder.path());
         // One request is full, and tried in vain; the other one waits for more. Pages are large and small.
         for numbers in [0..3, 3..700, 700..1200, 1200..1207] {
@@ -392,11 +394,6 @@ async fn a_page_that_comes_again_survives_a_kill() {
     };
     let folder = tempfile::tempdir().expect("a folder");
     let peer = Peer::start(vec![Answer::status(503)]).await;
-    let start = |config: &str, data: &Path| {
-        let mut alone = Alone::<RemoteWrite>::build_in(config, &Scope::new(), data).expect("it is built");
-        alone.run();
-        alone
-    };
     let mut alone = start(&config(&peer.address, "1h"), folder.path());
     let (page, small) = (page(700), page(3));
     let mut expect = Vec::new();
@@ -426,9 +423,7 @@ async fn what_the_queue_had_written_down_at_the_kill_is_sent_once() {
             "endpoint {{\nname = \"one\"\nurl = \"http://{address}/\"\nqueue_config {{\nmax_samples_per_send = 1\n}}\n}}"
         )
     };
-    let mut alone =
-        Alone::<RemoteWrite>::build_in(&config(&peer.address), &Scope::new(), folder.path()).expect("built");
-    alone.run();
+    let mut alone = start(&config(&peer.address), folder.path());
     push(&alone, batch([(0, 1.0)])).await.detach();
     let before = image(folder.path());
     // A stop in good order lets the queue write it down; the kill comes before the journal hears of that.
