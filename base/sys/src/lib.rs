@@ -14,3 +14,4 @@ pub mod names;
 mod read;
 pub mod resident;
 pub mod task;
+pub mod turn;

@@ -97,9 +97,9 @@ impl Logs {
     /// The connection broke.
     pub async fn gather(&mut self, to: &mut BytesMut, most: usize) -> io::Result<bool> {
         let mut room = most;
-        let until = turns::next(turns::LONGEST);
         match &mut self.body {
             Body::Marked(body) => {
+                let until = turns::next(turns::LONGEST);
                 while room > 0 {
                     let Ok(read) = tokio::time::timeout_at(until, read_chunk(body, to)).await else { return Ok(false) };
                     match read? {
@@ -112,7 +112,7 @@ impl Logs {
             Body::Unmarked(plain) => {
                 // The other lines of a log that is long are there already.
                 if plain.is_all && room > 0 {
-                    tokio::time::sleep_until(until).await;
+                    tokio::time::sleep_until(turns::next(turns::LONGEST)).await;
                 }
                 while room > 0 {
                     let Some(read) = plain.read(to).now_or_never() else { return Ok(false) };
@@ -175,11 +175,11 @@ impl Plain {
 
     async fn read(&mut self, to: &mut BytesMut) -> io::Result<usize> {
         let read = if self.first.is_empty() {
-            let wanted = (2 * self.last).clamp(LEAST_ROOM, MOST_ROOM);
             let connection = match &mut self.from {
                 From::Connection(connection) => connection,
                 From::Turns(turns) => return turns.read(to).await,
             };
+            let wanted = (2 * self.last).clamp(LEAST_ROOM, MOST_ROOM);
             // What is left of the memory before is used up: little of what is read outlives the next second.
             if to.capacity() - to.len() < wanted / 4 {
                 to.reserve(wanted);

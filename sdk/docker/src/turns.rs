@@ -9,9 +9,9 @@
 
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
-use std::sync::OnceLock;
 use std::time::Duration;
 
+use base_sys::turn::together;
 use bytes::BytesMut;
 use tokio::time::Instant;
 
@@ -51,13 +51,9 @@ enum Socket {
 
 /// The next moment at which logs are read.
 pub(crate) fn next(every: Duration) -> Instant {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let now = Instant::now();
-    let origin = *ORIGIN.get_or_init(|| now);
-    let since = now.saturating_duration_since(origin).as_micros() as u64;
-    let every = (every.as_micros() as u64).max(1);
     // A test's clock may begin before another one's.
-    (origin + Duration::from_micros((since / every + 1) * every)).min(now + Duration::from_micros(every))
+    together(now + Duration::from_micros(1), every).min(now + every)
 }
 
 // === impl Turns ===

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_sys::clock;
+use base_sys::turn::together;
 use bytes::Bytes;
 use sdk_component::Stop;
 use sdk_component::metrics::{Counter, Gauge};
@@ -821,15 +822,6 @@ async fn wait_until(stop: &Stop, at: Instant) -> Result<(), Stopped> {
 
 async fn wait(stop: &Stop, time: Duration) -> Result<(), Stopped> {
     wait_until(stop, Instant::now() + time).await
-}
-
-/// Many idle files wake together, not one by one.
-fn together(at: Instant, step: Duration) -> Instant {
-    use std::sync::OnceLock;
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = *START.get_or_init(Instant::now);
-    let (since, step) = (at.saturating_duration_since(start).as_millis(), step.as_millis());
-    start + Duration::from_millis(u64::try_from(since.div_ceil(step) * step).unwrap_or(u64::MAX))
 }
 
 /// Behind the last newline.
