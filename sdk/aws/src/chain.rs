@@ -10,6 +10,7 @@ use sdk_net::{Client, ClientConfig, Options, Response};
 use tokio::sync::Mutex;
 use url::form_urlencoded;
 
+use super::profile::Way;
 use super::sigv4::{self, Keys, Scope};
 use super::{Environment, Settings, element, machine, profile};
 
@@ -92,7 +93,7 @@ impl Chain {
     /// What can be found without the network.
     ///
     /// # Errors
-    /// No region is configured anywhere.
+    /// No region is configured anywhere, or the shared files name keys that we cannot come to.
     pub fn new(settings: Settings, environment: Environment) -> Result<Chain, String> {
         let given = [settings.region.clone(), environment("AWS_REGION"), environment("AWS_DEFAULT_REGION")];
         let region = given
@@ -100,6 +101,11 @@ impl Chain {
             .find(|region| !region.is_empty())
             .or_else(|| profile::region(&profile_name(&settings, &environment), &environment));
         let region = region.ok_or("region not configured in sigv4 or in default credentials chain")?;
+        if settings.access_key.is_empty()
+            && let Source::Profile(profile) = Source::of(&settings, &environment)
+        {
+            Way::of(&profile, &environment)?;
+        }
         let options = Options { timeout: Duration::from_secs(10), connect_timeout: CONNECT, ..Options::default() };
         let client = Client::new(ClientConfig::default(), options).map_err(|error| error.to_string())?;
         Ok(Chain { settings, environment, region, client, cached: Mutex::default() })
@@ -172,10 +178,10 @@ impl Chain {
             let keys = Keys { access_key: access_key.clone(), secret_key: secret_key.clone(), session_token: None };
             return Ok(Cached { keys, until: i64::MAX });
         }
-        match self.source() {
+        match Source::of(&self.settings, &self.environment) {
             Source::Environment(keys) => Ok(Cached { keys, until: i64::MAX }),
             Source::WebIdentity { role, token_file } => {
-                self.web_identity(&token_file, &[("RoleArn", role.as_str())]).await
+                self.web_identity("AWS_WEB_IDENTITY_TOKEN_FILE", &token_file, &[("RoleArn", role.as_str())]).await
             }
             Source::Profile(profile) => match self.of_profile(&profile).await? {
                 Some(found) => Ok(found),
@@ -194,25 +200,14 @@ impl Chain {
         }
     }
 
-    fn source(&self) -> Source {
-        let environment = &self.environment;
-        if !self.settings.profile.is_empty() {
-            return Source::Profile(self.settings.profile.clone());
-        }
-        if let Some(keys) = Source::of_environment(environment) {
-            return Source::Environment(keys);
-        }
-        let (role, token_file) = (environment("AWS_ROLE_ARN"), environment("AWS_WEB_IDENTITY_TOKEN_FILE"));
-        if !role.is_empty() && !token_file.is_empty() {
-            return Source::WebIdentity { role, token_file };
-        }
-        Source::Profile(profile_name(&self.settings, environment))
-    }
-
-    /// Takes a role with a token of somebody else.
-    pub(crate) async fn web_identity(&self, token_file: &str, form: &[(&str, &str)]) -> Result<Cached, String> {
-        let token = read(token_file.as_ref())
-            .map_err(|error| format!("cannot read AWS_WEB_IDENTITY_TOKEN_FILE {token_file}: {error}"))?;
+    /// Takes a role with a token of somebody else; `named` is where the user has named its file.
+    pub(crate) async fn web_identity(
+        &self,
+        named: &str,
+        token_file: &str,
+        form: &[(&str, &str)],
+    ) -> Result<Cached, String> {
+        let token = read(token_file.as_ref()).map_err(|error| format!("cannot read {named}, {token_file}: {error}"))?;
         let form = [form, &[("WebIdentityToken", token.trim())]].concat();
         self.role("AssumeRoleWithWebIdentity", &form, None).await
     }
@@ -265,6 +260,20 @@ impl Chain {
 // === impl Source ===
 
 impl Source {
+    fn of(settings: &Settings, environment: &Environment) -> Source {
+        if !settings.profile.is_empty() {
+            return Source::Profile(settings.profile.clone());
+        }
+        if let Some(keys) = Source::of_environment(environment) {
+            return Source::Environment(keys);
+        }
+        let (role, token_file) = (environment("AWS_ROLE_ARN"), environment("AWS_WEB_IDENTITY_TOKEN_FILE"));
+        if !role.is_empty() && !token_file.is_empty() {
+            return Source::WebIdentity { role, token_file };
+        }
+        Source::Profile(profile_name(settings, environment))
+    }
+
     pub(crate) fn of_environment(environment: &Environment) -> Option<Keys> {
         let (access_key, secret_key) = (environment("AWS_ACCESS_KEY_ID"), environment("AWS_SECRET_ACCESS_KEY"));
         if access_key.is_empty() || secret_key.is_empty() {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use base_sys::clock;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use sha1::{Digest as _, Sha1};
 use url::form_urlencoded;
@@ -31,6 +31,23 @@ struct Role {
     external_id: Option<String>,
     session: Option<String>,
     seconds: Option<String>,
+}
+
+/// How a profile comes to keys.
+pub(crate) struct Way {
+    first: First,
+    /// Taken with the first keys, from the last to the first.
+    roles: Vec<Role>,
+}
+
+/// Whose keys are there first.
+enum First {
+    /// A token of somebody else, which is worth a role.
+    Token { file: String, role: Role, profile: String },
+    /// `credential_source` of a profile.
+    Source { source: String, profile: String },
+    /// Those of a profile itself, if it has any.
+    Own(Profile),
 }
 
 /// What a sign-on of `aws sso login` leaves behind.
@@ -117,7 +134,8 @@ impl Profile {
         let Some(arn) = self.get("role_arn") else { return Ok(None) };
         if self.get("mfa_serial").is_some() {
             return Err(format!(
-                "profile {:?} wants a code for its role {arn} (mfa_serial), and there is nobody to type it",
+                "profile {:?} wants a code for its role {arn} (mfa_serial), and there is nobody to type it; use a profile \
+                 whose role asks for none, or sign on (aws sso login)",
                 self.name
             ));
         }
@@ -140,19 +158,25 @@ impl Role {
     }
 }
 
-// === impl Chain ===
+// === impl Way ===
 
-impl Chain {
-    /// The keys of a profile: its own, or those of its role, which is taken with the keys of another profile, of the environment, of
-    /// the machine, or with a token. None: the shared files say nothing of keys for it.
-    pub(crate) async fn of_profile(&self, name: &str) -> Result<Option<Cached>, String> {
-        let mut profile = Profile::read(name.to_owned(), &self.environment);
+impl Way {
+    /// What the shared files say of a profile, as far as that needs no network.
+    ///
+    /// # Errors
+    /// There is none that we could go.
+    pub(crate) fn of(name: &str, environment: &Environment) -> Result<Way, String> {
+        let mut profile = Profile::read(name.to_owned(), environment);
         let mut roles = Vec::new();
-        let first = loop {
+        loop {
             let role = profile.role()?;
-            if let (Some(role), Some(token_file)) = (&role, profile.get("web_identity_token_file")) {
-                break Some(self.web_identity(&token_file, &role.form()).await?);
-            }
+            let token = profile.get("web_identity_token_file");
+            let role = match (role, token) {
+                (Some(role), Some(file)) => {
+                    return Ok(Way { first: First::Token { file, role, profile: profile.name }, roles });
+                }
+                (role, _) => role,
+            };
             let takes_role = role.is_some();
             roles.extend(role);
             match (profile.get("source_profile"), profile.get("credential_source")) {
@@ -164,20 +188,40 @@ impl Chain {
                     }
                     profile = Profile { name: source, ..profile };
                 }
-                (None, Some(source)) if takes_role => break Some(self.of_source(&profile.name, &source).await?),
-                _ => {
-                    let own = match profile.keys() {
-                        None => self.signed_on(&profile).await?,
-                        found => found,
-                    };
-                    if own.is_none() && !roles.is_empty() {
-                        return Err(format!("profile {:?} has no keys to take a role with", profile.name));
-                    }
-                    break own;
+                (None, Some(source)) if takes_role => {
+                    return Ok(Way { first: First::Source { source, profile: profile.name }, roles });
+                }
+                _ => return Ok(Way { first: First::Own(profile), roles }),
+            }
+        }
+    }
+}
+
+// === impl Chain ===
+
+impl Chain {
+    /// The keys of a profile: its own, or those of its role, which is taken with the keys of another profile, of the environment, of
+    /// the machine, or with a token. None: the shared files say nothing of keys for it.
+    pub(crate) async fn of_profile(&self, name: &str) -> Result<Option<Cached>, String> {
+        let Way { first, roles } = Way::of(name, &self.environment)?;
+        let mut found = match first {
+            First::Token { file, role, profile } => {
+                let named = format!("the web_identity_token_file of profile {profile:?}");
+                self.web_identity(&named, &file, &role.form()).await?
+            }
+            First::Source { source, profile } => self.of_source(&profile, &source).await?,
+            First::Own(profile) => {
+                let own = match profile.keys() {
+                    None => self.signed_on(&profile).await?,
+                    found => found,
+                };
+                match own {
+                    Some(own) => own,
+                    None if roles.is_empty() => return Ok(None),
+                    None => return Err(format!("profile {:?} has no keys to take a role with", profile.name)),
                 }
             }
         };
-        let Some(mut found) = first else { return Ok(None) };
         for role in roles.iter().rev() {
             found = self.role("AssumeRole", &role.form(), Some(found.keys())).await?;
         }
@@ -220,14 +264,17 @@ impl Chain {
         let start = of_session("sso_start_url").ok_or_else(|| missing("sso_start_url"))?;
         let name = hex(&Sha1::digest(session.as_deref().unwrap_or(&start)));
         let path = home(&self.environment).join("sso").join("cache").join(format!("{name}.json"));
-        let again = || format!("profile {:?} has not signed on, or not lately: aws sso login", profile.name);
-        let file = read(&path).map_err(|error| format!("{}: cannot read {}: {error}", again(), path.display()))?;
+        let again = format!("run: aws sso login --profile {}", profile.name);
+        let file = read(&path).map_err(|error| {
+            format!("profile {:?} has not signed on (cannot read {}: {error}); {again}", profile.name, path.display())
+        })?;
         // The file is not repeated: it holds a token.
         let sign_on: SignOn =
-            serde_json::from_str(&file).map_err(|_| format!("{} holds no sign-on", path.display()))?;
-        let ends = sign_on.expires_at.parse::<jiff::Timestamp>().map_err(|_| again())?;
+            serde_json::from_str(&file).map_err(|_| format!("{} holds no sign-on; {again}", path.display()))?;
+        let ended = || format!("the sign-on of profile {:?} ended {}; {again}", profile.name, sign_on.expires_at);
+        let ends = sign_on.expires_at.parse::<jiff::Timestamp>().map_err(|_| ended())?;
         if ends.as_millisecond() <= clock::now_ms() {
-            return Err(again());
+            return Err(ended());
         }
         let own = (self.environment)("AWS_ENDPOINT_URL_SSO");
         let base = if own.is_empty() { format!("https://portal.sso.{region}.amazonaws.com") } else { own };
@@ -239,6 +286,10 @@ impl Chain {
             Request::builder().method(Method::GET).uri(&address).header("x-amz-sso_bearer_token", sign_on.access_token);
         let request = request.body(bytes::Bytes::new()).map_err(|error| format!("cannot ask {address}: {error}"))?;
         let response = self.client.send(request).await.map_err(|error| format!("cannot ask {address}: {error}"))?;
+        if response.status == StatusCode::UNAUTHORIZED {
+            // Signed out, or the session was ended on the other side.
+            return Err(format!("the sign-on of profile {:?} is not good any more; {again}", profile.name));
+        }
         if !response.status.is_success() {
             return Err(format!("{address} gives no keys, it answers {}", response.status));
         }
@@ -395,9 +446,10 @@ mod tests {
         let cache = home.0.path().join(".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
         let variables = [("AWS_PROFILE", "mine"), ("AWS_ENDPOINT_URL_SSO", &*portal)];
         let none = home.signed(&variables).await.unwrap_err();
-        assert!(none.contains("has not signed on") && none.contains("aws sso login"), "{none}");
+        assert!(none.contains("has not signed on") && none.ends_with("; run: aws sso login --profile mine"), "{none}");
         std::fs::write(&cache, r#"{"accessToken": "bearer", "expiresAt": "2001-01-01T00:00:00Z"}"#).unwrap();
-        assert!(home.signed(&variables).await.unwrap_err().contains("aws sso login"));
+        let ended = "the sign-on of profile \"mine\" ended 2001-01-01T00:00:00Z; run: aws sso login --profile mine";
+        assert_eq!(home.signed(&variables).await.unwrap_err(), format!("could not get SigV4 credentials: {ended}"));
         std::fs::write(&cache, r#"{"accessToken": "bearer", "expiresAt": "2999-01-01T00:00:00Z"}"#).unwrap();
         assert_eq!(home.signed(&variables).await, Ok(("SSO".to_owned(), "t".to_owned())));
         assert!(asked.lock().unwrap()[0].contains("x-amz-sso_bearer_token: bearer\r\n"));
@@ -409,17 +461,44 @@ mod tests {
         for (rest, why) in [
             ("source_profile = other\n[profile other]\nrole_arn = b\nsource_profile = mine", "take more than 8 roles"),
             ("source_profile = other", "profile \"other\" has no keys to take a role with"),
-            ("source_profile = other\nmfa_serial = m", "nobody to type it"),
             ("credential_source = Environment", "from the environment, and there are none"),
             ("credential_source = EcsContainer", "none of ECS or EKS"),
             ("credential_source = Elsewhere", "\"Elsewhere\"; there are Environment"),
-            ("web_identity_token_file = /nowhere/token", "/nowhere/token"),
+            (
+                "web_identity_token_file = /nowhere/token",
+                "cannot read the web_identity_token_file of profile \"mine\", /nowhere/token: ",
+            ),
             ("sso_account_id = 1\nsso_role_name = r", "signs on without sso_region"),
         ] {
             let home = Home::new("", &format!("[profile mine]\nrole_arn = a\n{rest}\n"));
             let error = home.signed(&nobody).await.unwrap_err();
             assert!(error.contains(why), "{rest}: {error}");
         }
+    }
+
+    #[test]
+    fn a_profile_that_wants_a_code_is_refused_before_anything_is_sent() {
+        let config = "[profile mine]\nrole_arn = arn:outer\nsource_profile = inner\n\
+            [profile inner]\nrole_arn = arn:inner\nsource_profile = base\nmfa_serial = m\n";
+        let home = Home::new("[base]\naws_access_key_id = BASE\naws_secret_access_key = s\n", config);
+        let variables = [("HOME", home.0.path().to_str().unwrap()), ("AWS_PROFILE", "mine")];
+        let settings = crate::Settings { region: "eu-west-1".to_owned(), ..crate::Settings::default() };
+        let refused = Chain::new(settings.clone(), environment(&variables)).err().unwrap();
+        assert!(refused.contains("profile \"inner\" wants a code for its role arn:inner (mfa_serial)"), "{refused}");
+        // Who has keys does not need that profile.
+        let keys = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_SECRET_ACCESS_KEY", "s")];
+        assert!(Chain::new(settings, environment(&[&variables[..], &keys].concat())).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_sign_on_that_was_ended_elsewhere_says_what_to_run() {
+        let (portal, _) = service(&[("get /federation/credentials?role_name=reader&account_id=1", "401")]).await;
+        let config = "[profile mine]\nsso_account_id = 1\nsso_role_name = reader\nsso_region = eu-west-1\nsso_start_url = corp\n";
+        let home = Home::new("", config);
+        let cache = home.0.path().join(".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json");
+        std::fs::write(&cache, r#"{"accessToken": "bearer", "expiresAt": "2999-01-01T00:00:00Z"}"#).unwrap();
+        let error = home.signed(&[("AWS_PROFILE", "mine"), ("AWS_ENDPOINT_URL_SSO", &portal)]).await.unwrap_err();
+        assert!(error.ends_with("is not good any more; run: aws sso login --profile mine"), "{error}");
     }
 
     #[test]

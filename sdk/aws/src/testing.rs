@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::{Chain, Environment, Settings};
 
-/// Answers to paths, each on a connection of its own; and the requests that came.
+/// Answers to paths, each on a connection of its own, "401" as a status; and the requests that came.
 pub(crate) async fn service(answers: &'static [(&str, &str)]) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
@@ -21,7 +21,11 @@ pub(crate) async fn service(answers: &'static [(&str, &str)]) -> (String, Arc<Mu
             while !is_whole(&request) && stream.read_buf(&mut request).await.unwrap_or(0) > 0 {}
             let request = String::from_utf8_lossy(&request).to_lowercase();
             let answer = answers.iter().find(|(line, _)| request.starts_with(&format!("{line} ")));
-            let (status, body) = answer.map_or(("404 Not Found", ""), |(_, body)| ("200 OK", *body));
+            let (status, body) = match answer {
+                None => ("404 Not Found", ""),
+                Some((_, "401")) => ("401 Unauthorized", ""),
+                Some((_, body)) => ("200 OK", *body),
+            };
             told.lock().unwrap().push(request);
             let length = body.len();
             let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
