@@ -8,6 +8,8 @@ use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
+use crate::apart::Apart;
+
 /// Who is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -30,6 +32,8 @@ pub struct Candidate {
     pub kind: Kind,
     /// The binary.
     pub binary: PathBuf,
+    /// Whether it gets a core of its own.
+    pub apart: bool,
 }
 
 /// One that runs.
@@ -56,23 +60,23 @@ impl Candidate {
     pub fn ours() -> Candidate {
         let binary = std::env::var_os("FERROALLOY_BIN")
             .map_or_else(|| PathBuf::from("target/release/ferroalloy"), PathBuf::from);
-        Candidate { kind: Kind::Ferroalloy, binary }
+        Candidate { kind: Kind::Ferroalloy, binary, apart: false }
     }
 
     /// Ours, then each peer that is installed.
     pub fn all() -> Vec<Candidate> {
         let mut all = vec![Candidate::ours()];
         if let Some(alloy) = std::env::var_os("ALLOY_BIN") {
-            all.push(Candidate { kind: Kind::Alloy, binary: alloy.into() });
+            all.push(Candidate { kind: Kind::Alloy, binary: alloy.into(), apart: false });
         }
         if let Some(collector) = std::env::var_os("OTELCOL_BIN") {
-            all.push(Candidate { kind: Kind::Collector, binary: collector.into() });
+            all.push(Candidate { kind: Kind::Collector, binary: collector.into(), apart: false });
         }
         for (kind, name) in [(Kind::Prometheus, "prometheus"), (Kind::Vmagent, "vmagent")] {
             let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
                 .map(|folder| folder.join(name))
                 .find(|path| path.is_file());
-            all.extend(found.map(|binary| Candidate { kind, binary }));
+            all.extend(found.map(|binary| Candidate { kind, binary, apart: false }));
         }
         all
     }
@@ -89,7 +93,8 @@ impl Candidate {
         std::fs::write(&file, config)?;
         let listen = format!("127.0.0.1:{port}");
         let storage = folder.join("data");
-        let mut command = Command::new(&self.binary);
+        let mut command: Command =
+            if self.apart { Apart::command(&self.binary).into() } else { Command::new(&self.binary) };
         match self.kind {
             Kind::Ferroalloy | Kind::Alloy => command
                 .arg("run")

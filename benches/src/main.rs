@@ -10,6 +10,7 @@
 //! user and system, of all threads, from the process clock: it depends little on who else uses the machine.
 
 mod agent;
+mod apart;
 mod cases;
 mod load;
 

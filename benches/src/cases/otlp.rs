@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use nix::time::ClockId;
 use sdk_testing::sink::{self, Tally};
 
 use super::{Row, WARM_UP, WINDOW, row, window};
 use crate::agent::{Agent, Candidate, Kind};
+use crate::apart::Apart;
 use crate::load::{Coding, Pace, Sent, Spans, Transport};
 
 /// How the spans come and what is done to them.
@@ -86,27 +88,29 @@ pub async fn run(candidate: &Candidate, case: &Otlp) -> std::io::Result<Option<R
     row
 }
 
-/// From sending a request to its arrival at the backend, without a batch processor, at half of the rate that is taken at
-/// most; and the same straight to the backend.
+/// From sending a request to its arrival at the backend, without a batch processor, and the same straight to the backend. The
+/// collector has a core of its own, and gets what keeps half of it busy; or half of what it takes at most, if that is less.
 pub async fn latency(candidate: &Candidate, transport: Transport) -> std::io::Result<Option<Row>> {
     if !candidate.speaks_alloy() {
         return Ok(None);
     }
     let case = Otlp { spans_per_request: LATENCY_SPANS, transport, ..SMALL };
+    let apart = Apart::new();
+    let candidate = &Candidate { apart: apart.is_some(), ..candidate.clone() };
     let (agent, receiver, tally, _folder) = case.start(candidate, false).await?;
-    let sender = tokio::spawn(case.spans(Pace::Full).send(receiver, LATENCY_WINDOW));
-    tokio::time::sleep(LATENCY_WINDOW / 4).await;
-    let (_, most, _) = window(&agent, &tally, LATENCY_WINDOW / 2).await?;
-    let sent = sender.await.map_err(std::io::Error::other)??;
-    all_arrived(&tally, sent.accepted).await;
-    let half = most / (LATENCY_WINDOW / 2).as_secs() / 2;
-    let numbered = Spans { numbered: true, ..case.spans(Pace::Rate(half)) };
+    let (most, _) = busy(case.spans(Pace::Full), receiver, &agent, &tally).await?;
+    let at = |rate| Spans { numbered: true, ..case.spans(Pace::Rate(rate)) };
+    let (half, share) = busy(at(most / 2), receiver, &agent, &tally).await?;
+    let rate = (half as f64 * (0.5 / share).min(1.0)) as u64;
+    let numbered = at(rate);
 
     let before = tally.items.load(Relaxed);
     tally.keep_arrivals();
     let sender = tokio::spawn(numbered.send(receiver, LATENCY_WINDOW));
     tokio::time::sleep(LATENCY_WINDOW / 4).await;
+    let (load, start) = (own_cpu()?, Instant::now());
     let seen = window(&agent, &tally, LATENCY_WINDOW / 2).await?;
+    let load = (own_cpu()? - load).as_secs_f64() / start.elapsed().as_secs_f64();
     let sent = sender.await.map_err(std::io::Error::other)??;
     let arrived = all_arrived(&tally, before + sent.accepted).await - before;
     let (accepted, refused) = (sent.accepted, sent.refused);
@@ -116,20 +120,44 @@ pub async fn latency(candidate: &Candidate, transport: Transport) -> std::io::Re
     straight.keep_arrivals();
     let sent = numbered.send(port, LATENCY_WINDOW).await?;
     let straight = latencies(&straight, &sent);
-    let added = |share| millis(at(&through, share)) - millis(at(&straight, share));
+    let added = |share| millis(quantile(&through, share)) - millis(quantile(&straight, share));
     let note = format!(
-        "{half} spans/s in requests of {LATENCY_SPANS}, half of what is taken at most; added p50 {:.2} ms, p99 {:.2} ms; through p50 {:.2}, p99 {:.2}; straight p50 {:.2}, p99 {:.2}; {accepted} accepted, {refused} requests refused, {} lost",
+        "{rate} spans/s in requests of {LATENCY_SPANS}, of {most} that are taken at most; added p50 {:.2} ms, p99 {:.2} ms; through p50 {:.2}, p99 {:.2}; straight p50 {:.2}, p99 {:.2}; {accepted} accepted, {refused} requests refused, {} lost; of a core: load {:.0} %, collector {:.0} %; {}",
         added(0.5),
         added(0.99),
-        millis(at(&through, 0.5)),
-        millis(at(&through, 0.99)),
-        millis(at(&straight, 0.5)),
-        millis(at(&straight, 0.99)),
+        millis(quantile(&through, 0.5)),
+        millis(quantile(&through, 0.99)),
+        millis(quantile(&straight, 0.5)),
+        millis(quantile(&straight, 0.99)),
         accepted.saturating_sub(arrived),
+        load * 100.0,
+        share_of(seen.0) * 100.0,
+        apart.as_ref().map_or("on the same cores", Apart::words),
     );
     let row = row(candidate, &agent, "span", seen, note);
     agent.stop().await?;
     row
+}
+
+/// What arrives in a second while such are sent, and the share of a core that the collector needs for it.
+async fn busy(spans: Spans, receiver: u16, agent: &Agent, tally: &Tally) -> std::io::Result<(u64, f64)> {
+    let before = tally.items.load(Relaxed);
+    let sender = tokio::spawn(spans.send(receiver, LATENCY_WINDOW));
+    tokio::time::sleep(LATENCY_WINDOW / 4).await;
+    let (cpu, items, _) = window(agent, tally, LATENCY_WINDOW / 2).await?;
+    let sent = sender.await.map_err(std::io::Error::other)??;
+    all_arrived(tally, before + sent.accepted).await;
+    Ok((items / (LATENCY_WINDOW / 2).as_secs(), share_of(cpu)))
+}
+
+/// Of a core, of what was used in a window of [`latency`].
+fn share_of(cpu: Duration) -> f64 {
+    cpu.as_secs_f64() / (LATENCY_WINDOW / 2).as_secs_f64()
+}
+
+/// CPU time of the load so far.
+fn own_cpu() -> std::io::Result<Duration> {
+    Ok(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?.into())
 }
 
 /// Waits until as many items have arrived, or none come any more; how many there are.
@@ -159,7 +187,7 @@ fn latencies(tally: &Tally, sent: &Sent) -> Vec<Duration> {
     all
 }
 
-fn at(sorted: &[Duration], share: f64) -> Duration {
+fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     sorted.get((last as f64 * share) as usize).copied().unwrap_or_default()
 }

@@ -180,10 +180,11 @@ impl Spans {
         let refused = Arc::new(AtomicU64::new(0));
         let under_way = Arc::new(Semaphore::new(MOST_UNDER_WAY));
         let mut times = Vec::new();
-        let start = Instant::now();
+        let pause = if self.numbered { EVEN_PACE } else { Duration::from_millis(2) };
+        let mut due = due(rate as f64 / self.per_request as f64, pause, duration);
         let mut sent = 0;
-        while start.elapsed() < duration {
-            let due = (start.elapsed().as_secs_f64() * rate as f64) as u64 / self.per_request;
+        while due.changed().await.is_ok() {
+            let due = *due.borrow_and_update();
             while sent < due {
                 let permit = under_way.clone().acquire_owned().await.expect("never closed");
                 let message = self.message(messages, sent);
@@ -200,12 +201,6 @@ impl Spans {
                     };
                 });
                 sent += 1;
-            }
-            if self.numbered {
-                // The runtime's timers know no less than a millisecond, in which a burst would come together.
-                tokio::task::block_in_place(|| std::thread::sleep(EVEN_PACE));
-            } else {
-                tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
         let _ = tokio::time::timeout(Duration::from_secs(5), under_way.acquire_many(MOST_UNDER_WAY as u32)).await;
@@ -298,6 +293,21 @@ impl Connection {
             }
         }
     }
+}
+
+/// How many requests should have been sent by now, told by a thread of its own: the runtime's timers know no less than a
+/// millisecond, in which a burst would come together.
+fn due(per_second: f64, pause: Duration, duration: Duration) -> tokio::sync::watch::Receiver<u64> {
+    let (tell, due) = tokio::sync::watch::channel(0);
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        while start.elapsed() < duration {
+            let now = (start.elapsed().as_secs_f64() * per_second) as u64;
+            tell.send_if_modified(|due| std::mem::replace(due, now) != now);
+            std::thread::sleep(pause);
+        }
+    });
+    due
 }
 
 async fn grpc_ok(response: h2::client::ResponseFuture) -> Result<bool, h2::Error> {

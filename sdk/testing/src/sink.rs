@@ -57,6 +57,9 @@ pub enum Protocol {
 /// The number of a request of spans stands in the name of its scope, this near to its beginning.
 const NUMBER_WITHIN: usize = 256;
 
+/// The sink is to cost as little as it can: it stands beside what is measured.
+const READ_AT_ONCE: usize = 256 << 10;
+
 /// How a request of remote write 2 says so.
 const WRITE_2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
@@ -200,6 +203,7 @@ pub async fn http_on(protocol: Protocol, port: u16) -> std::io::Result<(u16, Arc
                         Ok::<_, std::io::Error>(taken)
                     }
                 });
+                let stream = tokio::io::BufReader::with_capacity(READ_AT_ONCE, stream);
                 let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -346,10 +350,12 @@ fn inflate(coding: &[u8], payload: &[u8]) -> std::io::Result<Vec<u8>> {
 }
 
 async fn grpc_connection(stream: tokio::net::TcpStream, tally: Arc<Tally>, numbered: bool) -> Result<(), h2::Error> {
+    let stream = tokio::io::BufReader::with_capacity(READ_AT_ONCE, stream);
     let mut connection = h2::server::Builder::new()
         .initial_window_size(8 << 20)
         .initial_connection_window_size(24 << 20)
         .max_concurrent_streams(1000)
+        .max_frame_size(1 << 20)
         .handshake::<_, Bytes>(stream)
         .await?;
     while let Some(accepted) = connection.accept().await {
