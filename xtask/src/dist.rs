@@ -12,8 +12,21 @@ use crate::workspace;
 /// What every collector does all day: what runs here stands first in the program.
 const ALWAYS: [&str; 1] = ["idle"];
 /// What else people use it for: a case of each kind of work.
-const WORK: [&str; 9] =
-    ["start", "scrape", "tail", "tail-raw", "tail-json", "tail-short", "otlp", "otlp-large", "otlp-insert"];
+const WORK: [&str; 13] = [
+    "start",
+    "scrape",
+    "scrape-gzip",
+    "tail",
+    "tail-raw",
+    "tail-json",
+    "tail-short",
+    "docker",
+    "otlp",
+    "otlp-large",
+    "otlp-insert",
+    "otlp-gzip",
+    "otlp-http",
+];
 
 /// What runs much is inlined up to a fifth of what LLVM would, and what never ran is made small.
 const INLINING: &str = "-Cllvm-args=-hot-callsite-threshold=600 -pgso-lwss-only=false";
