@@ -1,6 +1,8 @@
 //! What an exporter counts, under the Collector's names.
 
-use base_metrics::{Counter, GaugeVec, Scope};
+use std::sync::OnceLock;
+
+use base_metrics::{Counter, Gauge, GaugeVec, Scope};
 use sdk_signals::OtlpSignal;
 
 pub(crate) struct Counters {
@@ -9,6 +11,8 @@ pub(crate) struct Counters {
     enqueue_failed: [Counter; 3],
     queue_size: GaugeVec,
     queue_capacity: GaugeVec,
+    /// Of the signals that came: size and capacity.
+    queues: [OnceLock<(Gauge, Gauge)>; 3],
     queue: String,
     /// What it sends is counted by those that it hands it to.
     in_front: bool,
@@ -41,6 +45,7 @@ impl Counters {
                 "Fixed capacity of the sending queue.",
                 &["exporter", "data_type"],
             ),
+            queues: Default::default(),
             queue: queue.to_owned(),
             in_front: false,
         }
@@ -66,7 +71,11 @@ impl Counters {
     }
 
     pub(crate) fn queue(&self, signal: OtlpSignal, size: u64, capacity: u64) {
-        self.queue_size.with(&[&self.queue, signal.name()]).set_u64(size);
-        self.queue_capacity.with(&[&self.queue, signal.name()]).set_u64(capacity);
+        let (of_size, of_capacity) = self.queues[signal as usize].get_or_init(|| {
+            let labels = [&self.queue, signal.name()];
+            (self.queue_size.with(&labels), self.queue_capacity.with(&labels))
+        });
+        of_size.set_u64(size);
+        of_capacity.set_u64(capacity);
     }
 }
