@@ -30,7 +30,19 @@ pub struct Lane {
 
 struct Open {
     requests: Vec<Request>,
+    /// A request that waits for room in the queue. Whoever brought its last entries may give up meanwhile, and is not alone in
+    /// it.
+    full: Option<(Record, Settle)>,
     closed: bool,
+}
+
+/// Which requests go.
+#[derive(Clone, Copy, PartialEq)]
+enum Due {
+    /// Those that have waited for `batch_wait`.
+    InTime,
+    /// All, and nothing more is taken.
+    AtTheEnd,
 }
 
 /// A request that is being filled.
@@ -48,7 +60,7 @@ struct Request {
 
 impl Lane {
     pub fn new(endpoint: Arc<Endpoint>, queue: Queue) -> Lane {
-        let open = Mutex::new(Open { requests: Vec::new(), closed: false });
+        let open = Mutex::new(Open { requests: Vec::new(), full: None, closed: false });
         Lane { endpoint, queue, begun: Notify::new(), hurried: CancellationToken::new(), open }
     }
 
@@ -67,8 +79,10 @@ impl Lane {
         if open.closed {
             return Err(Refused::retryable("the endpoint is closing"));
         }
+        self.send_full(&mut open.full).await?;
         let index = open.request_of(tenant);
-        let request = &mut open.requests[index];
+        let Open { requests, full, .. } = &mut *open;
+        let request = &mut requests[index];
         if request.push.is_empty() {
             request.since = Instant::now();
             self.begun.notify_one();
@@ -83,9 +97,9 @@ impl Lane {
             let size = entry_size(entry);
             if !request.push.is_empty() && request.push.bytes() + size > endpoint.batch_bytes {
                 arrivals::add(&mut request.arrivals, now_ms, std::mem::take(&mut added));
-                self.send(request).await?;
                 request.since = Instant::now();
                 stream = None;
+                self.send(request, full).await?;
             }
             match *stream.get_or_insert_with(|| request.push.stream(labels, endpoint.max_streams)) {
                 Add::Stream(id) => {
@@ -108,18 +122,26 @@ impl Lane {
     }
 
     /// Hands a request to the queue and begins the next one.
-    async fn send(&self, request: &mut Request) -> Result<(), Refused> {
-        let (entries, bytes) = (request.push.entries(), request.push.bytes());
+    async fn send(&self, request: &mut Request, full: &mut Option<(Record, Settle)>) -> Result<(), Refused> {
+        let entries = request.push.entries();
         let body = request.push.finish();
         self.endpoint.arrivals.note(&body, entries, std::mem::take(&mut request.arrivals));
         let settle = Settle::all(std::mem::take(&mut request.settles));
         request.last_call = 0;
         let record =
             Record { meta: Bytes::copy_from_slice(request.tenant.as_bytes()), body: body.into(), items: entries };
-        match self.queue.push(record, settle).await {
+        *full = Some((record, settle));
+        self.send_full(full).await
+    }
+
+    /// Waits until the queue has it; cut off, it is still there.
+    async fn send_full(&self, full: &mut Option<(Record, Settle)>) -> Result<(), Refused> {
+        let Some((record, _)) = full else { return Ok(()) };
+        let (tenant, entries, bytes) = (record.meta.clone(), record.items, record.body.len());
+        match self.queue.push_from(full).await {
             Ok(Taken::Queued) => Ok(()),
             Ok(Taken::Dropped) => {
-                let metrics = self.endpoint.tenant(&request.tenant);
+                let metrics = self.endpoint.tenant(&String::from_utf8_lossy(&tenant));
                 metrics.dropped(Reason::QueueIsFull, u64::from(entries), bytes as u64);
                 Ok(())
             }
@@ -143,7 +165,7 @@ impl Lane {
                     // Many small ticks are worse than a little lateness: Alloy looks ten times per batch_wait.
                     let due = due.max(Instant::now() + Duration::from_millis(1));
                     tokio::select! {
-                        () = tokio::time::sleep_until(due) => self.send_due(false).await,
+                        () = tokio::time::sleep_until(due) => self.send_due(Due::InTime).await,
                         () = self.hurried.cancelled(), if !self.hurried.is_cancelled() => {}
                     }
                 }
@@ -164,14 +186,18 @@ impl Lane {
         }
     }
 
-    /// Sends what is open (all of it at a stop), in spite of a queue that has closed meanwhile.
-    async fn send_due(&self, all: bool) {
+    /// Sends what is due, in spite of a queue that has closed meanwhile.
+    async fn send_due(&self, when: Due) {
         let mut open = self.open.lock().await;
-        open.closed |= all;
+        open.closed |= when == Due::AtTheEnd;
+        let Open { requests, full, .. } = &mut *open;
+        if self.send_full(full).await.is_err() {
+            return;
+        }
         let now = Instant::now();
-        for request in &mut open.requests {
-            let due = all || now >= request.since + self.batch_wait();
-            if due && !request.push.is_empty() && self.send(request).await.is_err() {
+        for request in requests {
+            let due = when != Due::InTime || now >= request.since + self.batch_wait();
+            if due && !request.push.is_empty() && self.send(request, full).await.is_err() {
                 return;
             }
         }
@@ -186,7 +212,7 @@ impl Lane {
 
     /// Takes nothing more and hands everything to the queue.
     pub async fn finish(&self) {
-        self.send_due(true).await;
+        self.send_due(Due::AtTheEnd).await;
     }
 }
 
@@ -215,6 +241,9 @@ impl Open {
     }
 
     fn next_due(&self, batch_wait: Duration) -> Option<Instant> {
+        if self.full.is_some() {
+            return Some(Instant::now());
+        }
         let filling = self.requests.iter().filter(|request| !request.push.is_empty());
         filling.map(|request| request.since + batch_wait).min()
     }

@@ -227,8 +227,12 @@ impl Queue {
     /// policy says so. Cancelled while it waits for room, nothing was taken; cancelled later, the record stays in the
     /// queue.
     pub async fn push(&self, record: Record, settle: Settle) -> Result<Taken, Closed> {
+        self.push_from(&mut Some((record, settle))).await
+    }
+
+    /// As [`Queue::push`], for a record that must not go when the caller does: until it is taken it stays where it is.
+    pub async fn push_from(&self, offered: &mut Option<(Record, Settle)>) -> Result<Taken, Closed> {
         let shared = &self.handle.shared;
-        let mut offered = Some((record, settle));
         let start = Instant::now();
         loop {
             let room = shared.writable.notified();
@@ -245,7 +249,7 @@ impl Queue {
                 }
                 Offer::Closed(record, settle) => return Err(Closed(record, settle)),
                 Offer::NoRoom(record, settle) => {
-                    offered = Some((record, settle));
+                    *offered = Some((record, settle));
                     let Overflow::WaitForTheLiving(patience) = shared.config.overflow else {
                         room.await;
                         continue;

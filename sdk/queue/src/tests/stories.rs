@@ -1,7 +1,7 @@
 //! The everyday life of a queue.
 
 use super::*;
-use crate::Lost;
+use crate::{Lost, Taken};
 use std::sync::atomic::Ordering::Relaxed;
 
 #[tokio::test]
@@ -442,4 +442,24 @@ async fn a_crash_leaves_no_gap_before_what_is_on_the_disk() {
         assert_eq!(number(lease.record()), at);
         lease.ack();
     }
+}
+
+#[tokio::test]
+async fn a_pusher_that_gives_up_while_it_waits_takes_no_record_with_it() {
+    let queue = Queue::open(config(None, 100)).await.unwrap();
+    let ledger = Ledger::default();
+    queue.push(record(1, 80), ledger.page(1)).await.unwrap();
+    let mut offered = Some((record(2, 80), ledger.page(2)));
+    {
+        let push = std::pin::pin!(queue.push_from(&mut offered));
+        assert!(push.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    assert_eq!(ledger.outcome(2), None);
+    next(&queue).await.ack();
+    assert_eq!(queue.push_from(&mut offered).await.unwrap(), Taken::Queued);
+    assert!(offered.is_none());
+    let lease = next(&queue).await;
+    assert_eq!(number(lease.record()), 2);
+    lease.ack();
+    assert_eq!(ledger.outcome(2), Some(Outcome::Delivered));
 }
