@@ -65,8 +65,8 @@ pub(crate) struct Head {
 const MAX_HEAD: usize = 16 << 10;
 
 /// Room that is made for what is read at once: twice what it was before, between these.
-pub(crate) const LEAST_ROOM: usize = 8 << 10;
-pub(crate) const MOST_ROOM: usize = 64 << 10;
+const LEAST_ROOM: usize = 8 << 10;
+const MOST_ROOM: usize = 64 << 10;
 
 // === impl Logs ===
 

@@ -7,6 +7,7 @@
 //! What the kernel holds for us is bounded by what it costs: some 160 lines of 300 bytes, each in a buffer of its own. Who
 //! prints so much that the engine would have to wait gets shorter turns, and in the end none.
 
+use std::cell::RefCell;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -14,8 +15,6 @@ use std::time::Duration;
 use base_sys::turn::together;
 use bytes::BytesMut;
 use tokio::time::Instant;
-
-use crate::logs::{LEAST_ROOM, MOST_ROOM};
 
 /// From one turn to the next, for who prints little: nobody sees a line so soon.
 pub(crate) const LONGEST: Duration = Duration::from_millis(40);
@@ -30,6 +29,11 @@ const FEW: usize = 16;
 /// As much is read in one turn; the rest waits for those that read other logs.
 const MOST: usize = 64 << 10;
 
+thread_local! {
+    /// Room that was zeroed once: to copy what is read costs less than to zero room for it each time.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The log's end of a connection.
 pub(crate) struct Turns {
     socket: Socket,
@@ -37,8 +41,6 @@ pub(crate) struct Turns {
     due: Option<Instant>,
     /// From one turn to the next; zero when each write is waited for.
     every: Duration,
-    /// What was read last.
-    last: usize,
 }
 
 enum Socket {
@@ -61,7 +63,7 @@ pub(crate) fn next(every: Duration) -> Instant {
 impl Turns {
     pub fn of(connection: tokio::net::UnixStream) -> io::Result<Turns> {
         let socket = Socket::Free(connection.into_std()?);
-        Ok(Turns { socket, due: None, every: LONGEST, last: 0 })
+        Ok(Turns { socket, due: None, every: LONGEST })
     }
 
     /// Appends what has come by the next turn, waiting for something to come; nothing at the end. Nothing is lost when it is
@@ -83,7 +85,6 @@ impl Turns {
                 self.socket.watch()?;
                 continue;
             };
-            self.last = read;
             if is_all {
                 let lines = memchr::memchr_iter(b'\n', &to[to.len() - read..]).count();
                 self.adapt(lines);
@@ -98,28 +99,20 @@ impl Turns {
 
     /// Takes what is there: how much it is, and whether that is all; none if there is nothing.
     fn take(&mut self, to: &mut BytesMut) -> io::Result<Option<(usize, bool)>> {
-        let before = to.len();
-        let room = (2 * self.last).clamp(LEAST_ROOM, MOST_ROOM);
-        loop {
-            let filled = to.len();
-            to.resize(filled + room, 0);
-            let read = self.socket.read(&mut to[filled..]);
-            to.truncate(filled + read.as_ref().copied().unwrap_or_default());
-            let so_far = to.len() - before;
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    return Ok((so_far > 0).then_some((so_far, true)));
+        ROOM.with_borrow_mut(|room| {
+            room.resize(MOST, 0);
+            loop {
+                match self.socket.read(room) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                    Err(error) => return Err(error),
+                    Ok(read) => {
+                        to.extend_from_slice(&room[..read]);
+                        return Ok(Some((read, 0 < read && read < MOST)));
+                    }
                 }
-                // Whoever asks again hears it again.
-                Err(_) | Ok(0) if so_far > 0 => return Ok(Some((so_far, false))),
-                Err(error) => return Err(error),
-                Ok(0) => return Ok(Some((0, false))),
-                Ok(read) if read < room => return Ok(Some((so_far, true))),
-                Ok(_) if so_far >= MOST => return Ok(Some((so_far, false))),
-                Ok(_) => {}
             }
-        }
+        })
     }
 
     /// So many lines came in one turn: when the next one is.
