@@ -254,7 +254,7 @@ impl Filter {
             }
         };
         let mut took = Vec::with_capacity(batch.len());
-        let mut filtered = LogBatch { groups: Vec::with_capacity(batch.groups.len()) };
+        let mut filtered = LogBatch { groups: Vec::with_capacity(batch.groups.len()), ..batch };
         for LogGroup { labels, entries } in batch.groups {
             let origin = labels.get(&wanted.origin_label).filter(|_| !wanted.origin_label.is_empty()).unwrap_or("");
             let mut kept = Vec::with_capacity(entries.len());

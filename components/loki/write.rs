@@ -7,6 +7,7 @@ mod metrics;
 mod pipeline;
 mod refusal;
 mod sender;
+mod taken;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -96,7 +97,6 @@ impl Component for Write {
                     }
                 }
             };
-            self.inlet.state.send_replace(State::Open(pipeline.clone()));
             if now.endpoint.iter().any(|endpoint| endpoint.url.is_empty()) {
                 // Most often an environment variable that is not set. Alloy starts as well, and says nothing.
                 let why = "the URL of an endpoint is empty; set the environment variable that it is taken from";
@@ -105,9 +105,15 @@ impl Component for Write {
             }
             let mut announced = std::pin::pin!(stop.announced());
             let mut hurried = false;
+            let mut left = std::pin::pin!(pipeline.take_what_was_left());
+            let mut opened = false;
             let stopping = loop {
                 tokio::select! {
                     () = stop.stopped() => break true,
+                    () = &mut left, if !opened => {
+                        opened = true;
+                        self.inlet.state.send_replace(State::Open(pipeline.clone()));
+                    }
                     changed = arguments.changed() => break changed.is_err(),
                     () = &mut announced, if !hurried => {
                         hurried = true;

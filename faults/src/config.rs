@@ -15,25 +15,40 @@ pub struct Config {
     pub wal: bool,
     /// Ports of further `loki.write` components beside it.
     pub beside: Vec<u16>,
+    /// Requests fill for a second, as by default.
+    pub fills: bool,
 }
 
 impl Config {
     /// One endpoint.
     pub fn to(port: u16, wal: bool) -> Config {
-        Config { endpoints: vec![port], wal, beside: Vec::new() }
+        Config { endpoints: vec![port], wal, ..Config::default() }
     }
 
-    /// As text. Back-off is short, so that a scenario does not wait for minutes, and requests are tried for ever.
+    /// As text.
     pub fn text(&self, log: &Path) -> String {
+        let (receivers, text) = self.writes();
+        format!(
+            "local.file_match \"a\" {{\n\tpath_targets = [{{\"__path__\" = \"{}\"}}]\n}}\n\
+             loki.source.file \"a\" {{\n\ttargets = local.file_match.a.targets\n\tforward_to = [{}]\n}}\n{text}",
+            log.display(),
+            receivers.join(", "),
+        )
+    }
+
+    /// The receivers, and their components. Back-off is short, so that a scenario does not wait for minutes, and requests are
+    /// tried for ever.
+    fn writes(&self) -> (Vec<String>, String) {
         let mut text = String::new();
         let mut receivers = Vec::new();
+        let batch_wait = if self.fills { "" } else { "\t\tbatch_wait = \"100ms\"\n" };
         let writes = [self.endpoints.clone()].into_iter().chain(self.beside.iter().map(|port| vec![*port]));
         for (number, ports) in writes.enumerate() {
             receivers.push(format!("loki.write.w{number}.receiver"));
             text += &format!("loki.write \"w{number}\" {{\n");
             for (index, port) in ports.iter().enumerate() {
                 text += &format!(
-                    "\tendpoint {{\n\t\tname = \"e{index}\"\n\t\turl = \"http://127.0.0.1:{port}/loki/api/v1/push\"\n\t\tbatch_wait = \"100ms\"\n\
+                    "\tendpoint {{\n\t\tname = \"e{index}\"\n\t\turl = \"http://127.0.0.1:{port}/loki/api/v1/push\"\n{batch_wait}\
                      \t\tmin_backoff_period = \"50ms\"\n\t\tmax_backoff_period = \"500ms\"\n\t\tmax_backoff_retries = 0\n\t}}\n"
                 );
             }
@@ -42,12 +57,7 @@ impl Config {
             }
             text += "}\n";
         }
-        format!(
-            "local.file_match \"a\" {{\n\tpath_targets = [{{\"__path__\" = \"{}\"}}]\n}}\n\
-             loki.source.file \"a\" {{\n\ttargets = local.file_match.a.targets\n\tforward_to = [{}]\n}}\n{text}",
-            log.display(),
-            receivers.join(", "),
-        )
+        (receivers, text)
     }
 }
 
@@ -58,7 +68,7 @@ pub enum Keeping {
     Memory,
     /// The same, and a batch processor in front; samples wait for their request to fill, as by default.
     Batches,
-    /// In a durable queue.
+    /// In a durable queue; lines with `wal`.
     Storage,
 }
 
@@ -121,6 +131,14 @@ pub fn relay(kind: Kind, keeping: Keeping, port: u16) -> String {
             Otlp { batch, queue: queue.to_owned(), ..Otlp::default() }.text(port)
         }
         Kind::Samples => samples(keeping, &[port], ""),
+        Kind::Lines => {
+            let wal = keeping == Keeping::Storage;
+            let write = Config { endpoints: vec![port], wal, fills: true, ..Config::default() }.writes().1;
+            format!(
+                "loki.source.api \"a\" {{\n\thttp {{\n\t\tlisten_address = \"127.0.0.1\"\n\t\tlisten_port = 0\n\t}}\n\
+                 \tlabels = {{job = \"pushed\"}}\n\tforward_to = [loki.write.w0.receiver]\n}}\n{write}"
+            )
+        }
     }
 }
 

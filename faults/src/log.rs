@@ -139,7 +139,7 @@ impl Log {
 }
 
 /// A line that shows whether it is whole; their lengths differ.
-fn line(number: u64) -> String {
+pub fn line(number: u64) -> String {
     format!(
         "whole seq={number} {} again={number}\n",
         &"something happened, and again something".repeat(3)[..20 + (number * 7 % 90) as usize]

@@ -13,6 +13,7 @@ use sdk_testing::push;
 use sdk_testing::sink::Protocol;
 
 use crate::load::Load;
+use crate::log::line;
 
 /// What is pushed, and what became of it.
 pub struct Pushes {
@@ -43,6 +44,8 @@ pub enum Kind {
     Points,
     /// Samples of one series, by remote write.
     Samples,
+    /// Lines, to `loki.source.api`.
+    Lines,
 }
 
 /// Items in one request.
@@ -81,6 +84,7 @@ impl Pushes {
         match self.kind {
             Kind::Spans | Kind::Records | Kind::Points => Protocol::Otlp,
             Kind::Samples => Protocol::RemoteWrite,
+            Kind::Lines => Protocol::Loki,
         }
     }
 
@@ -89,6 +93,7 @@ impl Pushes {
         match self.kind {
             Kind::Spans | Kind::Records | Kind::Points => "otelcol.receiver.otlp.a",
             Kind::Samples => "prometheus.receive_http.a",
+            Kind::Lines => "loki.source.api.a",
         }
     }
 
@@ -172,6 +177,7 @@ impl Pushes {
                 "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n",
                 push::samples(numbers),
             ),
+            Kind::Lines => ("/loki/api/v1/raw", "", numbers.map(line).collect::<String>().into_bytes()),
         };
         post(port, path, headers, &[&body[..], &self.padding].concat())
     }

@@ -53,6 +53,10 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("kill-wal", "the same, with `wal`", |s| kill::under_load(lines(s, WAL))),
     scenario!("kill-outage", "`kill -9` while the sink comes and goes", |s| kill::in_outages(lines(s, MEMORY))),
     scenario!("kill-outage-wal", "the same, with `wal`", |s| kill::in_outages(lines(s, WAL))),
+    scenario!(long "pushed-kill-wal", "lines that are pushed, with `wal`: `kill -9` under load", |s| kill::under_load(
+        pushed(s)
+    )),
+    scenario!(long "pushed-kill-outage-wal", "the same, while the sink comes and goes", |s| kill::in_outages(pushed(s))),
     scenario!("stop", "SIGTERM under load, sink up", |s| stop::stops(lines(s, MEMORY), Answer::Well)),
     scenario!("stop-slow", "SIGTERM, sink slow", |s| stop::stops(lines(s, MEMORY), SLOW)),
     scenario!("stop-down", "SIGTERM, sink down", |s| stop::stops(lines(s, MEMORY), Answer::Status(503))),
@@ -263,6 +267,11 @@ pub const SCENARIOS: &[Scenario] = &[
 
 async fn lines(settings: Settings, wal: bool) -> Result<Site, String> {
     Site::new(settings, wal, None).await
+}
+
+/// To `loki.source.api`, with `wal`.
+async fn pushed(settings: Settings) -> Result<Site<Pushes>, String> {
+    Site::pushed(settings, Kind::Lines, STORAGE).await
 }
 
 async fn spans(settings: Settings, keeping: Keeping) -> Result<Site<Pushes>, String> {

@@ -94,7 +94,8 @@ impl Source for Pushes {
     fn sent(&self) -> &'static str {
         match self.protocol() {
             Protocol::RemoteWrite => "prometheus_remote_storage_samples_total",
-            Protocol::Loki | Protocol::Otlp | Protocol::Spans => "otelcol_exporter_sent_spans_total",
+            Protocol::Loki => "loki_write_sent_entries_total",
+            Protocol::Otlp | Protocol::Spans => "otelcol_exporter_sent_spans_total",
         }
     }
 

@@ -154,7 +154,7 @@ impl Pipeline {
         let site = Site { plan: &plan, metrics, own_metrics: &own_metrics };
         let stages = Stages::build(arguments, &site)?;
         let holds = stages.hold();
-        let work = Work::new(Arc::new(plan));
+        let work = Work::new(Arc::new(plan), holds);
         Ok(Pipeline { stages, work, holds, _own_metrics: own_metrics })
     }
 
@@ -177,7 +177,8 @@ impl Pipeline {
 
     /// Lets go what is due, or everything.
     pub fn release(&mut self, all: bool) -> Finished {
-        self.work.open(LogBatch::default());
+        // Nothing more: what it holds is of batches before.
+        self.work.open(LogBatch { rereadable: true, ..LogBatch::default() });
         self.stages.release(&mut self.work, all);
         self.work.finish()
     }

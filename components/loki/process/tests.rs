@@ -154,3 +154,17 @@ async fn a_limit_makes_its_sender_wait() {
     fixture.receiver.0.consume(lines(&[], &["1", "2", "3"])).await.unwrap().detach();
     assert_eq!(before.elapsed().as_millis(), 200);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_read_again_is_not_called_rereadable_because_of_what_it_leaves_with() {
+    let fixture = start("stage.multiline { firstline = \"^S\" }");
+    let read = |texts: &[&str]| LogBatch { rereadable: true, ..lines(&[("from", "file")], texts) };
+    let push = async |batch| fixture.receiver.0.consume(batch).await.unwrap().detach();
+    push(read(&["S1", "S2"])).await;
+    assert!(fixture.collector.take().iter().all(|batch| batch.rereadable));
+    push(lines(&[("from", "client")], &["S1"])).await;
+    push(read(&["S3"])).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let left = fixture.collector.take();
+    assert!(text(&left).contains("client") && left.iter().all(|batch| !batch.rereadable), "{left:?}");
+}

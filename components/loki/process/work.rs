@@ -37,6 +37,10 @@ pub struct Work {
     number: u64,
     answer: Option<(Delivery, Settle)>,
     passed: Vec<LogGroup>,
+    /// Of all lines that may be in the table.
+    rereadable: bool,
+    /// Stages hold lines, so that lines of any batch before may be in it.
+    holds: bool,
     next_order: u32,
     /// By stream: the batch in which its group below was made, and that group.
     group_of: Vec<(u64, usize)>,
@@ -58,7 +62,7 @@ pub struct Finished {
 
 impl Work {
     /// An empty table for the pipeline of this plan.
-    pub fn new(plan: Arc<Plan>) -> Work {
+    pub fn new(plan: Arc<Plan>, holds: bool) -> Work {
         Work {
             lines: Vec::new(),
             store: Store::new(plan),
@@ -69,6 +73,8 @@ impl Work {
             number: 0,
             answer: None,
             passed: Vec::new(),
+            rereadable: true,
+            holds,
             next_order: 0,
             group_of: Vec::new(),
         }
@@ -84,6 +90,7 @@ impl Work {
         self.delay = std::time::Duration::ZERO;
         self.number += 1;
         self.next_order = 0;
+        self.rereadable = batch.rereadable && (self.rereadable || !self.holds);
         self.lines.reserve(batch.len());
         for group in batch.groups {
             let stream = self.streams.id(&group.labels);
@@ -179,7 +186,7 @@ impl Work {
     /// The end of the pipeline: lines are grouped by their labels again.
     pub fn finish(&mut self) -> Finished {
         let arena = Bytes::from(std::mem::take(&mut self.store.arena));
-        let mut batch = LogBatch { groups: std::mem::take(&mut self.passed) };
+        let mut batch = LogBatch { groups: std::mem::take(&mut self.passed), rereadable: self.rereadable };
         self.group_of.resize(self.streams.len(), (0, 0));
         let lines = self.lines.len();
         let mut released = Vec::new();

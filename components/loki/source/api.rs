@@ -36,7 +36,8 @@ const TENANT: &str = "__tenant_id__";
 /// `POST /loki/api/v1/push` and `/api/v1/push` take what Loki's clients send: protobuf in a snappy block, or JSON, plain or
 /// as gzip or deflate. `POST /loki/api/v1/raw` and `/api/v1/raw` take text, one entry per line, which gets the labels
 /// of `labels` only. `GET /ready` says that it listens. Lines are answered with 204 when the pipeline has taken them, and
-/// with 503 when it does not: clients of Loki try again.
+/// with 503 when it does not: clients of Loki try again. What was answered with 204 survives a kill of the process if it is
+/// sent by a `loki.write` with `wal`.
 #[derive(Arguments)]
 pub struct ApiArguments {
     /// The server.
@@ -204,7 +205,7 @@ impl Intake {
                 Err(error) => wrong = Some(error),
             }
         }
-        self.forward(LogBatch { groups }, wanted).await?;
+        self.forward(LogBatch { groups, ..LogBatch::default() }, wanted).await?;
         match wrong {
             None => Ok(no_content()),
             Some(error) => Err(refusal(&call, &error.to_string())),

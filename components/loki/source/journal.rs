@@ -391,7 +391,8 @@ impl Read {
             files.rescan();
         }
         let before = files.position();
-        let (mut batch, mut lines, mut bytes) = (LogBatch::default(), 0, 0);
+        let mut batch = LogBatch { rereadable: true, ..LogBatch::default() };
+        let (mut lines, mut bytes) = (0, 0);
         let mut errors: BTreeMap<&'static str, u64> = BTreeMap::new();
         let mut full = false;
         while !full {

@@ -292,7 +292,7 @@ impl Reader {
         events.sort_by_key(|event| reached::version(&event.resource_version));
         for events in events.chunks(BATCH) {
             let mut reached = self.handed.get(&namespace).copied().unwrap_or_default();
-            let mut batch = LogBatch::default();
+            let mut batch = LogBatch { rereadable: true, ..LogBatch::default() };
             for event in events {
                 let time = line::time(event);
                 if !reached.is_new(event, time) {

@@ -13,6 +13,11 @@ use sha2::{Digest, Sha256};
 /// Each endpoint has a queue of its own: in memory at first, on the disk when the endpoint is slow or down, and what is not
 /// sent at a stop is sent after the next start. An entry counts as delivered, and a source may forget it, when the
 /// endpoint has answered or when it is on the disk.
+///
+/// A kill or a crash of the process costs nothing of what a source can read again: files, containers, pods, the journal. Of what
+/// clients push (`loki.source.api`, `loki.source.syslog`, `faro.receiver`, `otelcol.exporter.loki`) it costs what is in memory
+/// alone, which is what came within `batch_wait` and, while the endpoint does not answer, some 2 s more. With `wal` it costs
+/// nothing of that either.
 #[derive(Arguments, Clone, Debug, PartialEq)]
 #[block(validate)]
 pub struct WriteArguments {
@@ -27,7 +32,9 @@ pub struct WriteArguments {
     pub max_streams: i64,
     /// Keep entries on the disk until they are sent: each request that the endpoint has not acknowledged 0.1 s after it was made.
     /// Sources that save how far they have read save it once a request is acknowledged or on the disk. What comes from others is
-    /// in memory alone until then: for `batch_wait` and 0.1 s.
+    /// written to a file before it counts as taken, and a client has its answer: no kill of the process takes it away. That file
+    /// is not synced: a power cut takes what came within `batch_wait` and 0.1 s. Entries that a stage of `loki.process` holds back
+    /// (`stage.multiline`, `stage.cri`) have not come here yet.
     #[block]
     pub wal: Option<Wal>,
 }

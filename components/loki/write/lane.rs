@@ -23,6 +23,8 @@ pub struct Lane {
     pub queue: Queue,
     /// A request was begun: its time runs.
     begun: Notify,
+    /// What is open shall go now.
+    early: Notify,
     /// Requests are not waited for any more.
     hurried: CancellationToken,
     open: Mutex<Open>,
@@ -41,6 +43,8 @@ struct Open {
 enum Due {
     /// Those that have waited for `batch_wait`.
     InTime,
+    /// All.
+    Early,
     /// All, and nothing more is taken.
     AtTheEnd,
 }
@@ -61,7 +65,7 @@ struct Request {
 impl Lane {
     pub fn new(endpoint: Arc<Endpoint>, queue: Queue) -> Lane {
         let open = Mutex::new(Open { requests: Vec::new(), full: None, closed: false });
-        Lane { endpoint, queue, begun: Notify::new(), hurried: CancellationToken::new(), open }
+        Lane { endpoint, queue, begun: Notify::new(), early: Notify::new(), hurried: CancellationToken::new(), open }
     }
 
     /// Adds a group's entries to the tenant's request; full requests go to the queue, and that is where it waits.
@@ -166,6 +170,7 @@ impl Lane {
                     let due = due.max(Instant::now() + Duration::from_millis(1));
                     tokio::select! {
                         () = tokio::time::sleep_until(due) => self.send_due(Due::InTime).await,
+                        () = self.early.notified() => self.send_due(Due::Early).await,
                         () = self.hurried.cancelled(), if !self.hurried.is_cancelled() => {}
                     }
                 }
@@ -177,6 +182,11 @@ impl Lane {
     pub fn hurry(&self) {
         self.hurried.cancel();
         self.queue.save_at_once();
+    }
+
+    /// What is open goes now, as others wait until it has gone.
+    pub fn send_early(&self) {
+        self.early.notify_one();
     }
 
     fn batch_wait(&self) -> Duration {

@@ -1,23 +1,24 @@
 //! All endpoints of one set of arguments.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base_metrics::Gauge;
-use base_sys::task::Scope;
+use base_sys::task::{Scope, Task};
 use sdk_component::Context;
 use sdk_labels::Labels;
 use sdk_protocols_loki::stream_labels;
 use sdk_queue::{Config, Disk, Folders, Overflow, Queue, Written, hand_over};
-use sdk_signals::{Delivery, LogBatch, Outcome, Refused};
+use sdk_signals::{Delivery, LogBatch, Outcome, Refused, Settle};
 use tokio::time::Instant;
 
 use super::arguments::{self, WriteArguments, duration};
 use super::lane::Lane;
 use super::metrics::Metrics;
 use super::sender::Endpoint;
+use super::taken::Taken;
 
 /// Lanes, and the tasks that empty them.
 pub struct Pipeline {
@@ -26,6 +27,8 @@ pub struct Pipeline {
     calls: AtomicU64,
     /// Of the latest entry that was written down, where that is what taking means.
     last_written: Option<Gauge>,
+    /// The copy of what cannot be read again, and the task that keeps it.
+    taken: Option<(Arc<Taken>, Mutex<Option<Task<()>>>)>,
     /// Cut last: what sends and what keeps the time.
     tasks: Scope,
 }
@@ -48,6 +51,12 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// endpoint has answered by then, so that only what waits costs the disk anything.
 const WAL_WAIT: Duration = Duration::from_millis(100);
 
+/// How soon what a kill has left is offered again to endpoints that are being closed.
+const LEFT_RETRY: Duration = Duration::from_secs(1);
+
+/// How long it may take to note at the end what has become of the last batches.
+const LAST_NOTES: Duration = Duration::from_secs(1);
+
 /// What one endpoint may keep on the disk.
 const MAX_DISK_BYTES: u64 = 1 << 30;
 
@@ -61,8 +70,14 @@ impl Pipeline {
             external: Labels::from_pairs(&arguments.external_labels),
             calls: AtomicU64::new(1),
             last_written: arguments.has_wal().then(|| metrics.wal_last_written()),
+            taken: None,
             tasks: Scope::new(),
         };
+        let name = context.id().to_owned();
+        if let Some(taken) = Taken::open(context.data_path().join("taken"), name, arguments.has_wal()).await? {
+            let keeper = pipeline.tasks.spawn("loki.write journal", taken.clone().keep());
+            pipeline.taken = Some((taken, Mutex::new(Some(keeper))));
+        }
         let mut directories: Vec<String> = Vec::new();
         for endpoint in &arguments.endpoint {
             let mut directory = endpoint.directory();
@@ -135,21 +150,41 @@ impl Pipeline {
         Ok(lanes)
     }
 
-    /// Taken when every endpoint's request or queue has it.
+    /// What a kill has left in memory alone, and clients were told is taken, is taken once more, before anything new. Those that
+    /// it does not come to stay where they are.
+    pub async fn take_what_was_left(&self) {
+        let Some((taken, _)) = self.taken.as_ref().filter(|_| !self.endpoints.is_empty()) else { return };
+        let mut entries = 0;
+        while let Some(batches) = taken.next_found().await {
+            for (number, batch) in batches {
+                let (delivery, settle) = Delivery::pending();
+                while self.take(&batch, &settle).await.is_err() {
+                    tokio::time::sleep(LEFT_RETRY).await;
+                }
+                settle.settle(Outcome::Delivered);
+                taken.follow(number, delivery);
+                entries += batch.len();
+            }
+        }
+        if entries > 0 {
+            tracing::info!(entries, "what was taken before the end, and had not arrived, is sent now");
+        }
+    }
+
+    /// Taken when every endpoint's request or queue has it and, with `wal`, when no kill can take it away.
     pub async fn consume(&self, batch: LogBatch) -> Result<Delivery, Refused> {
         if self.endpoints.is_empty() {
             return Ok(Delivery::dropped());
         }
-        let call = self.calls.fetch_add(1, Relaxed);
-        let (delivery, settle) = Delivery::pending();
-        for group in &batch.groups {
-            let labels = stream_labels(&group.labels, &self.external);
-            for endpoint in &self.endpoints {
-                let tenant = group.labels.get(TENANT).filter(|tenant| !tenant.is_empty());
-                let tenant = tenant.unwrap_or(&endpoint.tenant_id);
-                endpoint.lane_of(&labels).add(tenant, &labels, group, &settle, call).await?;
-            }
+        let taken = self.taken.as_ref().map(|(taken, _)| taken).filter(|taken| taken.concerns(&batch));
+        let (delivery, mut settle) = Delivery::pending();
+        let mut copy = None;
+        if let Some(taken) = taken {
+            let (fate, told) = Delivery::pending();
+            settle = Settle::all(vec![settle, told]);
+            copy = Some((taken, fate));
         }
+        self.take(&batch, &settle).await?;
         if let Some(last_written) = &self.last_written {
             let times = batch.groups.iter().flat_map(|group| &group.entries).map(|entry| entry.timestamp);
             if let Some(latest) = times.max() {
@@ -158,7 +193,25 @@ impl Pipeline {
         }
         // Our own part is done; those in requests and queues still count.
         settle.settle(Outcome::Delivered);
+        if let Some((taken, fate)) = copy
+            && taken.write(&batch, fate)
+        {
+            self.endpoints.iter().flat_map(|endpoint| &endpoint.lanes).for_each(|lane| lane.send_early());
+        }
         Ok(delivery)
+    }
+
+    async fn take(&self, batch: &LogBatch, settle: &Settle) -> Result<(), Refused> {
+        let call = self.calls.fetch_add(1, Relaxed);
+        for group in &batch.groups {
+            let labels = stream_labels(&group.labels, &self.external);
+            for endpoint in &self.endpoints {
+                let tenant = group.labels.get(TENANT).filter(|tenant| !tenant.is_empty());
+                let tenant = tenant.unwrap_or(&endpoint.tenant_id);
+                endpoint.lane_of(&labels).add(tenant, &labels, group, settle, call).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Sources are about to stop, and wait until what they have handed on is safe.
@@ -177,6 +230,13 @@ impl Pipeline {
             if closing.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
         });
         each.await;
+        if let Some((taken, keeper)) = &self.taken {
+            taken.close();
+            let keeper = super::lock(keeper).take();
+            if let Some(keeper) = keeper {
+                let _ = tokio::time::timeout(LAST_NOTES, keeper).await;
+            }
+        }
         self.tasks.close(Duration::ZERO).await;
         tracing::debug!(seconds = started.elapsed().as_secs_f64(), "endpoints are closed");
     }

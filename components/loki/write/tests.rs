@@ -14,6 +14,7 @@ use sdk_net::server::{Limits, Listener, serve};
 use sdk_protocols_loki::{Stream, parse};
 use sdk_signals::{LogEntry, LogGroup, Metadata};
 use sdk_testing::component::Alone;
+use sdk_testing::folder::image;
 use sdk_testing::oracle;
 use serde_json::Value as Json;
 
@@ -129,7 +130,8 @@ fn batches(case: &Json) -> Vec<LogBatch> {
         let entries = stream["entries"].as_array().unwrap().iter().map(entry).collect();
         LogGroup { labels: Labels::from_pairs(pairs), entries }
     };
-    let batch = |push: &Json| LogBatch { groups: push.as_array().unwrap().iter().map(group).collect() };
+    let batch =
+        |push: &Json| LogBatch { groups: push.as_array().unwrap().iter().map(group).collect(), ..LogBatch::default() };
     case["pushes"].as_array().unwrap().iter().map(batch).collect()
 }
 
@@ -383,5 +385,87 @@ async fn a_proxy_is_asked_for_what_is_behind_it() {
     receiver(&alone).consume(lines(&[("a", "1")], &["x"])).await.unwrap().detach();
     let seen = proxy.wait(|seen| !seen.is_empty()).await;
     assert_eq!(seen[0].headers.get("host").map(String::as_str), Some("loki.invalid"));
+    alone.stop().await.unwrap();
+}
+
+/// Lines of a client, and lines that are in a file as well, which wait in a request when the collector is killed; a start then,
+/// with these arguments. What Loki gets then.
+async fn after_a_kill(wal: &str, wal_then: &str) -> Vec<Seen> {
+    let config = |wal: &str, url: &str, wait: &str| {
+        format!(
+            "{wal}external_labels = {{ cluster = \"c\" }}\n\
+             endpoint {{\n name = \"it\"\n url = {url:?}\n batch_wait = {wait:?}\n}}"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(wal, "http://127.0.0.1:1/push", "1h");
+    let mut killed = Alone::<Write>::build_in(&text, &Scope::new(), folder.path()).unwrap();
+    killed.run();
+    let mut pushed = lines(&[("a", "1"), ("__tenant_id__", "t")], &["one", "two"]);
+    pushed.groups[0].entries[1].metadata.push(Bytes::from_static(b"trace"), Bytes::from_static(b"7"));
+    receiver(&killed).consume(pushed).await.unwrap().detach();
+    let read = LogBatch { rereadable: true, ..lines(&[("a", "1")], &["in a file"]) };
+    receiver(&killed).consume(read).await.unwrap().detach();
+    receiver(&killed).consume(lines(&[("a", "2")], &["three"])).await.unwrap().detach();
+    let left = image(folder.path());
+    killed.stop().await.unwrap();
+
+    let loki = Loki::start(Vec::new()).await;
+    let text = config(wal_then, &loki.url(), "5ms");
+    let mut alone = Alone::<Write>::build_in(&text, &Scope::new(), left.path()).unwrap();
+    alone.run();
+    // What comes now is behind what was there.
+    let batch = LogBatch { rereadable: true, ..lines(&[("a", "2")], &["four"]) };
+    receiver(&alone).consume(batch).await.unwrap().detach();
+    loki.wait(|seen| entries(seen).contains(&"four".to_owned())).await;
+    alone.stop().await.unwrap();
+    let taken = left.path().join("loki.write.test/taken");
+    assert_eq!(std::fs::read_dir(taken).map_or(0, Iterator::count), 0);
+    lock(&loki.seen).clone()
+}
+
+const WITH_WAL: &str = "wal {\n enabled = true\n}\n";
+
+#[tokio::test]
+async fn with_a_wal_what_a_client_was_told_is_taken_survives_a_kill_and_arrives_once() {
+    // Also when the user has changed their mind since.
+    for then in [WITH_WAL, ""] {
+        let seen = after_a_kill(WITH_WAL, then).await;
+        let mut all = entries(&seen);
+        all.sort();
+        assert_eq!(all, ["four", "one", "three", "two"]);
+        let of_tenant = seen.iter().find(|seen| seen.headers.get("x-scope-orgid").is_some_and(|tenant| tenant == "t"));
+        let stream = &of_tenant.expect("the tenant's own request").streams[0];
+        assert_eq!(stream.labels, r#"{a="1", cluster="c"}"#);
+        let entry = &stream.entries[1];
+        assert_eq!((entry.timestamp, &entry.line[..]), (1, &b"two"[..]));
+        assert_eq!(entry.metadata, [("trace".to_owned(), "7".to_owned())]);
+        let others: Vec<_> = seen.iter().filter(|seen| !seen.headers.contains_key("x-scope-orgid")).cloned().collect();
+        assert_eq!(entries(&others), ["three", "four"]);
+    }
+}
+
+#[tokio::test]
+async fn without_a_wal_nothing_is_written_down_before_it_waits() {
+    let seen = after_a_kill("", "").await;
+    assert_eq!(entries(&seen), ["four"]);
+}
+
+#[tokio::test]
+async fn what_has_arrived_is_forgotten_at_once() {
+    let loki = Loki::start(Vec::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!("{WITH_WAL}endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n}}", loki.url());
+    let mut alone = Alone::<Write>::build_in(&text, &Scope::new(), folder.path()).unwrap();
+    alone.run();
+    let bytes = || -> u64 {
+        let files = std::fs::read_dir(folder.path().join("loki.write.test/taken")).unwrap();
+        files.map(|file| file.unwrap().metadata().map_or(0, |file| file.len())).sum()
+    };
+    for number in 0..3 {
+        let batch = lines(&[("a", "1")], &[&number.to_string()]);
+        assert_eq!(receiver(&alone).consume(batch).await.unwrap().await, sdk_signals::Outcome::Delivered);
+        until(|| bytes() == 0).await;
+    }
     alone.stop().await.unwrap();
 }

@@ -38,8 +38,8 @@ pub async fn one_dead(settings: Settings, wal: bool, place: Where, dead: Dead) -
     let site = Site::new(settings, wal, None).await?;
     let (dead, _held) = dead.port(Protocol::Loki).await?;
     let config = match place {
-        Where::SameComponent => Config { endpoints: vec![dead, site.port], wal, beside: Vec::new() },
-        Where::OtherComponent => Config { endpoints: vec![dead], wal, beside: vec![site.port] },
+        Where::SameComponent => Config { endpoints: vec![dead, site.port], wal, ..Config::default() },
+        Where::OtherComponent => Config { endpoints: vec![dead], wal, beside: vec![site.port], ..Config::default() },
     };
     site.configure(&config.text(site.log.path()))?;
     living_one(site).await

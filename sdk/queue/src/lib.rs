@@ -11,6 +11,8 @@
 //!             └────────────────────────────┘   └────────────────────────┘   └──────────────────────────────┘
 //! ```
 //!
+//! What is not in a record yet, and cannot be read again, may stand in a [`Journal`] until then.
+//!
 //! What is promised: order is kept; a record whose settle handle heard `Delivered` was acknowledged, or is on the disk and
 //! survives `kill -9` and a power cut; a record that will never be sent is counted with its reason; a damaged file costs
 //! the damaged record; a full disk makes the queue a memory queue until there is room again. A crash may repeat records
@@ -22,6 +24,7 @@ mod counters;
 mod disk;
 mod driver;
 mod folders;
+mod journal;
 mod queue;
 mod record;
 
@@ -29,6 +32,7 @@ pub use body::Body;
 pub use config::{Config, Disk, Overflow, Written};
 pub use counters::{Counters, Lost};
 pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over, items_in};
+pub use journal::{Found, Journal};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 

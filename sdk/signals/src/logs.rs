@@ -17,6 +17,9 @@ use crate::fan_out::Batch;
 pub struct LogBatch {
     /// One per label set; a label set may appear in more than one group.
     pub groups: Vec<LogGroup>,
+    /// After a crash their source reads all of them again, as it saves its position only past what is delivered. Of what comes
+    /// from a client there is no other copy once it was told that it is taken.
+    pub rereadable: bool,
 }
 
 /// Entries of one stream.
@@ -56,9 +59,9 @@ pub struct LogsReceiver(pub Receiver<LogBatch>);
 // === impl LogBatch ===
 
 impl LogBatch {
-    /// Entries of one stream.
+    /// Entries of one stream. Their source says if it can read them again.
     pub fn of(labels: Labels, entries: Vec<LogEntry>) -> LogBatch {
-        LogBatch { groups: vec![LogGroup { labels, entries }] }
+        LogBatch { groups: vec![LogGroup { labels, entries }], ..LogBatch::default() }
     }
 
     /// How many entries.

@@ -2,6 +2,7 @@
 
 pub mod collector;
 pub mod component;
+pub mod folder;
 pub mod hostile;
 pub mod kubernetes;
 pub mod mutate;

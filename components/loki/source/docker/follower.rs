@@ -211,7 +211,7 @@ impl Follower {
         seconds: &mut Seconds,
     ) -> LogBatch {
         let streams = self.streams.borrow();
-        let mut batch = LogBatch::default();
+        let mut batch = LogBatch { rereadable: true, ..LogBatch::default() };
         let mut last = None;
         let most = lines.len();
         for mut line in lines.drain(..) {

@@ -659,9 +659,10 @@ impl Tail {
             let count = entries.len() as u64;
             let forward_to = self.forward_to.borrow().clone();
             let labels = self.status.settings().labels.clone();
+            let batch = LogBatch { rereadable: true, ..LogBatch::of(labels, entries) };
             let taken = tokio::select! {
                 biased;
-                taken = forward_to.consume(LogBatch::of(labels, entries)) => taken,
+                taken = forward_to.consume(batch) => taken,
                 () = stop.stopped() => return Err(Stopped),
             };
             match taken {

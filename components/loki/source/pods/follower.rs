@@ -444,7 +444,7 @@ impl Follower {
                 }
             }
         }
-        let mut batch = LogBatch::default();
+        let mut batch = LogBatch { rereadable: true, ..LogBatch::default() };
         let Some(last) = entries.last() else { return batch };
         self.report.send_modify(|report| {
             report.updated = last.timestamp;
