@@ -1,5 +1,7 @@
 //! prometheus.*.
 
+#[cfg(test)]
+mod again;
 mod echo;
 mod enrich;
 mod lists;
