@@ -1,7 +1,8 @@
 //! What a sample costs from the target's page to the receiver's socket, CPU time of everything but the two peers.
 //!
 //! ```text
-//! cargo bench -p components-prometheus --bench scrape
+//! cargo bench -p components-prometheus --bench scrape            # remote write 1
+//! cargo bench -p components-prometheus --bench scrape -- v2      # and 2
 //! ```
 //! 200 targets of 550 samples every two seconds (a page like a node exporter's, eight variants of its values, gzip), one
 //! endpoint. Targets and receiver are another process, so its time does not count. `cargo xtask bench` measures the whole
@@ -44,7 +45,11 @@ async fn agent() {
 
     let registry = Registry::new();
     let data = tempfile::tempdir().unwrap();
-    let write = format!("endpoint {{\nurl = \"http://127.0.0.1:{port}/write\"\n}}");
+    let version = match std::env::args().any(|argument| argument == "v2") {
+        true => "protobuf_message = \"io.prometheus.write.v2.Request\"",
+        false => "",
+    };
+    let write = format!("endpoint {{\nurl = \"http://127.0.0.1:{port}/write\"\n{version}\n}}");
     let (context, _write) = start("prometheus.remote_write", &write, &Scope::new(), &registry, data.path());
     let mut names = Scope::new();
     names.set("write", Value::Object(context.exports())).unwrap();
@@ -170,7 +175,9 @@ fn serve(mut stream: TcpStream, pages: &[Vec<u8>], served: &AtomicU64) -> Option
             filled += count;
         }
         if text.starts_with("post") {
-            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()?;
+            // Without the count it would be taken for a receiver of version 1.
+            let written = "X-Prometheus-Remote-Write-Samples-Written: 100000";
+            stream.write_all(format!("HTTP/1.1 204 No Content\r\n{written}\r\n\r\n").as_bytes()).ok()?;
         } else {
             let page = &pages[served.fetch_add(1, Ordering::Relaxed) as usize % pages.len()];
             let head = format!(

@@ -328,10 +328,11 @@ impl Endpoint {
         // Version 1 has no place for it.
         let known = if version == Version::V2 { Known::of(batch) } else { Known::default() };
 
-        // With several shards a page goes to all of them.
-        let forms = match (version, wanted) {
+        let (forms, wanted_form) = match (version, wanted) {
             (Version::V1, 1) => pending.forms.of(batch),
-            _ => FormsOf::default(),
+            // With several shards a page goes to all of them.
+            (Version::V1, _) => Default::default(),
+            (Version::V2, _) => (pending.forms.symbols_of(batch, &known), None),
         };
 
         let full = self.setup.samples_per_request();
@@ -377,6 +378,11 @@ impl Endpoint {
         }
         self.write_down(&mut pending.shards);
         drop(pending);
+        if let Some(wanted) = wanted_form {
+            // Some milliseconds, in which other batches go on.
+            let form = wanted.make();
+            self.pending.lock().await.forms.made(&wanted, form);
+        }
 
         self.metrics.came(batch);
         self.metrics.too_old(too_old, 0);
@@ -425,7 +431,12 @@ impl Endpoint {
                 too_old += 1;
                 continue;
             }
-            if series.as_remote_write().is_empty() {
+            // A form knows it, and so nothing is fetched from where the series is.
+            let has_labels = match forms.symbols() {
+                Some(form) => form.has_labels(row),
+                None => !series.as_remote_write().is_empty(),
+            };
+            if !has_labels {
                 self.metrics.samples_dropped_series.inc();
                 continue;
             }
@@ -434,7 +445,10 @@ impl Endpoint {
             shard.begin(&mut filled.first[at], settle, &self.begun);
             match &mut shard.request {
                 Request::V1(request) => request.push_sample(series, value, timestamp),
-                Request::V2(request) => request.push_sample(series, known, value, timestamp, batch.start(row)),
+                Request::V2(request) => match forms.symbols() {
+                    Some(form) => request.push_row(form, row, value, timestamp, batch.start(row)),
+                    None => request.push_sample(series, known, value, timestamp, batch.start(row)),
+                },
             }
             shard.highest_timestamp = shard.highest_timestamp.max(timestamp);
             highest = highest.max(timestamp);

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
+use std::sync::OnceLock;
 
-use sdk_protocols_remote_write::{About as SentAbout, Form, RequestBuilder, SymbolBuilder, Version};
+use sdk_protocols_remote_write::{About as SentAbout, Form, RequestBuilder, SymbolBuilder, SymbolForm, Version};
 use sdk_series::Series;
-use sdk_signals::{About, Exemplar, HistogramSample, SampleBatch};
+use sdk_signals::{About, Exemplar, HistogramSample, MetricMetadata, SampleBatch};
 
 use super::journal::PartOf;
 use super::meta::Counts;
@@ -37,19 +38,23 @@ struct Shown {
     counts: Counts,
 }
 
-/// What the series of a batch are.
+/// What the series of a batch are, sorted out when somebody asks.
 #[derive(Default)]
-pub(crate) struct Known<'a>(HashMap<&'a Series, &'a About>);
+pub(crate) struct Known<'a> {
+    metadata: &'a [MetricMetadata],
+    by_series: OnceLock<HashMap<&'a Series, &'a About>>,
+}
 
 // === impl Known ===
 
 impl<'a> Known<'a> {
     pub(crate) fn of(batch: &'a SampleBatch) -> Known<'a> {
-        Known(batch.metadata.iter().map(|metadata| (&metadata.series, &*metadata.about)).collect())
+        Known { metadata: &batch.metadata, by_series: OnceLock::new() }
     }
 
-    fn about(&self, series: &Series) -> Option<SentAbout<'a>> {
-        let about = self.0.get(series)?;
+    pub(crate) fn about(&self, series: &Series) -> Option<SentAbout<'a>> {
+        let all = || self.metadata.iter().map(|metadata| (&metadata.series, &*metadata.about)).collect();
+        let about = self.by_series.get_or_init(all).get(series)?;
         Some(SentAbout { kind: &about.kind, help: &about.help, unit: &about.unit })
     }
 }
@@ -165,6 +170,12 @@ impl Second {
     pub(crate) fn push_sample(&mut self, series: &Series, known: &Known<'_>, value: f64, timestamp: i64, start: i64) {
         let about = self.about(series, known);
         self.builder.push_sample(&mut series.labels().iter(), about, value, timestamp, start);
+    }
+
+    /// A sample of this row.
+    pub(crate) fn push_row(&mut self, form: &SymbolForm, row: usize, value: f64, timestamp: i64, start: i64) {
+        self.counts.metadata += u32::from(form.has_about(row));
+        self.builder.push_row(form, row, value, timestamp, start);
     }
 
     fn about<'a>(&mut self, series: &Series, known: &Known<'a>) -> Option<SentAbout<'a>> {

@@ -3,7 +3,7 @@
 //! [`RequestBuilder`] writes a `WriteRequest` from labels that are encoded already (`sdk_labels` keeps them so): a sample
 //! costs one copy of its labels and some twenty bytes beside. A [`Form`] knows the series of a page that comes again and
 //! again: a sample of one costs not even that. [`SymbolBuilder`] writes the `Request` of version 2, in which
-//! texts stand once. [`visit`] reads either, series by series, borrowing from the request, so that a small request cannot
+//! texts stand once, and [`SymbolForm`] is to it what a form is to the other. [`visit`] reads either, series by series, borrowing from the request, so that a small request cannot
 //! become a large one; [`decode`] gathers all of a version 1 request. [`transcode`] turns what was written for one version
 //! into the other.
 
@@ -13,6 +13,7 @@ mod form;
 pub mod fuzz;
 mod histogram;
 mod parts;
+mod symbol_form;
 mod symbols;
 mod transcode;
 mod visit;
@@ -21,6 +22,7 @@ pub use builder::{Part, RequestBuilder};
 pub use decode::{Exemplar, Histogram, Malformed, Sample, TimeSeries, decode, decode_version, decompress};
 pub use form::Form;
 pub use parts::join;
+pub use symbol_form::SymbolForm;
 pub use symbols::{About, SymbolBuilder};
 pub use transcode::{Transcoded, transcode};
 pub use visit::{ExemplarView, SeriesView, visit};

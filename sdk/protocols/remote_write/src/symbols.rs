@@ -9,10 +9,17 @@ use std::ops::Range;
 
 use crate::builder::Part;
 use crate::histogram;
-use base_stdx::protobuf::{push_double, push_tag, push_varint};
+use crate::symbol_form::{Numbers, SymbolForm};
+use base_stdx::protobuf::{push_double, push_tag, push_varint, varint_len};
 
 const SYMBOLS: u8 = 0x22;
 const TIMESERIES: u8 = 0x2a;
+/// Of a time series.
+const REFERENCES: u8 = 0x0a;
+const SAMPLES: u8 = 0x12;
+const HISTOGRAMS: u8 = 0x1a;
+const EXEMPLARS: u8 = 0x22;
+const METADATA: u8 = 0x2a;
 
 /// Name and value of each label, by name.
 type Pairs<'p, 'a> = &'p mut (dyn Iterator<Item = (&'a str, &'a str)> + 'p);
@@ -28,11 +35,12 @@ pub struct SymbolBuilder {
     entries: usize,
     body: Vec<u8>,
     encoder: Snappy,
-    /// For one series.
-    inner: Vec<u8>,
-    /// For one message in it.
+    /// For the sample, exemplar or histogram of one series.
     message: Vec<u8>,
+    /// For the labels of one series, or of an exemplar.
     references: Vec<u32>,
+    /// Of the form whose series came last.
+    numbers: Numbers,
 }
 
 /// What a series' family is, as version 2 sends it with each series.
@@ -46,8 +54,16 @@ pub struct About<'a> {
     pub unit: &'a str,
 }
 
+/// The same by numbers of symbols.
+#[derive(Clone, Copy)]
+pub(crate) struct AboutNumbers {
+    pub(crate) kind: u32,
+    pub(crate) help: u32,
+    pub(crate) unit: u32,
+}
+
 /// Texts of a request, each once; the first is the empty one.
-struct Symbols {
+pub(crate) struct Symbols {
     texts: Vec<u8>,
     places: Vec<Range<usize>>,
     by_text: HashTable<u32>,
@@ -64,9 +80,9 @@ impl SymbolBuilder {
             entries: 0,
             body: Vec::new(),
             encoder: Snappy::new(),
-            inner: Vec::new(),
             message: Vec::new(),
             references: Vec::new(),
+            numbers: Numbers::new(),
         }
     }
 
@@ -89,11 +105,30 @@ impl SymbolBuilder {
         timestamp: i64,
         start: i64,
     ) {
+        self.set_sample(value, timestamp, start);
+        self.push(labels, about, SAMPLES);
+    }
+
+    /// The same, of the series that a row of a form is.
+    pub fn push_row(&mut self, form: &SymbolForm, row: usize, value: f64, timestamp: i64, start: i64) {
+        self.set_sample(value, timestamp, start);
+        let SymbolBuilder { numbers, symbols, references, .. } = self;
+        numbers.begin(form);
+        references.clear();
+        references.extend(form.references(row).iter().map(|symbol| numbers.get(form, *symbol, symbols)));
+        let about = form.about(row).map(|AboutNumbers { kind, help, unit }| {
+            let [help, unit] = [help, unit].map(|symbol| numbers.get(form, symbol, symbols));
+            AboutNumbers { kind, help, unit }
+        });
+        self.write(about, SAMPLES);
+    }
+
+    #[inline]
+    fn set_sample(&mut self, value: f64, timestamp: i64, start: i64) {
         self.message.clear();
         push_double(&mut self.message, 0x09, value);
         push_time(&mut self.message, 0x10, timestamp);
         push_time(&mut self.message, 0x18, start);
-        self.push(labels, about, 0x12);
     }
 
     /// One histogram.
@@ -107,7 +142,7 @@ impl SymbolBuilder {
     ) {
         self.message.clear();
         histogram::encode(&mut self.message, histogram, timestamp, start);
-        self.push(labels, about, 0x1a);
+        self.push(labels, about, HISTOGRAMS);
     }
 
     /// One exemplar of a series; `own` are its own labels.
@@ -124,7 +159,7 @@ impl SymbolBuilder {
         push_references(&mut self.message, &self.references);
         push_double(&mut self.message, 0x11, value);
         push_time(&mut self.message, 0x18, timestamp);
-        self.push(labels, about, 0x22);
+        self.push(labels, about, EXEMPLARS);
     }
 
     fn refer(&mut self, labels: Pairs<'_, '_>) {
@@ -138,28 +173,32 @@ impl SymbolBuilder {
     /// A series with the message as its field `tag`.
     fn push(&mut self, labels: Pairs<'_, '_>, about: Option<About<'_>>, tag: u8) {
         self.refer(labels);
-        self.inner.clear();
-        push_references(&mut self.inner, &self.references);
-        push_tag(&mut self.inner, tag);
-        push_varint(&mut self.inner, self.message.len() as u64);
-        self.inner.extend_from_slice(&self.message);
+        let about = about.map(|about| self.symbols.of_about(&about));
+        self.write(about, tag);
+    }
+
+    /// The same, whose labels are in `references`.
+    fn write(&mut self, about: Option<AboutNumbers>, tag: u8) {
+        let SymbolBuilder { series: to, references, message, .. } = self;
+        let field = |length: usize| 1 + varint_len(length as u64) + length;
+        let of_references = if references.is_empty() { 0 } else { field(references_len(references)) };
+        let of_about = about.map_or(0, |about| field(about.len()));
+        let length = of_references + field(message.len()) + of_about;
+        to.reserve(field(length));
+        push_tag(to, TIMESERIES);
+        push_varint(to, length as u64);
+        push_references(to, references);
+        push_tag(to, tag);
+        push_varint(to, message.len() as u64);
+        to.extend_from_slice(message);
         if let Some(about) = about {
-            self.message.clear();
-            let numbers =
-                [(0x08, about.kind_number()), (0x18, self.symbols.of(about.help)), (0x20, self.symbols.of(about.unit))];
-            for (tag, number) in numbers {
-                if number != 0 {
-                    push_tag(&mut self.message, tag);
-                    push_varint(&mut self.message, u64::from(number));
-                }
-            }
-            push_tag(&mut self.inner, 0x2a);
-            push_varint(&mut self.inner, self.message.len() as u64);
-            self.inner.extend_from_slice(&self.message);
+            push_tag(to, METADATA);
+            push_varint(to, about.len() as u64);
+            about.fields().for_each(|(tag, number)| {
+                push_tag(to, tag);
+                push_varint(to, number);
+            });
         }
-        push_tag(&mut self.series, TIMESERIES);
-        push_varint(&mut self.series, self.inner.len() as u64);
-        self.series.extend_from_slice(&self.inner);
         self.entries += 1;
     }
 
@@ -183,6 +222,7 @@ impl SymbolBuilder {
         self.symbols.write(0, &mut self.body);
         self.body.extend_from_slice(&self.series);
         self.symbols.clear();
+        self.numbers.clear();
         self.series.clear();
         self.shown = (0, 0);
         self.entries = 0;
@@ -217,10 +257,24 @@ impl<'a> About<'a> {
     }
 }
 
+// === impl AboutNumbers ===
+
+impl AboutNumbers {
+    /// In proto3 a zero is not written.
+    fn fields(self) -> impl Iterator<Item = (u8, u64)> {
+        let fields = [(0x08, self.kind), (0x18, self.help), (0x20, self.unit)];
+        fields.into_iter().filter(|(_, number)| *number != 0).map(|(tag, number)| (tag, u64::from(number)))
+    }
+
+    fn len(self) -> usize {
+        self.fields().map(|(_, number)| 1 + varint_len(number)).sum()
+    }
+}
+
 // === impl Symbols ===
 
 impl Symbols {
-    fn new() -> Symbols {
+    pub(crate) fn new() -> Symbols {
         let mut symbols = Symbols {
             texts: Vec::new(),
             places: Vec::new(),
@@ -231,8 +285,22 @@ impl Symbols {
         symbols
     }
 
-    fn of(&mut self, text: &str) -> u32 {
-        let text = text.as_bytes();
+    /// Their texts end to end, and where each ends; None if these are 4 GiB.
+    pub(crate) fn into_texts(self) -> Option<(Box<[u8]>, Box<[u32]>)> {
+        let ends: Option<Box<[u32]>> = self.places.iter().map(|place| u32::try_from(place.end).ok()).collect();
+        Some((self.texts.into(), ends?))
+    }
+
+    pub(crate) fn of_about(&mut self, about: &About<'_>) -> AboutNumbers {
+        AboutNumbers { kind: about.kind_number(), help: self.of(about.help), unit: self.of(about.unit) }
+    }
+
+    pub(crate) fn of(&mut self, text: &str) -> u32 {
+        self.of_bytes(text.as_bytes())
+    }
+
+    /// The same, of what was a text once.
+    pub(crate) fn of_bytes(&mut self, text: &[u8]) -> u32 {
         let hash = self.hasher.hash_one(text);
         let place_of = |number: &u32| &self.texts[self.places[*number as usize].clone()];
         if let Some(number) = self.by_text.find(hash, |number| place_of(number) == text) {
@@ -268,10 +336,13 @@ fn push_references(to: &mut Vec<u8>, references: &[u32]) {
     if references.is_empty() {
         return;
     }
-    let length: usize = references.iter().map(|number| base_stdx::protobuf::varint_len(u64::from(*number))).sum();
-    push_tag(to, 0x0a);
-    push_varint(to, length as u64);
+    push_tag(to, REFERENCES);
+    push_varint(to, references_len(references) as u64);
     references.iter().for_each(|number| push_varint(to, u64::from(*number)));
+}
+
+fn references_len(references: &[u32]) -> usize {
+    references.iter().map(|number| varint_len(u64::from(*number))).sum()
 }
 
 fn push_time(to: &mut Vec<u8>, tag: u8, time: i64) {

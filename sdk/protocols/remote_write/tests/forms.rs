@@ -3,7 +3,9 @@
 
 use proptest::prelude::*;
 use sdk_labels::Labels;
-use sdk_protocols_remote_write::{Form, RequestBuilder, TimeSeries, decode, decompress};
+use sdk_protocols_remote_write::{
+    About, Form, RequestBuilder, SymbolBuilder, SymbolForm, TimeSeries, decode, decompress,
+};
 
 const MOST: usize = 16 << 20;
 /// In November 2023.
@@ -62,6 +64,54 @@ fn check(labels: &[Labels], example: &[f64], values: &[f64], cuts: &[usize], oth
     }
 }
 
+/// What some series are.
+fn about(row: usize) -> Option<About<'static>> {
+    const ALL: [About<'static>; 3] = [
+        About { kind: "counter", help: "How often.", unit: "" },
+        About { kind: "gauge", help: "a", unit: "bytes" },
+        About { kind: "unknown", help: "", unit: "" },
+    ];
+    ALL.get(row / 3 % 5).copied()
+}
+
+/// Rows in requests of version 2 that begin and end at the given ones: with two forms by turns, and as samples one by one.
+fn check_symbols(labels: &[Labels], values: &[f64], cuts: &[usize], others: usize) {
+    let about = |row| about(row).filter(|_| others > 0);
+    let (first, second) = labels.split_at(labels.len() / 2);
+    let form_of = |labels: &[Labels], from: usize| {
+        SymbolForm::of(labels.iter().enumerate().map(|(row, labels)| (labels.iter(), about(from + row)))).unwrap()
+    };
+    let forms = [form_of(first, 0), form_of(second, first.len())];
+    assert_eq!((forms[0].len(), forms[1].len()), (first.len(), second.len()));
+    let (mut with, mut without) = (SymbolBuilder::new(), SymbolBuilder::new());
+    let ends = cuts.iter().copied().chain([labels.len()]);
+    let mut start = 0;
+    for end in ends {
+        for number in 0..others {
+            let own = Labels::from_pairs([("__name__", "other"), ("a", number.to_string().as_str())]);
+            with.push_sample(&mut own.iter(), None, 5.0, TIME, 0);
+            without.push_sample(&mut own.iter(), None, 5.0, TIME, 0);
+        }
+        for (row, value) in (start..end).zip(&values[start..]) {
+            let (time, since) = (TIME + (row % 3) as i64, (row % 2) as i64 * TIME);
+            match row.checked_sub(first.len()) {
+                None => with.push_row(&forms[0], row, *value, time, since),
+                Some(row) => with.push_row(&forms[1], row, *value, time, since),
+            }
+            without.push_sample(&mut labels[row].iter(), about(row), *value, time, since);
+            if row % 50 == others {
+                assert_eq!(with.part(), without.part());
+            }
+        }
+        with.push_exemplar(&mut labels[0].iter(), None, &mut [("own", "x")].into_iter(), 1.0, TIME);
+        without.push_exemplar(&mut labels[0].iter(), None, &mut [("own", "x")].into_iter(), 1.0, TIME);
+        assert_eq!(with.part(), without.part());
+        assert_eq!(with.len(), without.len());
+        assert_eq!(with.finish().unwrap(), without.finish().unwrap());
+        start = end;
+    }
+}
+
 /// A part, decompressed.
 fn shown(part: sdk_protocols_remote_write::Part<'_>) -> Vec<u8> {
     let Some(length) = part.compressed_from else { return part.bytes.to_vec() };
@@ -92,6 +142,7 @@ fn a_page_is_written_from_any_row_to_any_other() {
     for cuts in [&[][..], &[1], &[2], &[3], &[32], &[33], &[34, 35], &[100, 101, 102, 128, 331, 332]] {
         for others in [0, 1, 2, 1001] {
             check(&labels, &values, &values, cuts, others);
+            check_symbols(&labels, &values, cuts, others);
         }
     }
 }
@@ -164,5 +215,6 @@ proptest! {
         cuts.dedup();
         cuts.retain(|cut| *cut > 0);
         check(&labels, &other, &values, &cuts, others);
+        check_symbols(&labels, &values, &cuts, others);
     }
 }
