@@ -127,6 +127,19 @@ pub fn from_value<T: CapsuleObject + Clone>(value: &Value, name: &str) -> Result
         }),
         Value::Secret(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a secret"))),
         Value::Target(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a target"))),
-        other => Err(ValueError::mismatch("capsule", other).with_hint(format!("refer to an export of type {name}"))),
+        other => Err(ValueError::mismatch("capsule", other).with_hint(match export_of(other, name) {
+            Some(export) => format!("refer to its export of type {name}: put .{export} behind it"),
+            None => format!("refer to an export of type {name}"),
+        })),
     }
+}
+
+/// The field of a component's exports that holds what is asked for.
+fn export_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    let Value::Object(exports) = value else { return None };
+    let mut fields = exports.iter();
+    fields.find_map(|(field, value)| match value {
+        Value::Capsule(capsule) if capsule.object().type_name() == name => Some(field),
+        _ => None,
+    })
 }

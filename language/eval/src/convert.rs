@@ -94,7 +94,12 @@ pub fn from_value_or_zero<T: FromValue>(value: &Value) -> Result<T, ValueError> 
 impl ValueError {
     /// `should be number, got string`
     pub fn mismatch(expected: &str, value: &Value) -> ValueError {
-        ValueError::new(format!("should be {expected}, got {}", value.kind()))
+        let error = ValueError::new(format!("should be {expected}, got {}", value.kind()));
+        match (expected, value) {
+            ("bool", Value::String(_)) => error.with_hint("write true or false, without quotes"),
+            ("array", _) => error.with_hint("a list stands between [ and ], also if it has one item"),
+            _ => error,
+        }
     }
 
     /// With a hint of what to write instead.

@@ -9,6 +9,7 @@ use language_syntax::{Diagnostic, Source, Span};
 use crate::convert::{NULL_REFUSED, PathSegment, ValueError};
 use crate::operators::{self, Side};
 use crate::scope::{Found, Scope};
+use crate::unset;
 use crate::value::{Function, Number, Text, Value};
 
 /// How deep an expression may nest. People's files reach about ten; the stack must survive anybody's.
@@ -316,10 +317,11 @@ pub(crate) fn blame_value(expr: &Expr, source: &Arc<Source>, error: &ValueError)
         _ => format!("{}{path} {}", quoted(blamed, source), error.message),
     };
     let diagnostic = Diagnostic::error(blamed.location(source), message);
-    match &error.hint {
+    let diagnostic = match &error.hint {
         Some(hint) => diagnostic.with_hint(hint.clone()),
         None => diagnostic,
-    }
+    };
+    unset::named(diagnostic, blamed, source)
 }
 
 /// The expression as written, on one line and not too long.

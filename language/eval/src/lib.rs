@@ -23,6 +23,7 @@ pub mod schema;
 pub mod scope;
 pub mod secret;
 pub mod stdlib;
+mod unset;
 pub mod value;
 pub mod word;
 

@@ -7,6 +7,7 @@
 //! walks the tree later (printing, evaluating, dropping) may recurse.
 
 mod expression;
+mod foreign;
 mod statement;
 
 use std::sync::Arc;
@@ -30,7 +31,12 @@ pub const MAX_DIAGNOSTICS: usize = 1000;
 pub fn parse(source: Arc<Source>) -> (File, Diagnostics) {
     let mut parser = Parser::new(&source);
     let body = parser.body(TokenKind::EndOfFile, 0);
-    let (comments, diagnostics) = (parser.comments, parser.diagnostics);
+    let (comments, mut diagnostics) = (parser.comments, parser.diagnostics);
+    if let (Some(first), Some(hint)) = (diagnostics.0.first_mut(), foreign::hint(source.bytes())) {
+        first.hints = vec![hint.to_owned()];
+        // What else is wrong with it as Alloy's language helps nobody.
+        diagnostics.0.truncate(1);
+    }
     (File { source, body, comments }, diagnostics)
 }
 

@@ -209,7 +209,7 @@ impl<'s> Scanner<'s> {
         loop {
             match self.current {
                 None | Some('\n') => {
-                    self.error(start, "string literal not terminated");
+                    self.error_with_hint(start, "string literal not terminated", UNTERMINATED_HINT);
                     return TokenKind::String;
                 }
                 Some('\\') => {
@@ -229,7 +229,11 @@ impl<'s> Scanner<'s> {
     fn raw(&mut self, start: usize) -> TokenKind {
         loop {
             let Some(c) = self.current else {
-                self.error(start, "string literal not terminated");
+                self.error_with_hint(
+                    start,
+                    "string literal not terminated",
+                    "the ` that begins here has no second one",
+                );
                 return TokenKind::String;
             };
             self.advance();
@@ -249,7 +253,11 @@ impl<'s> Scanner<'s> {
             Some('u') => (4, 16, 0x10ffff),
             Some('U') => (8, 16, 0x10ffff),
             None => return self.error(start, "escape sequence not terminated"),
-            Some(_) => return self.error(start, "unknown escape sequence"),
+            Some(c) => {
+                let hint = escape_hint(c);
+                self.errors.push(ScanError { offset: start as u32, message: "unknown escape sequence".into(), hint });
+                return;
+            }
         };
         if radix == 16 {
             self.advance();
@@ -337,6 +345,10 @@ impl<'s> Scanner<'s> {
         self.errors.push(ScanError { offset: offset as u32, message: message.into(), hint: None });
     }
 
+    fn error_with_hint(&mut self, offset: usize, message: &str, hint: &str) {
+        self.errors.push(ScanError { offset: offset as u32, message: message.into(), hint: Some(hint.into()) });
+    }
+
     /// One character on; bytes that are no text show as U+FFFD, one by one.
     fn advance(&mut self) {
         self.offset = self.next_offset;
@@ -380,11 +392,19 @@ fn code_point(c: Option<char>) -> String {
     }
 }
 
+const UNTERMINATED_HINT: &str = "a text ends on its line, with a second \"; one of several lines stands between two `";
+
+/// Regular expressions are where people meet this: `"\d+"`.
+fn escape_hint(c: char) -> Option<String> {
+    is_printable(c)
+        .then(|| format!("write \\\\{c}, or put the text between two `, where \\ is a character like any other"))
+}
+
 fn illegal_character_hint(c: char) -> Option<&'static str> {
     Some(match c {
         '#' => "a comment begins with //",
         ';' => "a statement ends with its line; leave the ; out",
-        ':' => "an object is written { key = value }",
+        ':' => "a name and its value are joined with =, and a text stands in double quotes",
         '?' => "there is no conditional operator; coalesce(a, b) gives the first value that is not empty",
         '$' => "a text is put together with +, and environment variables are read with sys.env(\"NAME\")",
         '@' => "names are made of letters, digits and _",

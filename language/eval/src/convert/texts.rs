@@ -94,11 +94,14 @@ pub fn parse_text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, ValueErr
 }
 
 macro_rules! parsed {
-    ($($type:ty => $schema:expr),*) => {$(
+    ($($type:ty => $schema:expr, $hint:literal;)*) => {$(
         /// `null` is refused: Alloy takes it for zero and dies of it later (spec §9, 40a).
         impl FromValue for $type {
             fn from_value(value: &Value) -> Result<$type, ValueError> {
-                parse_text(value)
+                parse_text(value).map_err(|error| match error.hint {
+                    Some(_) => error,
+                    None => error.with_hint($hint),
+                })
             }
 
             fn zero() -> Option<$type> {
@@ -123,7 +126,7 @@ macro_rules! parsed {
 }
 
 parsed!(
-    GoDuration => TypeSchema::Duration,
-    PrometheusDuration => TypeSchema::Text("Prometheus duration"),
-    ByteSize => TypeSchema::Text("bytes size")
+    GoDuration => TypeSchema::Duration, "a time is written with its units: \"15s\", \"1m30s\", \"12h\"";
+    PrometheusDuration => TypeSchema::Text("Prometheus duration"), "a time is written with its units: \"15s\", \"12h\", \"7d\"";
+    ByteSize => TypeSchema::Text("bytes size"), "a size is written with its unit: \"512KiB\", \"1MiB\"";
 );

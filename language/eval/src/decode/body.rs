@@ -11,6 +11,7 @@ use crate::block::{Block, BlockVariants, Invalid};
 use crate::convert::{FromValue, ValueError, from_value_or_zero};
 use crate::evaluate::{Evaluator, Failure, blame_value};
 use crate::scope::Scope;
+use crate::unset;
 use crate::value::{Object, Value};
 
 pub(super) struct BodyInput<'a> {
@@ -105,17 +106,19 @@ impl<'a> BodyInput<'a> {
     }
 
     pub fn report_invalid(&mut self, invalid: Invalid) {
+        let attribute = invalid.field.and_then(|field| self.find_attribute(field));
         let place = invalid.field.and_then(|field| {
-            let attribute = self.find_attribute(field).map(|attribute| attribute.value.span);
+            let attribute = attribute.map(|attribute| attribute.value.span);
             attribute.or_else(|| self.find_block(field).map(ast::Block::header_span))
         });
         let location = match place {
             Some(span) => span.in_source(self.context.source),
             None => self.header.clone(),
         };
-        let diagnostic = Diagnostic::error(location, invalid.message);
-        self.diagnostics.push(match invalid.hint {
-            Some(hint) => diagnostic.with_hint(hint),
+        let mut diagnostic = Diagnostic::error(location, invalid.message);
+        diagnostic.hints.extend(invalid.hint);
+        self.diagnostics.push(match attribute {
+            Some(attribute) => unset::named(diagnostic, &attribute.value, self.context.source),
             None => diagnostic,
         });
     }

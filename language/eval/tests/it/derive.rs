@@ -259,6 +259,35 @@ rules = [{deep = 1}]
 }
 
 #[test]
+fn what_to_write_instead_is_said() {
+    for (text, hint) in [
+        ("batch_wait = 15", "a time is written with its units: \"15s\", \"1m30s\", \"12h\""),
+        ("batch_size = \"lots\"", "a size is written with its unit: \"512KiB\", \"1MiB\""),
+        ("follow_redirects = \"yes\"", "write true or false, without quotes"),
+        ("labels = \"a\"", "a list stands between [ and ], also if it has one item"),
+    ] {
+        let messages = messages(&format!("url = \"x\"\n{text}"));
+        assert!(messages[0].ends_with(hint), "{messages:?}");
+    }
+}
+
+#[test]
+fn an_environment_variable_that_is_not_there_is_named() {
+    for (text, variables) in [
+        ("batch_wait = sys.env(\"FERROALLOY_NO_SUCH\")", "FERROALLOY_NO_SUCH"),
+        ("follow_redirects = env(\"FERROALLOY_NO_SUCH\")", "FERROALLOY_NO_SUCH"),
+        ("batch_wait = \"-\" + (sys.env(\"FERROALLOY_NO_SUCH\") + \"1s\")", "FERROALLOY_NO_SUCH"),
+        ("labels = [[], sys.env(\"FERROALLOY_NO_SUCH\")]", ""),
+        ("batch_wait = sys.env(\"PATH\")", ""),
+        ("batch_wait = sys.env(\"A=B\")", ""),
+    ] {
+        let messages = messages(&format!("url = \"x\"\n{text}"));
+        let hint = format!("the environment variable {variables} is not set");
+        assert_eq!(messages[0].ends_with(&hint), !variables.is_empty(), "{messages:?}");
+    }
+}
+
+#[test]
 fn a_check_of_its_own_points_at_the_attribute() {
     assert_eq!(messages("url = \"x\"\nbatch_wait = \"-1s\""), ["test.alloy:2:14: batch_wait must not be negative "]);
 }

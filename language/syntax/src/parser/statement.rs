@@ -140,7 +140,12 @@ impl Parser<'_> {
             let name = String::from_utf8_lossy(inner).into_owned();
             if !is_identifier(&name) {
                 let quoted = base_stdx::quote::quote(inner);
-                let hint = (name.len() <= 100).then(|| format!("a valid label is \"{}\"", to_identifier(&name)));
+                let hint = match header.name.as_slice() {
+                    [attribute] if self.ends_line(span.end) => {
+                        Some(format!("an attribute is written {} = …", attribute.name))
+                    }
+                    _ => (name.len() <= 100).then(|| format!("a valid label is \"{}\"", to_identifier(&name))),
+                };
                 self.error_here(format!("expected block label to be a valid identifier, but got {quoted}"), hint);
             }
             header.label = Some(Ident { name, span });
@@ -148,6 +153,15 @@ impl Parser<'_> {
             header.label = Some(Ident { name: String::new(), span });
         }
         self.next();
+    }
+
+    /// Whether nothing but blanks or a comment follows on the line.
+    fn ends_line(&self, offset: u32) -> bool {
+        let mut rest = &self.source.bytes()[offset as usize..];
+        while let [b' ' | b'\t' | b'\r', after @ ..] = rest {
+            rest = after;
+        }
+        matches!(rest, [] | [b'\n', ..] | [b'/', b'/', ..])
     }
 
     /// The current token as a name; what it says is kept even if it is none.

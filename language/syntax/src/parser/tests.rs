@@ -36,6 +36,42 @@ fn draw(expression: &Expr, source: &Source) -> String {
     }
 }
 
+/// The hints of a text, in order.
+fn hints(text: &str) -> Vec<String> {
+    let (_, diagnostics) = parse(Source::new("test", text));
+    diagnostics.0.into_iter().flat_map(|diagnostic| diagnostic.hints).collect()
+}
+
+#[test]
+fn what_people_write_by_habit_is_answered_with_what_to_write() {
+    for (text, expected) in [
+        ("a = \"b\nc = 1\n", "a text ends on its line, with a second \"; one of several lines stands between two `"),
+        ("a = `b\n", "the ` that begins here has no second one"),
+        ("a = \"^\\d+$\"\n", "write \\\\d, or put the text between two `, where \\ is a character like any other"),
+        ("b {\n url \"http://x\"\n}\n", "an attribute is written url = …"),
+        ("b {\n url \"http://x\" // c\n}\n", "an attribute is written url = …"),
+        ("loki.write \"a-b\" {\n}\n", "a valid label is \"a_b\""),
+        ("a {\n b: 1\n}\n", "a name and its value are joined with =, and a text stands in double quotes"),
+    ] {
+        assert_eq!(hints(text).first().map(String::as_str), Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn yaml_is_recognised_and_answered_once() {
+    for text in [
+        "# a comment\n\nserver:\n  port: 1\nclients:\n  - url: x\n",
+        "---\na: b\n",
+        "\u{feff}receivers:\r\n  otlp:\r\n",
+    ] {
+        let (_, diagnostics) = parse(Source::new("test", text));
+        assert_eq!(diagnostics.0.len(), 1, "{text}");
+        assert!(diagnostics.0[0].hints[0].contains("YAML"), "{text}");
+    }
+    assert!(hints("a {\n b: 1\n}\n")[0].contains("joined with ="));
+    assert_eq!(errors("a = 1\n"), "");
+}
+
 #[test]
 fn operators_bind_as_in_alloy() {
     for (text, expected) in [
