@@ -463,7 +463,7 @@ fn deepest<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::er
 }
 
 fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    deepest(error).to_string()
+    crate::tls::explained(deepest(error).to_string())
 }
 
 /// reqwest's outer errors repeat the URL with its query; the cause is what a reader needs.
@@ -476,7 +476,7 @@ fn innermost(error: &reqwest::Error) -> String {
             _ => "the request failed".to_owned(),
         };
     }
-    cause.to_string()
+    crate::tls::explained(cause.to_string())
 }
 
 #[cfg(test)]

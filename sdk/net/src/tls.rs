@@ -6,12 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use base_sys::fs;
 use language_eval::{Block, Invalid, SecretString, Validate, Word};
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 /// Certificates to show and to trust.
 #[derive(Block, Clone, Debug, PartialEq)]
@@ -230,15 +231,32 @@ fn system_roots() -> Arc<RootCertStore> {
 impl Verifier {
     fn inner(&self) -> Result<&Arc<WebPkiServerVerifier>, rustls::Error> {
         let made = self.inner.get_or_init(|| {
-            let roots = match &self.authorities {
-                Authorities::System => system_roots(),
-                Authorities::Given(roots) => roots.clone(),
-            };
-            let builder = WebPkiServerVerifier::builder_with_provider(roots, provider());
+            let builder = WebPkiServerVerifier::builder_with_provider(self.roots(), provider());
             builder.build().map_err(|error| format!("no certificate authority to check servers with: {error}"))
         });
         made.as_ref().map_err(|error| rustls::Error::General(error.clone()))
     }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        match &self.authorities {
+            Authorities::System => system_roots(),
+            Authorities::Given(roots) => roots.clone(),
+        }
+    }
+
+    /// Whether a certificate is one of the authorities themselves: of their name and key.
+    fn is_authority(&self, certificate: &CertificateDer<'_>) -> bool {
+        let mut alone = RootCertStore::empty();
+        alone.add(certificate.clone().into_owned()).is_ok()
+            && alone.roots.iter().all(|anchor| self.roots().roots.contains(anchor))
+    }
+}
+
+/// Said of a server that shows an authority's certificate, after its dates were found good and before anything else is
+/// looked at. rustls passes it on without a name of its own.
+fn is_authority_as_server(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return false };
+    format!("{other:?}").contains("CaUsedAsEndEntity")
 }
 
 impl fmt::Debug for Verifier {
@@ -260,7 +278,15 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         let name = self.name.as_ref().unwrap_or(server_name);
-        self.inner()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+        match self.inner()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            // `openssl req -x509` makes a certificate that is its own authority, and people give it to both sides, which Go
+            // takes. Who has its key could sign any other certificate, so only the name is left to check.
+            Err(error) if is_authority_as_server(&error) && self.is_authority(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
     }
 
     fn verify_tls12_signature(
@@ -283,5 +309,55 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A cause of rustls' with what to do about it.
+pub(crate) fn explained(cause: String) -> String {
+    let cure = if cause.contains("InvalidContentType") {
+        "the server does not speak TLS on this port; is its URL http://?"
+    } else if cause.contains("UnknownIssuer") {
+        "who signed it is not trusted here; ca_file or ca_pem in tls_config names whom to trust"
+    } else if cause.contains("CaUsedAsEndEntity") {
+        "it is its own authority; ca_file or ca_pem in tls_config makes it trusted"
+    } else {
+        return cause;
+    };
+    format!("{cause} ({cure})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &[u8] = include_bytes!("client/fixtures/own.pem");
+    const CA: &[u8] = include_bytes!("client/fixtures/ca.pem");
+    /// In 2033, when the certificates are good, and in 2190, when they are not any more.
+    const GOOD: u64 = 2_000_000_000;
+    const LATE: u64 = 6_950_000_000;
+
+    fn verdict(trusted: &[u8], name: &str, at: u64) -> Result<(), String> {
+        let roots = Arc::new(root_store(trusted, "ca", "").unwrap());
+        let verifier =
+            Verifier { authorities: Authorities::Given(roots), name: None, insecure: false, inner: OnceLock::new() };
+        let shown = certificates(OWN, "cert", "").unwrap().remove(0);
+        let name = ServerName::try_from(name.to_owned()).unwrap();
+        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at));
+        let verdict = verifier.verify_server_cert(&shown, &[], &name, &[], now);
+        verdict.map(drop).map_err(|error| explained(error.to_string()))
+    }
+
+    #[test]
+    fn a_certificate_that_is_its_own_authority_is_good_where_it_is_trusted() {
+        assert_eq!(verdict(OWN, "own.example", GOOD), Ok(()));
+        assert_eq!(verdict(&[CA, OWN].concat(), "own.example", GOOD), Ok(()));
+        for (trusted, name, at, told) in [
+            (CA, "own.example", GOOD, "it is its own authority; ca_file or ca_pem"),
+            (OWN, "other.example", GOOD, "not valid for name"),
+            (OWN, "own.example", LATE, "expired"),
+        ] {
+            let error = verdict(trusted, name, at).unwrap_err();
+            assert!(error.contains(told), "{error}");
+        }
     }
 }

@@ -253,8 +253,20 @@ async fn certificates_are_checked_against_the_given_authority_and_name() {
         let answer = client(&format!("tls_config {{\n  {tls}\n}}")).send(get(&url)).await;
         assert_eq!(answer.is_ok(), good, "{tls}: {answer:?}");
     }
+    let unknown = client("").send(get(&url)).await.unwrap_err();
+    assert!(unknown.to_string().ends_with("ca_file or ca_pem in tls_config names whom to trust)"), "{unknown}");
     let missing = client("tls_config {\n  ca_file = \"/does/not/exist\"\n}").send(get(&url)).await.unwrap_err();
     assert!(missing.to_string().starts_with("cannot read ca_file /does/not/exist: "), "{missing}");
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_apart() {
+    let server = Server::start(None, Arc::new(|_| http::Response::new(Full::from("fine")))).await;
+    let error = client("").send(get(&server.url("/").replace("http:", "https:"))).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("(the server does not speak TLS on this port; is its URL http://?)"),
+        "{error}"
+    );
 }
 
 #[test]
