@@ -156,7 +156,8 @@ fn create_storage(path: &Path) -> Result<(), Failure> {
             ErrorKind::AlreadyExists => ErrorKind::NotADirectory.into(),
             _ => error,
         };
-        Failure::io("mkdir", &path.display().to_string(), &error)
+        let failure = Failure::io("mkdir", &path.display().to_string(), &error);
+        failure.before("Another folder for what is to be kept is chosen with --storage.path.\n")
     })
 }
 

@@ -24,6 +24,7 @@ pub fn options(
     language_eval::stdlib::set_version(&version());
     Options {
         components: components::all().copied().collect(),
+        not_yet: components::NOT_YET,
         services,
         storage_path: PathBuf::from("data-alloy"),
         minimum_stability: invocation.stability("stability.level"),

@@ -156,6 +156,7 @@ mod tests {
     fn masked_text(text: &str) -> String {
         let catalogue = Catalogue {
             components: Default::default(),
+            not_yet: &[],
             services: Default::default(),
             minimum_stability: sdk_component::Stability::GenerallyAvailable,
             community: false,

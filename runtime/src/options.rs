@@ -13,6 +13,8 @@ use crate::plan::Catalogue;
 pub struct Options {
     /// Every component there is.
     pub components: Vec<Definition>,
+    /// Names of components that Alloy has and we do not yet.
+    pub not_yet: &'static [&'static str],
     /// Every service that a block configures.
     pub services: Vec<ServiceDefinition>,
     /// `--storage.path`
@@ -75,6 +77,7 @@ impl Options {
     pub(crate) fn catalogue(&self) -> Catalogue {
         Catalogue {
             components: self.components.iter().map(|definition| (definition.name, *definition)).collect(),
+            not_yet: self.not_yet,
             services: self.services.iter().map(|service| (service.name, service.clone())).collect(),
             minimum_stability: self.minimum_stability,
             community: self.community,

@@ -22,6 +22,8 @@ pub(crate) use names::{CustomName, Declare, Names};
 pub(crate) struct Catalogue {
     /// By name.
     pub components: HashMap<&'static str, Definition>,
+    /// Names of components that Alloy has and we do not yet.
+    pub not_yet: &'static [&'static str],
     /// By name.
     pub services: HashMap<&'static str, ServiceDefinition>,
     /// The least settled that may be used.
@@ -81,6 +83,14 @@ pub(crate) enum NodeKind {
     Foreach(Foreach),
     Argument,
     Export,
+}
+
+impl PlannedNode {
+    /// Whether it does, or brings in, anything that does something.
+    pub fn runs(&self) -> bool {
+        use NodeKind::{Component, Custom, Foreach, Import};
+        matches!(self.kind, Component(_) | Custom(_) | Foreach(_) | Import(_))
+    }
 }
 
 /// The four ways to import.

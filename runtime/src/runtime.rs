@@ -17,7 +17,7 @@ use crate::host::Hosted;
 use crate::module::{Inputs, Module};
 use crate::node::lock;
 use crate::options::Options;
-use crate::plan::{Place, Plan};
+use crate::plan::{Place, Plan, PlannedNode};
 use crate::propagate::propagate;
 use crate::sources::{Sources, Texts};
 use crate::stage::{Mode, Request, StagedModule, Stager};
@@ -28,6 +28,9 @@ const WAITING_LOADS: usize = 16;
 
 /// How long services may take to end.
 const SERVICES: Duration = Duration::from_secs(5);
+
+/// How many errors of a refused reload are logged and reported.
+const MAX_TOLD: usize = 20;
 
 /// A running configuration. Clones are the same one.
 #[derive(Clone)]
@@ -222,8 +225,14 @@ impl Controller {
         let duration = started.elapsed().as_nanos() as u64;
         tracing::info!(controller_path = "/", controller_id = "", duration, "finished complete graph evaluation");
         engine.measures.loaded(texts.as_ref(), outcome.is_ok());
-        let error = outcome.as_ref().err().map(|error| error.to_string());
-        *lock(&self.shared.last_load) = Some(LoadReport { at: clock::now(), error });
+        let told = outcome.as_ref().err().map(LoadError::told);
+        // Before the first load there is somebody at the console, to whom the caller draws it.
+        if self.shared.ready.load(Ordering::Acquire) {
+            for line in told.iter().flatten() {
+                tracing::error!("the new configuration is refused: {line}");
+            }
+        }
+        *lock(&self.shared.last_load) = Some(LoadReport { at: clock::now(), error: told.map(|told| told.join("\n")) });
         match outcome {
             Ok((staged, warnings)) => {
                 let mut transition = Transition::default();
@@ -233,6 +242,12 @@ impl Controller {
                 *lock(&self.shared.loaded) = texts;
                 for warning in warnings.0.iter().filter(|found| found.severity == Severity::Warning) {
                     tracing::warn!("{warning}");
+                }
+                if !root.plan.nodes.iter().any(PlannedNode::runs) {
+                    tracing::warn!(
+                        config = self.shared.sources.name(),
+                        "the configuration has no components: nothing is collected"
+                    );
                 }
                 tracing::info!(controller_id = "", "scheduling loaded components and services");
                 self.carry_out(transition, Some((reply, warnings))).await;
@@ -286,6 +301,26 @@ impl Controller {
             futures_util::future::join_all(group.iter().map(|node| supervise::stop(node, left))).await;
         }
         engine.tasks.close(SERVICES).await;
+    }
+}
+
+impl LoadError {
+    /// Every error with its hints, a line each; of very many, the first.
+    fn told(&self) -> Vec<String> {
+        let (LoadError::Unparsable(found) | LoadError::Refused(found)) = self else { return vec![self.to_string()] };
+        let errors: Vec<_> = found.0.iter().filter(|found| found.severity == Severity::Error).collect();
+        let mut lines: Vec<String> = errors
+            .iter()
+            .take(MAX_TOLD)
+            .map(|error| match error.hints.as_slice() {
+                [] => error.to_string(),
+                hints => format!("{error} ({})", hints.join("; ")),
+            })
+            .collect();
+        if errors.len() > MAX_TOLD {
+            lines.push(format!("and {} errors more; validate prints them all", errors.len() - MAX_TOLD));
+        }
+        lines
     }
 }
 

@@ -130,7 +130,11 @@ impl Invocation {
             _ => {}
         }
         let Some(flag) = self.command.flags.iter().find(|flag| flag.name == name) else {
-            return Err(self.refuse(format!("unknown flag: --{name}")));
+            // Those that have lost their meaning have lost their words, too.
+            let known = self.command.flags.iter().filter(|flag| !flag.about.is_empty());
+            let near = base_stdx::nearest(name, known.map(|flag| flag.name));
+            let near = near.map(|near| format!("\n\nDid you mean this?\n\t--{near}")).unwrap_or_default();
+            return Err(self.refuse(format!("unknown flag: --{name}{near}")));
         };
         let value = match (value, flag.kind) {
             (Some(value), _) => value,
@@ -337,6 +341,7 @@ mod tests {
             ("fmt a b", "accepts between 0 and 1 arg(s), received 2"),
             ("gql --endpoint= a b", "accepts 1 arg(s), received 2"),
             ("validate --storage.path=x c", "unknown flag: --storage.path"),
+            ("run --storage.pth=x c", "unknown flag: --storage.pth\n\nDid you mean this?\n\t--storage.path"),
             ("tools frob", "unknown command \"frob\" for \"ferroalloy tools\""),
         ] {
             assert_eq!(parsed(line).err().as_deref(), Some(message), "{line}");

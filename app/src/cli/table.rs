@@ -96,7 +96,7 @@ const STABILITY_LEVEL: Flag = flag(
 const COMMUNITY_COMPONENTS: Flag =
     flag("feature.community-components.enabled", Bool, "false", "Enable community components");
 const CONFIG_FORMAT: Flag =
-    flag("config.format", Text, "alloy", "Format of the configuration file: \"alloy\"").missing(CONVERSION);
+    flag("config.format", Text, "alloy", "Format of the configuration file; others than \"alloy\"").missing(CONVERSION);
 const BYPASS_CONVERSION_ERRORS: Flag =
     flag("config.bypass-conversion-errors", Bool, "false", "Load a converted configuration in spite of errors")
         .missing(CONVERSION);
@@ -116,7 +116,12 @@ const RUN: Command = Command {
         flag("server.http.listen-addr", Text, "127.0.0.1:12345", "Address to listen for HTTP traffic on"),
         flag("server.http.memory-addr", Text, "alloy.internal:12345", "Address of the in-process HTTP listener"),
         flag("server.http.ui-path-prefix", Text, "/", "Prefix to serve the web pages and their API at"),
-        flag("server.http.enable-pprof", Bool, "true", "Enable /debug/pprof profiling endpoints"),
+        flag(
+            "server.http.enable-pprof",
+            Bool,
+            "true",
+            "Accepted for compatibility: there are no profiles of a Go runtime",
+        ),
         flag("server.http.disable-support-bundle", Bool, "false", "Disable /-/support"),
         flag("server.http.enable-graphql", Bool, "false", "Enable the GraphQL API (experimental)").missing(GRAPHQL),
         flag("server.http.enable-graphql-playground", Bool, "false", "Enable the GraphQL playground (experimental)")

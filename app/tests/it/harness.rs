@@ -25,6 +25,7 @@ pub fn options(storage: &Path, more: &[Definition]) -> runtime::Options {
     let metrics = base_metrics::Registry::new();
     runtime::Options {
         components: components::all().copied().chain(more.iter().copied()).collect(),
+        not_yet: components::NOT_YET,
         services: Vec::new(),
         storage_path: storage.to_owned(),
         minimum_stability: Stability::Experimental,

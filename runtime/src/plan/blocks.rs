@@ -286,6 +286,15 @@ impl Sorter<'_> {
     fn unknown(&self, name: &str) -> Diagnostic {
         let message = format!("cannot find the definition of component name {name:?}");
         let diagnostic = *self.name_error(message);
+        if self.catalogue.not_yet.contains(&name) {
+            let diagnostic = diagnostic.with_hint("Alloy has this component; this version of Ferroalloy does not");
+            return match name.starts_with("prometheus.exporter.") {
+                true => {
+                    diagnostic.with_hint("run the exporter as a process of its own, and read it with prometheus.scrape")
+                }
+                false => diagnostic,
+            };
+        }
         let mut known: Vec<&str> = self.catalogue.components.keys().copied().collect();
         known.extend(CONFIGURATION_WORDS.iter().chain(CONFIGURABLE));
         known.extend(self.names.levels().flat_map(|level| level.declares.keys()).map(String::as_str));

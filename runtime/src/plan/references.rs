@@ -150,8 +150,11 @@ impl Resolver<'_> {
         self.variable(first) || self.outer.any_variable || self.library.knows(first)
     }
 
-    /// The traversal with the id in it put right.
+    /// The traversal with the id in it put right; for a word that stands alone, what its author may have meant by it.
     fn similar(&self, traversal: &Traversal) -> Option<String> {
+        if let [only] = traversal.names.as_slice() {
+            return word(&only.name).map(str::to_owned);
+        }
         let ids: HashSet<&str> = self
             .nodes
             .iter()
@@ -170,6 +173,26 @@ impl Resolver<'_> {
             Some(std::iter::once(near).chain(rest.iter().copied()).collect::<Vec<_>>().join("."))
         })
     }
+}
+
+/// A value in the spelling of another language, or a function nearly by its name.
+fn word(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" => return Some("true"),
+        "false" | "no" | "off" => return Some("false"),
+        "null" | "nil" | "none" => return Some("null"),
+        _ => {}
+    }
+    let functions = stdlib::FUNCTIONS.iter();
+    let near = nearest(name, functions.clone().map(|function| function.name).chain(stdlib::first_names()))?;
+    // Of an old name, the one that is used now.
+    Some(
+        functions
+            .clone()
+            .find(|function| function.name == near)
+            .and_then(|function| function.replaced_by)
+            .unwrap_or(near),
+    )
 }
 
 /// First parts of all block names in a body that may be custom components of the module around it; what a nested

@@ -31,6 +31,28 @@ test.pass "a" { input = 1 }
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_alloy_has_and_we_do_not_is_not_called_a_misspelling() {
+    assert_eq!(
+        refused("test.vault \"a\" { }\nprometheus.exporter.fake \"b\" { }\n").await,
+        "config.alloy:1:1: cannot find the definition of component name \"test.vault\" \
+         (Alloy has this component; this version of Ferroalloy does not)\n\
+         config.alloy:2:1: cannot find the definition of component name \"prometheus.exporter.fake\" \
+         (Alloy has this component; this version of Ferroalloy does not; \
+         run the exporter as a process of its own, and read it with prometheus.scrape)"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_that_stands_alone_is_put_right() {
+    for (value, meant) in
+        [("True", "true"), ("yes", "true"), ("off", "false"), ("None", "null"), ("envv(\"X\")", "sys.env")]
+    {
+        let refusal = refused(&format!("test.pass \"a\" {{ input = {value} }}\n")).await;
+        assert!(refusal.ends_with(&format!("(did you mean \"{meant}\"?)")), "{refusal}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_that_is_wrong_is_told_in_one_go() {
     assert_eq!(
         refused(

@@ -9,6 +9,26 @@ test.pass "c" { input = "same" }
 "#;
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_reload_is_reported_whole_and_with_its_hints() {
+    let running = Running::new(BEFORE).await;
+    let text = "test.pess \"a\" { }\ntest.pass \"b\" {\n  inptu = 1\n}\n";
+    running.reload(text).await.unwrap_err();
+    assert_eq!(
+        running.host.last_load().unwrap().error.as_deref(),
+        Some(
+            "config.alloy:1:1: cannot find the definition of component name \"test.pess\" (did you mean \"test.pass\"?)\n\
+             config.alloy:3:3: unrecognized attribute name \"inptu\" (did you mean \"input\"?)\n\
+             config.alloy:2:1: missing required attribute \"input\""
+        )
+    );
+    let wrong: String = (0..50).map(|i| format!("test.pess \"a{i}\" {{ }}\n")).collect();
+    running.reload(&wrong).await.unwrap_err();
+    let error = running.host.last_load().unwrap().error.unwrap();
+    assert_eq!(error.lines().count(), 21);
+    assert!(error.ends_with("and 30 errors more; validate prints them all"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_reload_leaves_everything_as_it_was() {
     let running = Running::new(BEFORE).await;
     journal();

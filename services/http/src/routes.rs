@@ -155,7 +155,10 @@ impl Router {
             Ok(()) => text(StatusCode::OK, "config reloaded\n"),
             Err(error) => {
                 tracing::error!(service = "http", err = %error, "failed to reload config");
-                text(StatusCode::BAD_REQUEST, format!("{error}\n"))
+                // Alloy's one line, and then all that is wrong, with what to write instead.
+                let all = self.host.last_load().and_then(|report| report.error);
+                let all = all.filter(|all| !error.ends_with(all.as_str())).map(|all| format!("\n{all}\n"));
+                text(StatusCode::BAD_REQUEST, format!("{error}\n{}", all.unwrap_or_default()))
             }
         }
     }

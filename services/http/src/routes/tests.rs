@@ -16,6 +16,8 @@ pub(crate) struct FakeHost {
     pub modules: BTreeMap<String, Vec<ComponentInfo>>,
     pub not_ready: AtomicBool,
     pub reload_error: Option<String>,
+    /// What the last load's report says.
+    pub report: Option<String>,
     pub metrics: Metrics,
 }
 
@@ -86,7 +88,8 @@ impl Host for FakeHost {
     }
 
     fn last_load(&self) -> Option<LoadReport> {
-        None
+        let error = self.report.clone()?;
+        Some(LoadReport { at: UNIX_EPOCH, error: Some(error) })
     }
 
     fn metrics(&self) -> Arc<Registry> {
@@ -174,8 +177,12 @@ async fn a_dead_component_is_not_healthy_wherever_it_is() {
 
 #[tokio::test]
 async fn a_refused_reload_says_why() {
-    let host = FakeHost { reload_error: Some("error during the initial load: -: cycle: a, b".to_owned()), ..host() };
-    assert_eq!(ask(host, "POST /-/reload").await, "400 error during the initial load: -: cycle: a, b\n");
+    let error = Some("error during the initial load: -: cycle: a, b".to_owned());
+    let host_with = |report: &str| FakeHost { reload_error: error.clone(), report: Some(report.to_owned()), ..host() };
+    let line = "400 error during the initial load: -: cycle: a, b\n";
+    assert_eq!(ask(host_with("-: cycle: a, b"), "POST /-/reload").await, line);
+    let report = "-: cycle: a, b (a needs b)\nc.alloy:1:1: another";
+    assert_eq!(ask(host_with(report), "POST /-/reload").await, format!("{line}\n{report}\n"));
 }
 
 #[tokio::test]
