@@ -68,7 +68,9 @@ fn yaml_is_recognised_and_answered_once() {
         assert_eq!(diagnostics.0.len(), 1, "{text}");
         assert!(diagnostics.0[0].hints[0].contains("YAML"), "{text}");
     }
-    assert!(hints("a {\n b: 1\n}\n")[0].contains("joined with ="));
+    for text in ["a {\n b: 1\n}\n", "b: 1\n", "b: 1\nc = 2\n"] {
+        assert!(hints(text)[0].contains("joined with ="), "{text}");
+    }
     assert_eq!(errors("a = 1\n"), "");
 }
 
