@@ -204,7 +204,15 @@ struct Verifier {
     authorities: Authorities,
     name: Option<ServerName<'static>>,
     insecure: bool,
-    inner: OnceLock<Result<Arc<WebPkiServerVerifier>, String>>,
+    inner: OnceLock<Result<Trusted, String>>,
+}
+
+/// Checks servers' certificates against authorities, and takes one of these for a server's own: `openssl req -x509` makes
+/// such, people give that one file to both sides, and Go takes it. Who has its key could sign any other certificate.
+#[derive(Debug)]
+pub struct Trusted {
+    roots: Arc<RootCertStore>,
+    webpki: Arc<WebPkiServerVerifier>,
 }
 
 enum Authorities {
@@ -229,26 +237,78 @@ fn system_roots() -> Arc<RootCertStore> {
 // === impl Verifier ===
 
 impl Verifier {
-    fn inner(&self) -> Result<&Arc<WebPkiServerVerifier>, rustls::Error> {
+    fn inner(&self) -> Result<&Trusted, rustls::Error> {
         let made = self.inner.get_or_init(|| {
-            let builder = WebPkiServerVerifier::builder_with_provider(self.roots(), provider());
-            builder.build().map_err(|error| format!("no certificate authority to check servers with: {error}"))
+            let roots = match &self.authorities {
+                Authorities::System => system_roots(),
+                Authorities::Given(roots) => roots.clone(),
+            };
+            Trusted::new(roots, provider())
         });
         made.as_ref().map_err(|error| rustls::Error::General(error.clone()))
     }
+}
 
-    fn roots(&self) -> Arc<RootCertStore> {
-        match &self.authorities {
-            Authorities::System => system_roots(),
-            Authorities::Given(roots) => roots.clone(),
-        }
+// === impl Trusted ===
+
+impl Trusted {
+    /// Who trusts these authorities.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Trusted, String> {
+        let webpki = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).build();
+        let webpki = webpki.map_err(|error| format!("no certificate authority to check servers with: {error}"))?;
+        Ok(Trusted { roots, webpki })
     }
 
     /// Whether a certificate is one of the authorities themselves: of their name and key.
     fn is_authority(&self, certificate: &CertificateDer<'_>) -> bool {
         let mut alone = RootCertStore::empty();
         alone.add(certificate.clone().into_owned()).is_ok()
-            && alone.roots.iter().all(|anchor| self.roots().roots.contains(anchor))
+            && alone.roots.iter().all(|anchor| self.roots.roots.contains(anchor))
+    }
+}
+
+impl ServerCertVerifier for Trusted {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // Its dates are good then, and only the name is left to check.
+            Err(error) if is_authority_as_server(&error) && self.is_authority(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.webpki.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.webpki.supported_verify_schemes()
     }
 }
 
@@ -278,15 +338,7 @@ impl ServerCertVerifier for Verifier {
             return Ok(ServerCertVerified::assertion());
         }
         let name = self.name.as_ref().unwrap_or(server_name);
-        match self.inner()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
-            // `openssl req -x509` makes a certificate that is its own authority, and people give it to both sides, which Go
-            // takes. Who has its key could sign any other certificate, so only the name is left to check.
-            Err(error) if is_authority_as_server(&error) && self.is_authority(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            outcome => outcome,
-        }
+        self.inner()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
     }
 
     fn verify_tls12_signature(

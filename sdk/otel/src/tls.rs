@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion,
 };
+use sdk_net::tls::Trusted;
 use tokio::time::Instant;
 
 use crate::not_yet;
@@ -284,7 +285,8 @@ impl TlsClient {
         let builder = if self.insecure_skip_verify {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
         } else {
-            builder.with_root_certificates(self.settings.roots()?)
+            let trusted = Trusted::new(Arc::new(self.settings.roots()?), provider).map_err(invalid)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(trusted))
         };
         let mut config = match self.settings.identity()? {
             Some((chain, key)) => {
