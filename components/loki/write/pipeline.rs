@@ -136,7 +136,15 @@ impl Pipeline {
                     false => Overflow::DropNewest,
                 },
             };
-            let queue = Queue::open(config).await.map_err(|error| error.to_string())?;
+            let queue = match Queue::open(config.clone()).await {
+                Ok(queue) => queue,
+                Err(error) if arguments.has_wal() => return Err(error.to_string()),
+                Err(error) => {
+                    tracing::error!(%error, endpoint = shared.name, "sending without a disk: what cannot be sent before the end of the process is lost");
+                    // Without a disk there is nothing that can fail.
+                    Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
+                }
+            };
             self.tasks.spawn("loki.write sender", shared.clone().send_all(queue.clone()));
             if shard >= shards {
                 lanes.left_over.push(queue);

@@ -452,6 +452,27 @@ async fn without_a_wal_nothing_is_written_down_before_it_waits() {
 }
 
 #[tokio::test]
+async fn without_a_disk_entries_are_sent_unless_they_must_survive() {
+    for (wal, arrives) in [("", true), ("wal {\n  enabled = true\n}", false)] {
+        let loki = Loki::start(vec![]).await;
+        let folder = tempfile::tempdir().unwrap();
+        // As good as a disk that cannot be written to, also for root.
+        std::fs::write(folder.path().join("loki.write.test"), "a file").unwrap();
+        let text = format!("{wal}\nendpoint {{\n  url = \"{}\"\n  batch_wait = \"10ms\"\n}}\n", loki.url());
+        let mut alone = Alone::<Write>::build_in(&text, &Scope::new(), folder.path()).unwrap();
+        alone.run();
+        let sender = receiver(&alone);
+        let sent = sender.consume(lines(&[("a", "b")], &["one"]));
+        let outcome = tokio::time::timeout(Duration::from_millis(if arrives { 60_000 } else { 300 }), sent).await;
+        assert_eq!(outcome.is_ok(), arrives, "{wal}");
+        if let Ok(delivery) = outcome {
+            assert_eq!(delivery.unwrap().await, sdk_signals::Outcome::Delivered);
+        }
+        alone.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn what_has_arrived_is_forgotten_at_once() {
     let loki = Loki::start(Vec::new()).await;
     let folder = tempfile::tempdir().unwrap();
