@@ -24,6 +24,7 @@ use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Upd
 use sdk_labels::Labels;
 use sdk_signals::{FanOut, LogBatch, LogsReceiver};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::compressed::Format;
@@ -131,6 +132,9 @@ pub enum OnPositionsFileError {
     RestartFromBeginning,
 }
 
+/// How often it is said that positions cannot be saved.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
 /// The component.
 pub struct File {
     context: Context,
@@ -140,6 +144,8 @@ pub struct File {
     forward_to: watch::Sender<FanOut<LogBatch>>,
     names: Arc<Names>,
     tailers: Mutex<HashMap<Key, Tailer>>,
+    /// When it was last said that positions cannot be saved; nothing while they can.
+    unsaved: Mutex<Option<Instant>>,
     /// Is not cancelled.
     never: CancellationToken,
 }
@@ -204,6 +210,7 @@ impl Component for File {
             arguments: watch::Sender::new(Arc::new(arguments)),
             names: Arc::new(Names::new()),
             tailers: Mutex::default(),
+            unsaved: Mutex::default(),
             never: CancellationToken::new(),
         })
     }
@@ -221,10 +228,10 @@ impl Component for File {
         let names = self.names.clone();
         drop(self.context.spawn(&stop, async move { names.run().await }));
         let mut changes = self.arguments.subscribe();
-        let mut resolve_at = tokio::time::Instant::now();
+        let mut resolve_at = Instant::now();
         let mut saves = 0u32;
         loop {
-            let now = tokio::time::Instant::now();
+            let now = Instant::now();
             // They may have changed while positions were saved, and be seen here for the first time.
             let (arguments, changed) = {
                 let arguments = changes.borrow_and_update();
@@ -496,9 +503,19 @@ impl File {
             drop(tailers);
             this.positions.save(sync, |key| read.contains(key))
         };
-        if let Some(Err(error)) = base_sys::task::blocking("positions", save).await.returned() {
-            tracing::error!(%error, "cannot write the positions file; after a crash, lines would be repeated");
-            self.context.unhealthy(format!("cannot write the positions file: {error}"));
+        let Some(saved) = base_sys::task::blocking("positions", save).await.returned() else { return };
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        match saved {
+            Ok(_) if unsaved.take().is_some() => {
+                tracing::info!("the positions file is written again");
+                self.context.healthy("the positions file is written again");
+            }
+            Err(error) if unsaved.is_none_or(|said| said.elapsed() >= SAY_AGAIN) => {
+                *unsaved = Some(Instant::now());
+                tracing::error!(%error, "cannot write the positions file; after a crash, lines would be repeated");
+                self.context.unhealthy(format!("cannot write the positions file: {error}"));
+            }
+            Ok(_) | Err(_) => {}
         }
     }
 
