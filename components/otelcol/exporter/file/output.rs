@@ -35,7 +35,10 @@ impl Output {
             if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 fs::create_dir_all(parent)?;
             }
-            let mut file = OpenOptions::new().create(true).write(true).truncate(!keep).open(&path)?;
+            let mut how = OpenOptions::new();
+            // What is appended stands at the end, also after somebody else has emptied the file.
+            let how = if keep { how.append(true) } else { how.write(true).truncate(true) };
+            let mut file = how.create(true).open(&path)?;
             let length = file.seek(SeekFrom::End(0))?;
             Ok((file, length))
         };

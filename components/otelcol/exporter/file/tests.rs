@@ -56,6 +56,10 @@ async fn a_delivered_batch_is_a_line_of_the_file_and_folders_are_made() {
     let mut alone = start(&format!("{config}append = true\n"));
     assert_eq!(send(&alone, span("three", "x")).await.await, Outcome::Delivered);
     assert_eq!(names(&path), ["one", "two", "three"]);
+    // As logrotate's copytruncate does.
+    std::fs::File::create(&path).unwrap();
+    assert_eq!(send(&alone, span("four", "x")).await.await, Outcome::Delivered);
+    assert_eq!(names(&path), ["four"]);
     alone.stop().await.unwrap();
     let mut alone = start(&config);
     assert_eq!(send(&alone, span("four", "x")).await.await, Outcome::Delivered);
