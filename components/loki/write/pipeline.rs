@@ -13,6 +13,7 @@ use sdk_protocols_loki::stream_labels;
 use sdk_queue::{Config, Disk, Folders, Overflow, Queue, Written, hand_over};
 use sdk_signals::{Delivery, LogBatch, Outcome, Refused, Settle};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::arguments::{self, WriteArguments, duration};
 use super::lane::Lane;
@@ -75,7 +76,8 @@ impl Pipeline {
         };
         let name = context.id().to_owned();
         if let Some(taken) = Taken::open(context.data_path().join("taken"), name, arguments.has_wal()).await? {
-            let keeper = pipeline.tasks.spawn("loki.write journal", taken.clone().keep());
+            let keeper =
+                pipeline.tasks.spawn("loki.write journal", taken.clone().keep().instrument(context.span().clone()));
             pipeline.taken = Some((taken, Mutex::new(Some(keeper))));
         }
         let mut directories: Vec<String> = Vec::new();
@@ -145,7 +147,8 @@ impl Pipeline {
                     Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
                 }
             };
-            self.tasks.spawn("loki.write sender", shared.clone().send_all(queue.clone()));
+            let sender = shared.clone().send_all(queue.clone()).instrument(context.span().clone());
+            self.tasks.spawn("loki.write sender", sender);
             if shard >= shards {
                 lanes.left_over.push(queue);
                 continue;

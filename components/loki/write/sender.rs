@@ -314,7 +314,7 @@ impl Endpoint {
                 "cannot send; the queue keeps what arrives, and it is tried again"
             );
         }
-        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.name));
+        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.url));
     }
 
     fn well(&self) {
