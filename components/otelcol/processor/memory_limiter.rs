@@ -118,14 +118,17 @@ impl Processor for MemoryLimiter {
                 context.metrics().counter_vec(&name, &help, &["processor"]).with(&[&processor])
             })
         };
-        Ok(MemoryLimiter {
+        let limiter = MemoryLimiter {
             check_interval: arguments.check_interval.to_std().unwrap_or_default(),
             // A spike above the limit leaves nothing, as percentages may say; then all is refused from the limit on.
             soft_limit: limit.checked_sub(spike).unwrap_or(limit),
             refuses: AtomicBool::new(false),
             accepted: counters("accepted", "successfully pushed into the next component in the pipeline."),
             refused: counters("refused", "that were rejected by the next component in the pipeline."),
-        })
+        };
+        // So that the first batch is not taken in ignorance.
+        limiter.check();
+        Ok(limiter)
     }
 
     fn output(arguments: &Arguments) -> &Output {
