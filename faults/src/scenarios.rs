@@ -53,10 +53,10 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!("kill-wal", "the same, with `wal`", |s| kill::under_load(lines(s, WAL))),
     scenario!("kill-outage", "`kill -9` while the sink comes and goes", |s| kill::in_outages(lines(s, MEMORY))),
     scenario!("kill-outage-wal", "the same, with `wal`", |s| kill::in_outages(lines(s, WAL))),
-    scenario!(long "pushed-kill-wal", "lines that are pushed, with `wal`: `kill -9` under load", |s| kill::under_load(
+    scenario!("pushed-kill-wal", "lines that are pushed, with `wal`: `kill -9` under load", |s| kill::under_load(
         pushed(s)
     )),
-    scenario!(long "pushed-kill-outage-wal", "the same, while the sink comes and goes", |s| kill::in_outages(pushed(s))),
+    scenario!("pushed-kill-outage-wal", "the same, while the sink comes and goes", |s| kill::in_outages(pushed(s))),
     scenario!("stop", "SIGTERM under load, sink up", |s| stop::stops(lines(s, MEMORY), Answer::Well)),
     scenario!("stop-slow", "SIGTERM, sink slow", |s| stop::stops(lines(s, MEMORY), SLOW)),
     scenario!("stop-down", "SIGTERM, sink down", |s| stop::stops(lines(s, MEMORY), Answer::Status(503))),

@@ -46,6 +46,8 @@ scenarios! {
     kill_9_while_tailing_loses_no_line_with_a_wal = "kill-wal",
     kill_9_in_outages_loses_no_line = "kill-outage",
     kill_9_in_outages_loses_no_line_with_a_wal = "kill-outage-wal",
+    kill_9_loses_no_line_that_was_pushed_with_a_wal = "pushed-kill-wal",
+    kill_9_in_outages_loses_no_line_that_was_pushed_with_a_wal = "pushed-kill-outage-wal",
     a_stop_leaves_nothing_behind = "stop",
     a_stop_with_a_slow_backend_leaves_nothing_behind = "stop-slow",
     a_stop_in_an_outage_leaves_nothing_behind = "stop-down",
