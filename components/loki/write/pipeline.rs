@@ -138,14 +138,9 @@ impl Pipeline {
                     false => Overflow::DropNewest,
                 },
             };
-            let queue = match Queue::open(config.clone()).await {
-                Ok(queue) => queue,
-                Err(error) if arguments.has_wal() => return Err(error.to_string()),
-                Err(error) => {
-                    tracing::error!(%error, endpoint = shared.name, "sending without a disk: what cannot be sent before the end of the process is lost");
-                    // Without a disk there is nothing that can fail.
-                    Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
-                }
+            let queue = match arguments.has_wal() {
+                true => Queue::open(config).await.map_err(|error| error.to_string())?,
+                false => Queue::open_anyhow(config).await,
             };
             let sender = shared.clone().send_all(queue.clone()).instrument(context.span().clone());
             self.tasks.spawn("loki.write sender", sender);

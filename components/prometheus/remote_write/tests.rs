@@ -15,6 +15,7 @@ use sdk_signals::{
     Samples, Times,
 };
 use sdk_testing::component::Alone;
+use sdk_testing::folder::image;
 use sdk_testing::oracle;
 use sdk_testing::patience::until;
 use serde_json::Value as Json;
@@ -247,25 +248,6 @@ async fn what_an_endpoint_did_not_take_is_sent_after_a_restart() {
     let asked = better.wait_for(1).await;
     assert_eq!(sent(&asked[0])[0].samples[0].value, 1.0);
     alone.stop().await.expect("it stops");
-}
-
-/// What a kill would leave of a state directory at this moment.
-fn image(of: &Path) -> tempfile::TempDir {
-    let image = tempfile::tempdir().expect("a folder");
-    let mut folders = vec![of.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let copy = image.path().join(folder.strip_prefix(of).expect("it is within"));
-        std::fs::create_dir_all(&copy).expect("a folder");
-        for entry in std::fs::read_dir(&folder).expect("it can be read") {
-            let path = entry.expect("it can be read").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                std::fs::copy(&path, copy.join(path.file_name().expect("a name"))).expect("it is copied");
-            }
-        }
-    }
-    image
 }
 
 /// Bytes in the journal's files.

@@ -191,6 +191,19 @@ impl Clone for Queue {
 }
 
 impl Queue {
+    /// Opens a queue that need not survive a crash: in memory alone where its directory cannot be used, which is said.
+    pub async fn open_anyhow(config: Config) -> Queue {
+        match Queue::open(config.clone()).await {
+            Ok(queue) => queue,
+            Err(error) => {
+                let queue = &config.name;
+                tracing::error!(queue, %error, "sending without a disk: what cannot be sent before the end of the process is lost");
+                // Without a disk there is nothing that can fail.
+                Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
+            }
+        }
+    }
+
     /// Opens a queue, with what an earlier run left in its directory.
     pub async fn open(config: Config) -> Result<Queue, OpenError> {
         let counters = Arc::new(Counters::default());

@@ -97,14 +97,9 @@ impl Lane {
             written: if storage.is_some() { Written::First } else { Written::default() },
             overflow: Overflow::Wait,
         };
-        let queue = match Queue::open(config.clone()).await {
-            Ok(queue) => queue,
-            Err(error) if storage.is_some() => return Err(error),
-            Err(error) => {
-                tracing::error!(%error, "sending without a disk: what cannot be sent before the end of the process is lost");
-                // Without a disk there is nothing that can fail.
-                Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
-            }
+        let queue = match storage {
+            Some(_) => Queue::open(config).await?,
+            None => Queue::open_anyhow(config).await,
         };
         let lane = Arc::new(Lane {
             shared,
