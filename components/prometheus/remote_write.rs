@@ -3,6 +3,7 @@
 pub(crate) mod arguments;
 mod discretion;
 mod endpoint;
+mod exemplars;
 mod forms;
 mod health;
 mod identity;

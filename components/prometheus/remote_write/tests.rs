@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -446,7 +447,10 @@ fn mixed() -> SampleBatch {
     };
     let about =
         Arc::new(About { family: "c".into(), kind: "counter".into(), help: "How often.".into(), unit: "".into() });
-    let trace = Labels::from_pairs([("trace_id", "abc")]);
+    // Each time another one: what was sent is not sent again.
+    static TRACES: AtomicU64 = AtomicU64::new(0);
+    let trace = TRACES.fetch_add(1, Ordering::Relaxed).to_string();
+    let trace = Labels::from_pairs([("trace_id", trace.as_str())]);
     SampleBatch::new(Samples {
         series: [series("c_total")].into(),
         times: Times::One(now),

@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use super::arguments::Wal;
 use super::endpoint::{Endpoint, JOURNALS, QUEUES, Setup};
+use super::exemplars::Exemplars;
 use super::health::Health;
 use super::seen::{Seen, SeenMetrics};
 use super::sender::Sender;
@@ -57,6 +58,7 @@ struct FanIn {
     exemplars_appended: Counter,
     metadata_updates: Counter,
     seen: Mutex<Seen>,
+    exemplars: Mutex<Exemplars>,
     highest_timestamp: AtomicI64,
     highest: Gauge,
 }
@@ -125,6 +127,7 @@ impl Writer {
                 created: wal("storage_created_series_total", "Total number of created series appended to the WAL"),
                 removed: wal("storage_removed_series_total", "Total number of created series removed from the WAL"),
             })),
+            exemplars: Mutex::new(Exemplars::new()),
             highest_timestamp: AtomicI64::new(0),
             highest: metrics.gauge(
                 "prometheus_remote_storage_highest_timestamp_in_seconds",
@@ -268,6 +271,10 @@ impl FanIn {
             // Nowhere to send: the block says so.
             return Ok(Delivery::dropped());
         }
+        let batch = match batch.exemplars.is_empty() {
+            true => batch,
+            false => self.exemplars.lock().unwrap_or_else(PoisonError::into_inner).only_new(batch, endpoints.period),
+        };
         let (delivery, settle) = Delivery::pending();
         for endpoint in &endpoints.all {
             endpoint.take(&batch, &settle).await?;
