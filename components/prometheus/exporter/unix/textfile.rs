@@ -1,6 +1,6 @@
 //! Metrics that other programs wrote into `*.prom` files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use base_metrics::{FamilyWriter, Kind};
@@ -11,8 +11,8 @@ use super::filter::Pattern;
 
 pub(crate) struct Textfile {
     directory: String,
-    /// Said already, so it is not said again until it is well in between.
-    complained: bool,
+    /// Said already, so none is said again until it is well in between.
+    complained: BTreeSet<String>,
 }
 
 /// The largest file that is read.
@@ -31,7 +31,7 @@ struct Family {
 impl Textfile {
     /// Without a directory there is nothing to read, which is fine.
     pub fn new(directory: String) -> Textfile {
-        Textfile { directory, complained: false }
+        Textfile { directory, complained: BTreeSet::new() }
     }
 }
 
@@ -47,13 +47,17 @@ impl Collector for Textfile {
                 Err(error) => errors.push(format!("failed to parse textfile data from {:?}: {error}", path.display())),
             }
         }
+        let mut sources: HashMap<&str, Vec<String>> = HashMap::new();
+        for (path, family) in &read {
+            let (paths, path) = (sources.entry(&family.name).or_default(), path.display().to_string());
+            // A file may come back to a name.
+            if paths.last() != Some(&path) {
+                paths.push(path);
+            }
+        }
         for (_, family) in &read {
-            let sources: Vec<String> = read
-                .iter()
-                .filter(|(_, other)| other.name == family.name)
-                .map(|(path, _)| path.display().to_string())
-                .collect();
-            let help = family.help.clone().unwrap_or_else(|| format!("Metric read from {}", sources.join(", ")));
+            let sources = || sources.get(&*family.name).map(|paths| paths.join(", ")).unwrap_or_default();
+            let help = family.help.clone().unwrap_or_else(|| format!("Metric read from {}", sources()));
             let mut samples = page.family(&family.name, &help, family.kind);
             for (series, value) in &family.samples {
                 samples.as_written(series, *value);
@@ -69,10 +73,11 @@ impl Collector for Textfile {
             "1 if there was an error opening or reading a file, 0 otherwise",
             f64::from(u8::from(!errors.is_empty())),
         );
-        if !self.complained {
-            errors.iter().for_each(|error| tracing::error!(collector = "textfile", "{error}"));
+        // A file that is broken for weeks does not hide the one that broke tonight.
+        for error in errors.iter().filter(|error| !self.complained.contains(*error)) {
+            tracing::error!(collector = "textfile", "{error}");
         }
-        self.complained = !errors.is_empty();
+        self.complained = errors.into_iter().collect();
         Ok(())
     }
 }
@@ -127,6 +132,12 @@ fn families(path: &Path) -> Result<(Vec<Family>, f64), String> {
     let bytes = base_sys::fs::read_bounded(path, MAX_FILE_BYTES).map_err(|error| error.to_string())?;
     let changed =
         std::fs::metadata(path).and_then(|metadata| metadata.modified()).map_err(|error| error.to_string())?;
+    if bytes.last().is_some_and(|last| *last != b'\n') {
+        // It is being written, or its writer was killed: "12" may be the beginning of "12345".
+        return Err(
+            "its last line does not end: is it written in place, and not renamed when it is complete?".to_owned()
+        );
+    }
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| "text that is not UTF-8".to_owned());
     let mut families: Vec<Family> = Vec::new();
     let mut helps: BTreeMap<String, String> = BTreeMap::new();
@@ -201,6 +212,7 @@ mod tests {
             ("b/not.txt", "ignored 1\n"),
             ("c/bad.prom", "no value\n"),
             ("c/late.prom", "old 1 1700000000000\n"),
+            ("c/half.prom", "whole 1\nhalf 12"),
         ] {
             let path = dir.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
