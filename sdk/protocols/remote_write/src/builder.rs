@@ -5,7 +5,7 @@ use std::ops::Range;
 use sdk_histogram::NativeHistogram;
 use sdk_protocols_compression::Snappy;
 
-use crate::form::{self, Form};
+use crate::form::{Form, Rows};
 use crate::histogram;
 use base_stdx::protobuf::{push_varint, varint_len, write_varint};
 
@@ -133,20 +133,8 @@ impl RequestBuilder {
         self.compress_body();
         self.entries += rows.len();
         let time = Field::of_time(timestamp);
-        let time = &time.bytes[..time.length];
-        let others = rows.start + Form::first_rows(rows.start).min(rows.len());
-        for (row, value) in (rows.start..others).zip(&values[rows.start..]) {
-            if row > rows.start {
-                self.body.extend_from_slice(time);
-            }
-            form::push_row(&mut self.body, labels(row), *value);
-        }
-        self.compress_body();
-        let mut bytes = form.fill(others..rows.end, values, &mut self.compressed);
-        // As a literal.
-        self.compressed.push(((time.len() - 1) << 2) as u8);
-        self.compressed.extend_from_slice(time);
-        bytes += time.len();
+        let rows = Rows { rows, labels, values, time: &time.bytes[..time.length] };
+        let bytes = form.write(&rows, &mut self.body, &mut self.compressed);
         self.compressed_from += bytes;
         self.new_compressed.1 += bytes;
     }

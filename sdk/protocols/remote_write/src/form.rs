@@ -12,12 +12,18 @@
 //! For that all values have one length: a zero is written too, which a reader takes for what it is. The first and the last
 //! element of a text are copies of where another row's text begins and ends. So what a value has in common with the values
 //! that stand there goes with these copies: the exponent, the zeros of a whole number. Distances are all that the elements
-//! say of where they stand, so a request may begin with any row: the first rows are compressed as any text is, until those
-//! stand there that are copied from.
+//! say of where they stand, so a request may begin with any row. What would then be copied from before the request is written
+//! out, or copied from the row before: a few rows in the first 250.
+
+mod draft;
+mod element;
 
 use std::ops::Range;
 
 use base_stdx::protobuf::push_varint;
+
+use self::draft::Draft;
+use self::element::{COPY, Element, LEAST_COPY, MOST_COPIED, common, push_copy, push_literal};
 
 /// A copy is from one of so many rows before, and reaches back so many bytes. With 32 rows, requests of hosts were a tenth larger
 /// than what is compressed as any text is; now they are a little smaller.
@@ -25,16 +31,6 @@ const WINDOW: usize = 250;
 const REACH: usize = u16::MAX as usize;
 /// Labels of more bytes are not written in this way: some rows have to be within reach.
 const LONGEST_LABELS: usize = 4 << 10;
-/// Where a text is worth a copy.
-const LEAST_COPY: usize = 4;
-/// The longest copy that an element can say.
-const MOST_COPIED: usize = 64;
-/// The reach of a short copy, and its longest.
-const NEAR: usize = 1 << 11;
-const MOST_NEAR: usize = 11;
-/// Places that are looked at for each copy.
-const CANDIDATES: usize = 16;
-const SLOTS: usize = 1 << 13;
 
 const VALUE: usize = 8;
 /// A field of six digits of seven bits: any time from 1971 to 2109.
@@ -43,8 +39,6 @@ const TIMES: Range<i64> = 1 << 35..1 << 42;
 /// What stands before a value, and the length of a row without its head and its labels.
 const BEFORE_VALUE: [u8; 3] = [0x12, (1 + VALUE + TIME) as u8, 0x09];
 const SAMPLE: usize = BEFORE_VALUE.len() + VALUE + TIME;
-/// An element with its distance.
-const COPY: usize = 3;
 /// Elements are copied so many bytes at a time.
 const AT_ONCE: usize = 16;
 
@@ -62,21 +56,36 @@ struct Row {
     /// Where its elements are.
     at: u32,
     bytes: u16,
-    /// From how many rows before its first and its last element copy.
-    first_from: u8,
-    last_from: u8,
+    back: Back,
 }
 
-/// A form that is being written.
-struct Draft {
-    /// The texts, without the values between them.
-    text: Vec<u8>,
-    /// Where each begins.
-    starts: Vec<usize>,
-    /// The last place with such bytes, from 1; and for each place the one before.
-    slots: Vec<u32>,
-    before: Vec<u32>,
-    elements: Vec<u8>,
+/// From how many rows before elements copy.
+#[derive(Clone, Copy, Default)]
+struct Back {
+    first: u8,
+    last: u8,
+    /// The most of any.
+    farthest: u8,
+}
+
+/// The rows of a request that are being written.
+pub(crate) struct Rows<'a, L> {
+    pub rows: Range<usize>,
+    /// The labels of a row, as field 1 of the time series.
+    pub labels: L,
+    /// Of all rows of the form.
+    pub values: &'a [f64],
+    /// The field that ends each row.
+    pub time: &'a [u8],
+}
+
+/// A row that copies from more than what is there.
+struct Torn<'a> {
+    /// All of the row before it, as if it had a time before it, and of it; nothing, if it is the first.
+    before: &'a [u8],
+    row: &'a [u8],
+    /// How many bytes before it can be copied from.
+    there: usize,
 }
 
 // === impl Form ===
@@ -92,12 +101,12 @@ impl Form {
                 return None;
             }
             let (at, bytes) = (u32::try_from(draft.elements.len()).ok()?, draft.begin(labels) as u16);
-            let (first_from, last_from) = if rows.len() < Form::FIRST { (0, 0) } else { draft.row(values) };
+            let back = if rows.len() < Form::UNMADE { Back::default() } else { draft.row(values) };
             draft.end();
-            rows.push(Row { at, bytes, first_from, last_from });
+            rows.push(Row { at, bytes, back });
         }
         let at = u32::try_from(draft.elements.len()).ok()?;
-        rows.push(Row { at, bytes: 0, first_from: 0, last_from: 0 });
+        rows.push(Row { at, bytes: 0, back: Back::default() });
         draft.elements.extend([0; AT_ONCE]);
         Some(Form { rows: rows.into(), elements: draft.elements.into() })
     }
@@ -122,18 +131,82 @@ impl Form {
         TIMES.contains(&timestamp)
     }
 
-    /// A part that begins with this row needs so many rows that are compressed as any text is. Nothing is copied from what
-    /// stands before the second row of these.
-    pub(crate) fn first_rows(row: usize) -> usize {
-        if row == 0 { Form::FIRST } else { WINDOW + 1 }
+    /// Appends rows to a block; how many bytes they are. `room` is empty, and stays so.
+    pub(crate) fn write<'a>(
+        &self,
+        rows: &Rows<'_, impl Fn(usize) -> &'a [u8]>,
+        room: &mut Vec<u8>,
+        to: &mut Vec<u8>,
+    ) -> usize {
+        let Rows { rows: Range { start, end }, values, time, .. } = *rows;
+        let (mut next, mut bytes) = (start, 0);
+        while next < end {
+            let whole = self.first_whole(next, start, end);
+            for row in next..whole {
+                if row > start {
+                    room.extend_from_slice(time);
+                    rows.push_text(row - 1, room);
+                    room.extend_from_slice(time);
+                }
+                let before = room.len().saturating_sub(time.len());
+                rows.push_text(row, room);
+                let (before, text) = room.split_at(before);
+                self.mend(row, Torn { before, row: text, there: bytes }, to);
+                bytes += text.len();
+                room.clear();
+            }
+            next = self.first_torn(whole, start, end);
+            bytes += self.fill(whole..next, values, to);
+        }
+        push_literal(to, time);
+        bytes + time.len()
     }
 
-    /// A page's first two rows.
-    const FIRST: usize = 2;
+    /// In a request that begins and ends with these rows, the first row from `row` on of which all can be copied that is.
+    fn first_whole(&self, row: usize, start: usize, end: usize) -> usize {
+        (row..end).find(|row| self.is_whole(*row, start)).unwrap_or(end)
+    }
+
+    /// And the first one of which not all can.
+    fn first_torn(&self, row: usize, start: usize, end: usize) -> usize {
+        let last = if start == 0 { row } else { end.min(start + WINDOW + 1) };
+        (row..last).find(|row| !self.is_whole(*row, start)).unwrap_or(end)
+    }
+
+    /// The first one has no time before it, so what copies from it may be torn, unless its form begins with it, too.
+    #[inline]
+    fn is_whole(&self, row: usize, start: usize) -> bool {
+        match start {
+            0 => row >= Form::UNMADE,
+            _ => row - start > usize::from(self.rows[row].back.farthest),
+        }
+    }
+
+    /// A page's first rows, which are written as they are: nothing is there that they could be copied from.
+    const UNMADE: usize = 2;
+
+    /// Appends a row that is torn.
+    fn mend(&self, row: usize, text: Torn<'_>, to: &mut Vec<u8>) {
+        let mut elements = &self.elements[self.rows[row].at as usize..self.rows[row + 1].at as usize];
+        let (mut at, mut told) = (0, 0);
+        while let Some(element) = Element::first_of(elements) {
+            if element.distance.is_some_and(|distance| distance <= text.there + at) {
+                text.push(told..at, to);
+                to.extend_from_slice(&elements[..element.length]);
+                told = at + element.of;
+            }
+            at += element.of;
+            elements = &elements[element.length..];
+        }
+        text.push(told..text.row.len(), to);
+    }
 
     /// Appends rows to a block that ends with the last value before them; how many bytes they are. `values` are those of
     /// all rows.
-    pub(crate) fn fill(&self, rows: Range<usize>, values: &[f64], to: &mut Vec<u8>) -> usize {
+    fn fill(&self, rows: Range<usize>, values: &[f64], to: &mut Vec<u8>) -> usize {
+        if rows.is_empty() {
+            return 0;
+        }
         let texts = &self.rows[rows.start..=rows.end];
         let (Some(begin), Some(end)) = (texts.first(), texts.last()) else { return 0 };
         let start = to.len();
@@ -152,12 +225,12 @@ impl Form {
             to[at] += high << 2;
             at += length;
             let value = written(values[index]);
-            let low = same_low(value, written(values[index - usize::from(row.last_from)]));
+            let low = same_low(value, written(values[index - usize::from(row.back.last)]));
             let low = low.min(room_in(to[at - COPY]));
             to[at - COPY] += low << 2;
             high = match index + 1 < rows.end {
                 true => {
-                    let high = same_high(value, written(values[index - usize::from(next.first_from)]));
+                    let high = same_high(value, written(values[index - usize::from(next.back.first)]));
                     high.min(VALUE as u8 - low).min(room_in(self.elements[next.at as usize]))
                 }
                 false => 0,
@@ -181,10 +254,40 @@ impl Form {
     }
 }
 
-/// A row as forms have it, without the time in its end.
-pub(crate) fn push_row(to: &mut Vec<u8>, labels: &[u8], value: f64) {
-    push_head(to, labels);
-    to.extend_from_slice(&written(value).to_le_bytes());
+// === impl Rows ===
+
+impl<'a, L: Fn(usize) -> &'a [u8]> Rows<'_, L> {
+    /// A row's text and its value, without the time before it.
+    fn push_text(&self, row: usize, to: &mut Vec<u8>) {
+        push_head(to, (self.labels)(row));
+        to.extend_from_slice(&written(self.values[row]).to_le_bytes());
+    }
+}
+
+// === impl Torn ===
+
+impl Torn<'_> {
+    /// Appends some of the row, as copies of the row before where the two begin or end alike.
+    fn push(&self, part: Range<usize>, to: &mut Vec<u8>) {
+        let (mut at, mut told) = (part.start, part.start);
+        while let Some(begin) = self.row[at..part.end].first_chunk::<LEAST_COPY>() {
+            let here = &self.row[at..part.end.min(at + MOST_COPIED)];
+            let alike = |distance: usize| {
+                let from = self.before.get((self.before.len() + at).checked_sub(distance)?..)?;
+                let is_there = distance <= self.there + at;
+                (is_there && from.first_chunk() == Some(begin)).then(|| (common(from, here), distance))
+            };
+            let Some((same, distance)) = alike(self.before.len()).max(alike(self.row.len())) else {
+                at += 1;
+                continue;
+            };
+            push_literal(to, &self.row[told..at]);
+            push_copy(to, same, distance, true);
+            at += same;
+            told = at;
+        }
+        push_literal(to, &self.row[told..part.end]);
+    }
 }
 
 fn push_head(to: &mut Vec<u8>, labels: &[u8]) {
@@ -215,174 +318,4 @@ fn same_low(a: u64, b: u64) -> u8 {
 #[inline]
 fn same_high(a: u64, b: u64) -> u8 {
     ((a ^ b).leading_zeros() / 8) as u8
-}
-
-// === impl Draft ===
-
-impl Draft {
-    fn new() -> Draft {
-        Draft { text: Vec::new(), starts: Vec::new(), slots: vec![0; SLOTS], before: Vec::new(), elements: Vec::new() }
-    }
-
-    /// Another row: how long its text is.
-    fn begin(&mut self, labels: &[u8]) -> usize {
-        let start = self.text.len();
-        self.starts.push(start);
-        // Times are all the same, and nothing but a time is copied from one.
-        self.text.extend([0; TIME]);
-        push_head(&mut self.text, labels);
-        self.text.len() - start
-    }
-
-    /// The last row can be copied from.
-    fn end(&mut self) {
-        let start = self.starts.last().copied().unwrap_or(0) + TIME;
-        self.before.resize(start, 0);
-        for place in start..self.text.len() {
-            let mut before = 0;
-            if let Some(bytes) = self.text[place..].first_chunk() {
-                before = std::mem::replace(&mut self.slots[slot(*bytes)], place as u32 + 1);
-            }
-            self.before.push(before);
-        }
-    }
-
-    /// The rows that the last one may copy from.
-    fn window(&self) -> Range<usize> {
-        let last = self.starts.len() - 1;
-        let rows = last.saturating_sub(WINDOW)..last;
-        let too_far = |row: &usize| self.distance(self.text.len(), self.starts[*row], *row) > REACH;
-        rows.start + rows.clone().take_while(too_far).count()..last
-    }
-
-    fn text_of(&self, row: usize) -> &[u8] {
-        let end = self.starts.get(row + 1).copied().unwrap_or(self.text.len());
-        &self.text[self.starts[row]..end]
-    }
-
-    /// Writes the elements of the last row: from how many rows before the first and the last one are.
-    fn row(&mut self, values: &[f64]) -> (u8, u8) {
-        let last = self.starts.len() - 1;
-        let text = self.text_of(last);
-        // The first row has no time before it.
-        let value = |row: usize| written(values.get(row).copied().unwrap_or(0.0));
-        let (mut head, mut first, mut most) = (0, 0, 0);
-        let may_begin = &text[..(text.len() - BEFORE_VALUE.len()).min(MOST_COPIED)];
-        for other in self.window().filter(|row| *row > 0) {
-            let own = usize::from(same_high(value(last - 1), value(other - 1)));
-            let same = common(self.text_of(other), may_begin).min(MOST_COPIED - own);
-            let with_value = same + own;
-            if with_value >= most {
-                (head, first, most) = (same, other, with_value);
-            }
-        }
-        let (mut tail, mut end, mut most) = (0, 0, 0);
-        let may_end = &text[head.max(text.len().saturating_sub(MOST_COPIED))..];
-        for other in self.window() {
-            let own = usize::from(same_low(value(last), value(other)));
-            let same = common_end(&self.text_of(other)[TIME..], may_end).min(MOST_COPIED - own);
-            let with_value = same + own;
-            if with_value >= most {
-                (tail, end, most) = (same, other, with_value);
-            }
-        }
-
-        let (start, length) = (self.starts[last], text.len());
-        self.push_copy(head, self.distance(start, self.starts[first], first), false);
-        self.middle(start + head, start + length - tail);
-        let from = self.starts[end] + self.text_of(end).len() - tail;
-        self.push_copy(tail, self.distance(start + length - tail, from, end), false);
-        ((last - first) as u8, (last - end) as u8)
-    }
-
-    /// Writes the elements of what stands between the first and the last.
-    fn middle(&mut self, mut at: usize, end: usize) {
-        let mut told = at;
-        while at < end {
-            let Some((length, from, row)) = self.longest(at, end) else {
-                at += 1;
-                continue;
-            };
-            self.push_literal(told..at);
-            self.push_copy(length, self.distance(at, from, row), true);
-            at += length;
-            told = at;
-        }
-        self.push_literal(told..end);
-    }
-
-    /// The longest copy of what stands here: its length, and from where, in which row.
-    fn longest(&self, at: usize, end: usize) -> Option<(usize, usize, usize)> {
-        let here = &self.text[at..end.min(at + MOST_COPIED)];
-        let window = self.window();
-        let mut best: Option<(usize, usize, usize)> = None;
-        let mut next = self.slots[slot(*here.first_chunk()?)];
-        for _ in 0..CANDIDATES {
-            let Some(from) = (next as usize).checked_sub(1).filter(|from| *from >= self.starts[window.start]) else {
-                break;
-            };
-            next = self.before[from];
-            let longer = best.map_or(0, |(length, ..)| length);
-            if longer == here.len() || self.text.get(from + longer) != here.get(longer) {
-                continue;
-            }
-            let row = self.starts.partition_point(|start| *start <= from) - 1;
-            let there = &self.text_of(row)[from - self.starts[row]..];
-            let same = common(there, here);
-            if same >= LEAST_COPY && same > longer {
-                best = Some((same, from, row));
-            }
-        }
-        best
-    }
-
-    /// How far a place of the last row is behind one of another row, with the values between them.
-    fn distance(&self, at: usize, from: usize, row: usize) -> usize {
-        at - from + VALUE * (self.starts.len() - 1 - row)
-    }
-
-    fn push_copy(&mut self, length: usize, distance: usize, may_be_short: bool) {
-        let [low, high, ..] = distance.to_le_bytes();
-        if may_be_short && (LEAST_COPY..=MOST_NEAR).contains(&length) && distance < NEAR {
-            self.elements.extend([high << 5 | ((length - LEAST_COPY) as u8) << 2 | 1, low]);
-        } else {
-            self.elements.extend([((length - 1) as u8) << 2 | 2, low, high]);
-        }
-    }
-
-    fn push_literal(&mut self, range: Range<usize>) {
-        let Some(length) = range.len().checked_sub(1) else { return };
-        match length {
-            ..60 => self.elements.push((length as u8) << 2),
-            60..0x100 => self.elements.extend([60 << 2, length as u8]),
-            _ => {
-                let [low, high, ..] = length.to_le_bytes();
-                self.elements.extend([61 << 2, low, high]);
-            }
-        }
-        self.elements.extend_from_slice(&self.text[range]);
-    }
-}
-
-/// How many bytes two texts begin with in common.
-fn common(a: &[u8], b: &[u8]) -> usize {
-    let length = a.len().min(b.len());
-    let (a, b) = (&a[..length], &b[..length]);
-    let words = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0);
-    let same = 8 * words.take_while(|(a, b)| a == b).count();
-    same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
-}
-
-/// How many bytes they end with in common.
-fn common_end(a: &[u8], b: &[u8]) -> usize {
-    let length = a.len().min(b.len());
-    let (a, b) = (&a[a.len() - length..], &b[b.len() - length..]);
-    let words = a.as_rchunks::<8>().1.iter().rev().zip(b.as_rchunks::<8>().1.iter().rev());
-    let same = 8 * words.take_while(|(a, b)| a == b).count();
-    let rest = length - same;
-    same + a[..rest].iter().rev().zip(b[..rest].iter().rev()).take_while(|(a, b)| a == b).count()
-}
-
-fn slot(bytes: [u8; LEAST_COPY]) -> usize {
-    (u32::from_le_bytes(bytes).wrapping_mul(0x9e37_79b1) >> (32 - SLOTS.trailing_zeros())) as usize
 }
