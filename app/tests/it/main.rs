@@ -15,6 +15,7 @@ mod oracle_docker;
 mod oracle_runtime;
 mod process;
 mod promql;
+mod receivers;
 mod renamed;
 mod retries;
 mod specs;

@@ -67,7 +67,8 @@ impl Pipeline {
     }
 }
 
-fn port_of(running: &mut Running, receiver: &str) -> u16 {
+/// Where a receiver listens, once it does.
+pub fn port_of(running: &mut Running, receiver: &str) -> u16 {
     let until = Instant::now() + PATIENCE;
     loop {
         let log = running.read_log();

@@ -20,6 +20,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use sdk_component::{BoxFuture, Context, Problem, Stop};
 use tokio::sync::{Semaphore, watch};
+use tracing::{Instrument, Span};
 
 pub use body::BodyError;
 use metrics::ServerMetrics;
@@ -172,7 +173,8 @@ impl Push {
             let (end, token) = stop.child();
             // The task ends by `end`, after its last answers: it is not cut off with the component's.
             let (outer, _keep) = Stop::new(tokio_util::sync::CancellationToken::new(), stop.grace()).child();
-            servers.push(context.spawn(&outer, self.serve(listener, now, handler.clone(), end)));
+            let span = context.span().clone();
+            servers.push(context.spawn(&outer, self.serve(listener, now, handler.clone(), span, end)));
             tokio::select! {
                 () = stop.stopped() => {}
                 _ = settings.changed() => {}
@@ -214,10 +216,12 @@ impl Push {
         listener: Listener,
         settings: Arc<Settings>,
         handler: Arc<dyn Handler>,
+        span: Span,
         end: Stop,
     ) -> impl Future<Output = ()> + Send + use<> {
         let asked = Arc::new(Asked {
             handler,
+            span,
             metrics: self.metrics.clone(),
             budget: self.budget.clone(),
             read_timeout: settings.read_timeout(),
@@ -246,6 +250,8 @@ impl Push {
 
 struct Asked {
     handler: Arc<dyn Handler>,
+    /// The component's: a connection has a task of its own, whose events would name nobody.
+    span: Span,
     metrics: ServerMetrics,
     budget: Arc<Semaphore>,
     read_timeout: Duration,
@@ -262,7 +268,8 @@ impl Asked {
         let response = match found {
             Err(refusal) => *refusal,
             Ok(route) => {
-                let answering = self.handler.answer(Call { route, head, peer, body, arriving });
+                let call = Call { route, head, peer, body, arriving };
+                let answering = self.handler.answer(call).instrument(self.span.clone());
                 match self.write_timeout {
                     None => answering.await,
                     // Reading has its own limit, which counts before.
