@@ -34,6 +34,8 @@ use target::Target;
 
 /// New sets of targets are taken up at most this often; the first one at once.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+/// Targets that are refused and shown; the log has all of them.
+const MOST_REFUSED_SHOWN: usize = 100;
 /// Nothing longer is read as the name of this host.
 const MAX_HOST_NAME: usize = 4096;
 
@@ -45,6 +47,8 @@ pub struct Scrape {
     metrics: Arc<Metrics>,
     wanted: watch::Sender<Arc<ScrapeArguments>>,
     loops: Mutex<BTreeMap<u64, Loop>>,
+    /// Targets that cannot be scraped at all, as they are shown.
+    refused: Mutex<Vec<BodyNode>>,
 }
 
 /// A target and its task.
@@ -72,6 +76,7 @@ impl Component for Scrape {
             metrics: Arc::new(Metrics::new(context.metrics(), &job)),
             wanted: watch::Sender::new(Arc::new(arguments)),
             loops: Mutex::default(),
+            refused: Mutex::default(),
         })
     }
 
@@ -105,7 +110,9 @@ impl Component for Scrape {
 
     fn describe(&self) -> Description {
         let loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
-        Description { debug_info: loops.values().filter(|one| !one.retired).map(Loop::describe).collect() }
+        let mut targets: Vec<_> = loops.values().filter(|one| !one.retired).map(Loop::describe).collect();
+        targets.extend(self.refused.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned());
+        Description { debug_info: targets }
     }
 }
 
@@ -114,6 +121,7 @@ impl Scrape {
     fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<(), Stopped> {
         let job = job(&self.context, arguments);
         let mut targets: HashMap<u64, Target> = HashMap::new();
+        let mut refused = Vec::new();
         for found in &arguments.targets {
             match Target::new(found, arguments, &job) {
                 Ok(target) => {
@@ -122,9 +130,14 @@ impl Scrape {
                 Err(error) => {
                     self.metrics.sync_failed.inc();
                     tracing::error!(err = error, target = ?found, "creating target failed");
+                    if refused.len() < MOST_REFUSED_SHOWN {
+                        let status = Status { health: "unknown", last_error: error, ..Status::default() };
+                        refused.push(described(&job, "", found.iter(), &status));
+                    }
                 }
             }
         }
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
         let mut manner = manner(&self.context, arguments).map_err(|problem| Stopped(problem.to_string()))?;
         if arguments.target_limit > 0 && targets.len() as u64 > arguments.target_limit {
             self.metrics.exceeded_target_limit.inc();
@@ -198,22 +211,27 @@ impl Loop {
 
     fn describe(&self) -> BodyNode {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let text = |name: &str, value: &str| BodyNode::Attribute { name: name.to_owned(), value: Value::from(value) };
-        let labels = self.target.labels.iter().map(|(name, value)| (name, Value::from(value)));
-        let scraped = rfc3339(status.last_scrape);
-        BodyNode::Block {
-            name: "target".to_owned(),
-            label: None,
-            body: vec![
-                text("job", self.target.labels.get("job").unwrap_or("")),
-                text("url", &self.target.url),
-                text("health", status.health),
-                BodyNode::Attribute { name: "labels".to_owned(), value: Value::Object(labels.collect()) },
-                text("last_error", &status.last_error),
-                text("last_scrape", &scraped),
-                text("last_scrape_duration", &base_stdx::GoDuration::from(status.last_duration).to_string()),
-            ],
-        }
+        let Target { labels, url, .. } = &*self.target;
+        described(labels.get("job").unwrap_or(""), url, labels.iter(), &status)
+    }
+}
+
+/// A target as Alloy shows it.
+fn described<'a>(job: &str, url: &str, labels: impl Iterator<Item = (&'a str, &'a str)>, status: &Status) -> BodyNode {
+    let text = |name: &str, value: &str| BodyNode::Attribute { name: name.to_owned(), value: Value::from(value) };
+    let labels = labels.map(|(name, value)| (name, Value::from(value)));
+    BodyNode::Block {
+        name: "target".to_owned(),
+        label: None,
+        body: vec![
+            text("job", job),
+            text("url", url),
+            text("health", status.health),
+            BodyNode::Attribute { name: "labels".to_owned(), value: Value::Object(labels.collect()) },
+            text("last_error", &status.last_error),
+            text("last_scrape", &rfc3339(status.last_scrape)),
+            text("last_scrape_duration", &base_stdx::GoDuration::from(status.last_duration).to_string()),
+        ],
     }
 }
 

@@ -433,6 +433,7 @@ async fn what_is_wrong_with_a_target_is_seen() {
         shown.contains("http://127.0.0.1:1/metrics") && shown.contains("down") && shown.contains("cannot connect"),
         "{shown}"
     );
+    assert!(shown.contains("no address") && shown.contains("here"), "{shown}");
     assert_eq!(alone.metric("prometheus_target_sync_failed_total", &[]), Some(1.0));
     assert_eq!(alone.metric("prometheus_scrape_targets_gauge", &[]), Some(1.0));
     alone.stop().await.expect("it stops");
