@@ -73,6 +73,11 @@ impl Component for Write {
         })
     }
 
+    fn doubts(arguments: &WriteArguments) -> Vec<Problem> {
+        let endpoints = arguments.endpoint.iter().enumerate();
+        endpoints.flat_map(|(index, endpoint)| endpoint.doubts(&format!("endpoint[{index}]."))).collect()
+    }
+
     fn update(&self, arguments: WriteArguments) -> Result<Update, Problem> {
         check(&self.context, &arguments)?;
         let sender = self.arguments.clone();
@@ -135,20 +140,22 @@ impl Component for Write {
 /// What the arguments alone do not tell.
 fn check(context: &Context, arguments: &WriteArguments) -> Result<(), Problem> {
     let mut names: Vec<String> = Vec::new();
-    for endpoint in &arguments.endpoint {
+    for (index, endpoint) in arguments.endpoint.iter().enumerate() {
         if endpoint.queue_config != QueueConfig::default() {
             context.require(Stability::Experimental, "queue_config")?;
         }
+        let place = format!("endpoint[{index}]");
         let name = endpoint.identity();
         if names.contains(&name) {
             return Err(Problem::at(
-                "endpoint",
+                place,
                 format!("duplicate endpoint configs are not allowed, found duplicate for name: {}", endpoint.name),
             )
             .with_hint("give each endpoint a name of its own"));
         }
         names.push(name);
-        endpoint.client().map_err(|error| Problem::at("endpoint", error.to_string()))?;
+        endpoint.client.check_certificates(&format!("{place}."))?;
+        endpoint.client().map_err(|error| Problem::at(place, error.to_string()))?;
     }
     Ok(())
 }

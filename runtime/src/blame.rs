@@ -1,5 +1,7 @@
 //! From a component's [`Problem`] to a diagnostic that points into the user's file.
 
+use std::collections::BTreeMap;
+
 use language_syntax::{Diagnostic, Severity, Span, ast};
 use sdk_component::{Blame, Problem};
 
@@ -23,18 +25,32 @@ pub(crate) fn diagnostic(node: &PlannedNode, prefix: &str, problem: Problem, env
     }
 }
 
-/// The value of an attribute, or the header of a block; `endpoint.url` looks inside `endpoint`.
+/// What is no reason not to start.
+pub(crate) fn doubt(node: &PlannedNode, problem: Problem) -> Diagnostic {
+    let mut doubt = diagnostic(node, &node.id, problem, Severity::Warning);
+    doubt.severity = Severity::Warning;
+    doubt
+}
+
+/// The value of an attribute, or the header of a block; `endpoint.url` looks inside `endpoint`, `endpoint[1].url` inside the
+/// second one.
 fn find(body: &ast::Body, field: &str) -> Option<Span> {
     let mut in_blocks = None;
+    let mut blocks_before: BTreeMap<String, usize> = BTreeMap::new();
     for statement in &body.statements {
         match statement {
             ast::Statement::Attribute(attribute) if attribute.name.name == field => return Some(attribute.value.span),
             ast::Statement::Block(block) => {
                 let name = block.full_name();
-                if name == field {
+                let before = blocks_before.entry(name.clone()).or_default();
+                let number = format!("[{before}]");
+                *before += 1;
+                let Some(rest) = field.strip_prefix(&name) else { continue };
+                let rest = rest.strip_prefix(&number).unwrap_or(rest);
+                if rest.is_empty() {
                     return Some(block.header_span());
                 }
-                if let Some(rest) = field.strip_prefix(&name).and_then(|rest| rest.strip_prefix('.')) {
+                if let Some(rest) = rest.strip_prefix('.') {
                     in_blocks = in_blocks.or_else(|| find(&block.body, rest));
                 }
             }

@@ -55,6 +55,41 @@ fn certificates_are_looked_at() {
 }
 
 #[test]
+fn an_endpoint_that_nothing_can_be_sent_to_is_warned_of_where_it_stands() {
+    let (code, told) = validated(
+        "loki.write \"x\" {\n\tendpoint {\n\t\turl = \"http://loki/push\"\n\t}\n\tendpoint {\n\t\turl = \"\"\n\
+         \t\tbasic_auth {\n\t\t\tpassword_file = \"none.password\"\n\t\t}\n\t}\n}\n",
+    );
+    let warnings: Vec<&str> = told.lines().filter(|line| line.starts_with("Warning: ")).collect();
+    assert_eq!(
+        warnings,
+        [
+            "Warning: config.alloy:8:20: loki.write.x: cannot read password_file none.password: No such file or directory (os error 2)",
+            "Warning: config.alloy:6:9: loki.write.x: the URL is empty: entries wait in the queue, and none is sent",
+        ]
+    );
+    assert!(told.contains("http://loki:3100/loki/api/v1/push"), "{told}");
+    assert_eq!(code, Some(0), "it starts, as in Alloy: {told}");
+}
+
+#[test]
+fn a_missing_authority_of_an_endpoint_is_a_fault_of_the_machine() {
+    let text = "loki.write \"x\" {\n\tendpoint {\n\t\turl = \"https://loki/push\"\n\t\ttls_config {\n\t\t\tca_file = \"none.pem\"\n\t\t}\n\t}\n}\n";
+    let (code, told) = validated(text);
+    assert!(
+        told.starts_with("Warning: config.alloy:4:3: Failed to build component: cannot read ca_file none.pem: "),
+        "{told}"
+    );
+    assert_eq!(code, Some(0));
+    let (code, told) = validated(&text.replace("ca_file = \"none.pem\"", "ca_pem = \"none\""));
+    assert!(
+        told.starts_with("Error: config.alloy:4:3: Failed to build component: ca_pem holds no certificate"),
+        "{told}"
+    );
+    assert_eq!(code, Some(1));
+}
+
+#[test]
 fn the_mark_under_an_unknown_component_is_under_its_name() {
     let (code, told) = validated("loki.wrte \"default\" { }\n");
     assert_eq!(

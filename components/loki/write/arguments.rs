@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base_stdx::{ByteSize, GoDuration};
 use language_eval::{Arguments, Block, Invalid, Validate};
+use sdk_component::Problem;
 use sdk_net::{Client, ClientConfig, Options, SendError};
 use sha2::{Digest, Sha256};
 
@@ -175,6 +176,19 @@ impl Endpoint {
             Some((host, None)) => host,
             None => String::new(),
         }
+    }
+
+    /// What Alloy starts with as well, and nothing can be sent with.
+    pub fn doubts(&self, place: &str) -> Vec<Problem> {
+        let mut doubts = self.client.doubts(place);
+        if self.url.is_empty() {
+            let empty =
+                Problem::at(format!("{place}url"), "the URL is empty: entries wait in the queue, and none is sent");
+            doubts.push(empty.with_hint(
+                "write the whole address, like \"http://loki:3100/loki/api/v1/push\"; if it is taken from an environment variable, set that",
+            ));
+        }
+        doubts
     }
 
     /// The client for its requests.

@@ -77,6 +77,7 @@ impl Stager<'_> {
         let component = node.component().expect("a planned component has a component's node");
         let decoded = self.decoded(subject, COMPONENT, || (definition.decode)(subject.body()))?;
         if component.must_build() {
+            self.doubts(subject, definition, &decoded);
             let body = decoded.body.clone();
             let built = blame::guarded(|| (definition.build)(&component.context, decoded));
             let instance = self.sound(subject, COMPONENT, built)?;
@@ -86,6 +87,7 @@ impl Stager<'_> {
             return Ok((Change::Nothing, component.exports()));
         }
         let Some(instance) = component.instance() else { return Err(Unusable) };
+        self.doubts(subject, definition, &decoded);
         let body = decoded.body.clone();
         let updated = blame::guarded(|| instance.update(decoded));
         let update = self.sound(subject, COMPONENT, updated)?;
@@ -132,6 +134,14 @@ impl Stager<'_> {
                 self.diagnostics.push(Diagnostic::error(subject.planned().location(), message));
                 Err(Unusable)
             }
+        }
+    }
+
+    /// What its author should know of new arguments that are none of the configuration's faults.
+    fn doubts(&mut self, subject: &Subject<'_>, definition: &Definition, decoded: &Decoded) {
+        // What panics here is asked nothing else: that it cannot be built is the news.
+        for doubt in blame::guarded(|| (definition.doubts)(decoded)).unwrap_or_default() {
+            self.warn_once(blame::doubt(subject.planned(), doubt));
         }
     }
 

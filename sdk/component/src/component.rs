@@ -44,6 +44,13 @@ pub trait Component: Send + Sync + Sized + 'static {
     /// first exports by [`Context::publish`] if there are any to publish yet.
     fn build(context: &Context, arguments: Self::Arguments) -> Result<Self, Problem>;
 
+    /// What lets it start, as in Alloy, and keeps it from its work all the same: an empty URL, a file with a password that
+    /// is not there. Warnings of `validate` and of a load, for new arguments only.
+    fn doubts(arguments: &Self::Arguments) -> Vec<Problem> {
+        let _ = arguments;
+        Vec::new()
+    }
+
     /// Prepares new arguments: everything that can fail happens here, nothing that can be seen. What is returned is
     /// committed if the whole new graph is fine, and dropped otherwise.
     fn update(&self, arguments: Self::Arguments) -> Result<Update, Problem>;

@@ -29,6 +29,8 @@ pub struct Definition {
     pub decode: fn(BodySource<'_>) -> Result<Decoded, Diagnostics>,
     /// What can be said of a body while what it refers to is faulty: names, and the types of what refers to nothing.
     pub check: fn(BodySource<'_>) -> Diagnostics,
+    /// See [`Component::doubts`].
+    pub doubts: fn(&Decoded) -> Vec<Problem>,
     /// See [`Component::build`].
     pub build: fn(&Context, Decoded) -> Result<Arc<dyn Instance>, Problem>,
 }
@@ -67,6 +69,7 @@ impl Definition {
             exports: <C::Exports as language_eval::Exports>::schema,
             decode: decode::<C::Arguments>,
             check: |body| body.check::<C::Arguments>(),
+            doubts: |decoded| C::doubts(decoded.typed()),
             build: |context, arguments| Ok(Arc::new(C::build(context, arguments.into_typed())?)),
         }
     }
@@ -80,6 +83,10 @@ pub(crate) fn decode<A: Block + Send + 'static>(body: BodySource<'_>) -> Result<
 // === impl Decoded ===
 
 impl Decoded {
+    fn typed<A: 'static>(&self) -> &A {
+        self.arguments.downcast_ref::<A>().expect("arguments are decoded and looked at by the same definition")
+    }
+
     /// The typed arguments. They always are of the type whose `decode` made them: definition and instance are made
     /// together.
     pub(crate) fn into_typed<A: 'static>(self) -> A {

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use language_eval::{Arguments, Block, Invalid, SecretString, Validate};
+use sdk_component::{Blame, Problem};
 
+use crate::secret_file::SecretFile;
 use crate::tls::TlsConfig;
 
 /// How to reach a peer over HTTP and who to be there. Components squash it into their own arguments.
@@ -175,6 +177,51 @@ const RESERVED_HEADERS: [&str; 20] = [
     "Transfer-Encoding",
     "Upgrade",
 ];
+
+impl ClientConfig {
+    /// What is not there of the files that are read with the first request only. That is no reason not to start, as they are
+    /// read again until they are there. `place` stands before the names of arguments: `endpoint.`.
+    pub fn doubts(&self, place: &str) -> Vec<Problem> {
+        let mut files = vec![("bearer_token_file", self.bearer_token_file.as_str())];
+        if let Some(basic) = &self.basic_auth {
+            files.push(("basic_auth.password_file", &basic.password_file));
+        }
+        if let Some(authorization) = &self.authorization {
+            files.push(("authorization.credentials_file", &authorization.credentials_file));
+        }
+        if let Some(oauth2) = &self.oauth2 {
+            files.push(("oauth2.client_secret_file", &oauth2.client_secret_file));
+            if let Some(tls) = &oauth2.tls_config {
+                files.push(("oauth2.tls_config.ca_file", &tls.ca_file));
+                files.push(("oauth2.tls_config.cert_file", &tls.cert_file));
+                files.push(("oauth2.tls_config.key_file", &tls.key_file));
+            }
+        }
+        files.retain(|(_, file)| !file.is_empty());
+        let missing = files.into_iter().filter_map(|(field, file)| {
+            let error = SecretFile::new(file).read().err()?;
+            let name = field.rsplit('.').next().unwrap_or(field);
+            Some(
+                Problem::at(format!("{place}{field}"), format!("cannot read {name} {error}"))
+                    .with_hint("nothing can be sent before it is there; it is looked for at each request"),
+            )
+        });
+        missing.collect()
+    }
+
+    /// Whether the certificates and keys can be used, which are needed to start. A missing file is this machine's fault.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn check_certificates(&self, place: &str) -> Result<(), Problem> {
+        let blame = match self.tls_config.files().next() {
+            Some(_) => Blame::Environment,
+            None => Blame::Configuration,
+        };
+        let checked = self.tls_config.client().map(drop);
+        checked.map_err(|error| Problem { blame, ..Problem::at(format!("{place}tls_config"), error.0) })
+    }
+}
 
 // === impl BasicAuth ===
 
