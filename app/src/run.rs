@@ -53,6 +53,9 @@ async fn serve(invocation: &Invocation, log: Log) -> Result<(), Failure> {
     // Before anything else, so that no signal ends the process half-way.
     let mut signals = Signals::listen()?;
     tracing::info!("Alloy is starting");
+    if let Err(error) = base_sys::descriptors::raise_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files to what is allowed");
+    }
     let storage = PathBuf::from(invocation.text("storage.path"));
     create_storage(&storage)?;
     let metrics = Registry::new();

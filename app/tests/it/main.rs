@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "other processes are waited for by the wall clock")]
 
 mod corpus;
+mod crowded;
 mod examples;
 mod faults;
 mod harness;

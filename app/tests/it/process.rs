@@ -102,6 +102,11 @@ pub fn validate(folder: &Path, args: &[String], path: &str) -> (Option<i32>, Str
 }
 
 impl Running {
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Reads what was logged meanwhile.
     pub fn read_log(&mut self) -> &[String] {
         while let Ok(line) = self.lines.try_recv() {

@@ -7,6 +7,7 @@
 pub mod adjtimex;
 pub mod chance;
 pub mod clock;
+pub mod descriptors;
 pub mod fs;
 pub mod glob;
 pub mod memory;

@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sdk_component::{BoxFuture, Context, Stop};
+use sdk_net::server::{NotAccepted, cure};
 use sdk_otel::tls::Reloading;
 use sdk_protocols_grpc::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,6 +48,8 @@ pub(crate) trait Serve: Send + Sync + 'static {
 
 /// A socket that is bound.
 pub(crate) trait Port: Sized {
+    const IS_UDP: bool;
+
     fn open(address: String) -> impl Future<Output = io::Result<Self>> + Send;
 
     fn address(&self) -> io::Result<SocketAddr>;
@@ -144,6 +147,7 @@ impl Serve for Server {
         };
         let connections = task::Scope::new();
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut not_accepted = NotAccepted::default();
         loop {
             let permit = tokio::select! {
                 Ok(permit) = free.clone().acquire_owned() => permit,
@@ -164,11 +168,7 @@ impl Serve for Server {
                     };
                     connections.spawn("connection", connection.instrument(context.span().clone()));
                 }
-                Err(error) => {
-                    // Out of file descriptors, mostly: waiting is all there is to do.
-                    tracing::warn!(endpoint = self.endpoint, %error, "cannot accept a connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) => not_accepted.wait(&self.endpoint, &error).await,
             }
         }
         // The port is free before the last requests have ended: a changed server may need it.
@@ -189,12 +189,8 @@ pub(crate) async fn bind<P: Port>(protocol: &str, endpoint: &str, health: &Healt
                 return port;
             }
             Err(error) => {
-                let cure = match error.kind() {
-                    io::ErrorKind::AddrInUse => "stop what has the port, or set another endpoint",
-                    io::ErrorKind::PermissionDenied => "use a port above 1023, or grant the right to bind it",
-                    io::ErrorKind::AddrNotAvailable => "use an address of this machine, or 0.0.0.0 for all of them",
-                    _ => "check the endpoint",
-                };
+                let cure = cure(endpoint, P::IS_UDP, &error);
+                let cure = cure.strip_prefix("; ").unwrap_or("check the endpoint");
                 if !std::mem::replace(&mut said, true) {
                     tracing::error!(protocol, endpoint, %error, cure, "cannot listen; trying again");
                 }
@@ -217,6 +213,8 @@ async fn listen<P: Port>(endpoint: &str) -> io::Result<P> {
 }
 
 impl Port for TcpListener {
+    const IS_UDP: bool = false;
+
     async fn open(address: String) -> io::Result<TcpListener> {
         TcpListener::bind(address).await
     }
@@ -227,6 +225,8 @@ impl Port for TcpListener {
 }
 
 impl Port for UdpSocket {
+    const IS_UDP: bool = true;
+
     async fn open(address: String) -> io::Result<UdpSocket> {
         UdpSocket::bind(address).await
     }

@@ -2,11 +2,13 @@
 
 mod accept;
 mod arguments;
+mod not_accepted;
 pub mod push;
 mod tls;
 
 pub use accept::{Limits, serve, serve_switching};
 pub use arguments::{GrpcServer, Http2, HttpServer, PushServer, PushTls};
+pub use not_accepted::NotAccepted;
 pub use push::Push;
 pub use tls::{ClientAuth, ServerTls, ServerTlsConfig};
 
@@ -60,21 +62,26 @@ impl Listener {
 
 impl BindError {
     fn new(address: &str, error: io::Error) -> BindError {
-        let port = address.rsplit_once(':').map_or("", |(_, port)| port);
-        let cure = match error.kind() {
-            io::ErrorKind::AddrInUse => format!(
-                "; another process has this port (`ss -ltnp 'sport = :{port}'` names it): stop it or choose another port"
-            ),
-            io::ErrorKind::PermissionDenied => {
-                "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: choose a higher port or grant it"
-                    .to_owned()
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                "; no network interface of this machine has this address: 0.0.0.0 listens on all".to_owned()
-            }
-            io::ErrorKind::InvalidInput => "; write it as host:port".to_owned(),
-            _ => String::new(),
-        };
+        let cure = cure(address, false, &error);
         BindError { address: address.to_owned(), error, cure }
+    }
+}
+
+/// What to do about an address that cannot be listened on: starts with "; " or is empty.
+pub fn cure(address: &str, is_udp: bool, error: &io::Error) -> String {
+    let port = address.rsplit_once(':').map_or("", |(_, port)| port);
+    let kind = if is_udp { 'u' } else { 't' };
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "; another process has this port (`ss -l{kind}np 'sport = :{port}'` names it): stop it or choose another port"
+        ),
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: choose a higher port or grant it".to_owned()
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; no network interface of this machine has this address: 0.0.0.0 listens on all".to_owned()
+        }
+        io::ErrorKind::InvalidInput => "; write it as host:port".to_owned(),
+        _ => String::new(),
     }
 }

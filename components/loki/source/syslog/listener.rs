@@ -8,7 +8,7 @@ use std::time::Duration;
 use base_sys::task;
 use bytes::{Bytes, BytesMut};
 use sdk_component::{Context, Stop};
-use sdk_net::server::ServerTls;
+use sdk_net::server::{NotAccepted, ServerTls, cure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
@@ -100,9 +100,12 @@ impl Listener {
                 }
                 // At first it may be our own old listener that has the port.
                 Err(error) if pause >= Duration::from_millis(400) => {
-                    let fault = format!("cannot listen on {address} ({}): {error}", self.arguments.protocol);
+                    let protocol = &self.arguments.protocol;
+                    let cure = cure(address, protocol == "udp", &error);
+                    let fault = format!("cannot listen on {address} ({protocol}): {error}{cure}");
                     if self.state.lock().unwrap_or_else(PoisonError::into_inner).fault.is_none() {
-                        tracing::error!(address, %error, "cannot listen for syslog messages; trying again");
+                        let cure = cure.trim_start_matches("; ");
+                        tracing::error!(address, protocol, %error, cure, "cannot listen for syslog messages; trying again");
                     }
                     self.is(State { address: None, fault: Some(fault) });
                     changed();
@@ -124,6 +127,7 @@ impl Listener {
     async fn accept(&self, context: &Context, socket: TcpListener, shared: Shared, stop: &Stop) {
         let connections = task::Scope::new();
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        let mut not_accepted = NotAccepted::default();
         loop {
             let permit = tokio::select! {
                 Ok(permit) = free.clone().acquire_owned() => permit,
@@ -149,11 +153,7 @@ impl Listener {
                     };
                     connections.spawn("syslog connection", reading.instrument(context.span().clone()));
                 }
-                Err(error) => {
-                    // Out of file descriptors, mostly: waiting is all there is to do.
-                    tracing::warn!(address = self.arguments.address, %error, "cannot accept a syslog connection");
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) => not_accepted.wait(&self.arguments.address, &error).await,
             }
         }
         drop(socket);

@@ -240,7 +240,8 @@ async fn a_port_that_is_taken_shows_in_its_health_and_stops_no_other_listener() 
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let more = format!("listener {{\n address = \"{}\"\n}}\n{}", taken.local_addr().unwrap(), config("udp", "", false));
     let mut alone = Alone::<Syslog>::start(&more, &scope).unwrap();
-    until(|| alone.health().is_some_and(|(_, said)| said.contains("cannot listen"))).await;
+    until(|| alone.health().is_some_and(|(_, said)| said.contains("cannot listen") && said.contains("np 'sport = :")))
+        .await;
     let shown = alone.component.shown();
     until(|| shown[1].state.lock().unwrap().address.is_some()).await;
     assert!(shown[0].state.lock().unwrap().fault.is_some());

@@ -385,7 +385,7 @@ async fn a_port_in_use_is_unhealthy_and_stops_nothing_else() {
         alone.health().is_some_and(|(state, why)| {
             state != HealthState::Healthy
                 && why.contains(&format!("cannot listen on {address}"))
-                && why.contains("stop what has the port, or set another endpoint")
+                && why.contains("names it): stop it or choose another port")
         })
     })
     .await;

@@ -332,7 +332,7 @@ async fn a_port_in_use_is_unhealthy_until_it_is_free() {
     }
     let (state, message) = alone.health().unwrap();
     assert_eq!(state, HealthState::Unhealthy);
-    assert!(message.contains(&address) && message.contains("set another endpoint"), "{message}");
+    assert!(message.contains(&address) && message.contains("`ss -ltnp 'sport = :"), "{message}");
     // It does not keep the process from stopping.
     alone.stop().await.unwrap();
 }

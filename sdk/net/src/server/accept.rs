@@ -2,11 +2,12 @@
 
 use std::error::Error;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_metrics::Gauge;
+use base_sys::descriptors::{self, Reserve};
 use base_sys::task::Scope;
 use http::{Request, Response};
 use http_body::Body;
@@ -17,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::{Listener, ServerTls};
+use super::{Listener, NotAccepted, ServerTls};
 
 /// Bounds of a server; each is there so that no peer can hold more than its share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,24 +112,28 @@ pub(super) async fn serve_counted<S, F, B>(
 {
     let scope = Scope::new();
     let slots = Arc::new(Semaphore::new(limits.max_connections));
+    let brief = Arc::new(Limits { header_timeout: limits.header_timeout.min(BRIEFLY), ..limits.clone() });
     let limits = Arc::new(limits);
+    let mut door = Door::new(listener);
     tokio::pin!(stop);
     loop {
         let accepted = tokio::select! {
             () = &mut stop => break,
-            accepted = next_connection(&listener, &slots) => accepted,
+            accepted = door.next(&slots) => accepted,
         };
-        let Some((stream, peer, slot)) = accepted else { continue };
-        let (service, tls, limits, stopped) = (service.clone(), tls(), limits.clone(), scope.stopped());
+        let Some(Accepted { stream, peer, slot, last }) = accepted else { continue };
+        let limits = if last.is_some() { brief.clone() } else { limits.clone() };
+        let (service, tls, stopped, crowded) = (service.clone(), tls(), scope.stopped(), door.crowded.clone());
+        let stopped = briefly(stopped, last.is_some());
         let open = connections.clone().map(Open::new);
         scope.spawn("connection", async move {
-            let _slot = (slot, open);
+            let _slot = (slot, open, last);
             match tls {
-                None => serve_stream(stream, peer, &limits, service, stopped).await,
+                None => serve_stream(stream, peer, &limits, service, stopped, &crowded).await,
                 Some(tls) => {
                     let handshake = tls.accept(stream);
                     match tokio::time::timeout(limits.header_timeout, handshake).await {
-                        Ok(Ok(stream)) => serve_stream(stream, peer, &limits, service, stopped).await,
+                        Ok(Ok(stream)) => serve_stream(stream, peer, &limits, service, stopped, &crowded).await,
                         Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
                     }
@@ -136,7 +141,7 @@ pub(super) async fn serve_counted<S, F, B>(
             }
         });
     }
-    drop(listener);
+    drop(door);
     scope.close(grace).await;
 }
 
@@ -156,22 +161,108 @@ impl Drop for Open {
     }
 }
 
-async fn next_connection(
-    listener: &Listener,
-    slots: &Arc<Semaphore>,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let slot = slots.clone().acquire_owned().await.ok()?;
-    match listener.tcp.accept().await {
-        Ok((stream, peer)) => {
-            let _ = stream.set_nodelay(true);
-            Some((stream, peer, slot))
+/// Where connections come in.
+struct Door {
+    listener: Listener,
+    reserve: Arc<Mutex<Reserve>>,
+    /// Held by the connection that has the reserve's descriptor.
+    last: Arc<Semaphore>,
+    /// Told when no descriptor is left: connections that are not used make room.
+    crowded: Arc<Notify>,
+    not_accepted: NotAccepted,
+}
+
+/// A connection and its place among those that are open.
+struct Accepted {
+    stream: TcpStream,
+    peer: SocketAddr,
+    slot: OwnedSemaphorePermit,
+    /// It has the last file descriptor, and must give it back soon.
+    last: Option<Last>,
+}
+
+/// The use of the last file descriptor. At its end that is kept again, before anybody else can take it.
+struct Last {
+    reserve: Arc<Mutex<Reserve>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// As long as a connection may last that has the last file descriptor: enough to ask whether we are ready.
+const BRIEFLY: Duration = Duration::from_secs(5);
+
+/// A connection without a request for so long is not used.
+const UNUSED: Duration = Duration::from_secs(1);
+
+impl Door {
+    fn new(listener: Listener) -> Door {
+        let mut reserve = Reserve::default();
+        reserve.keep();
+        let reserve = Arc::new(Mutex::new(reserve));
+        let (last, crowded) = (Arc::new(Semaphore::new(1)), Arc::default());
+        Door { listener, reserve, last, crowded, not_accepted: NotAccepted::default() }
+    }
+
+    async fn next(&mut self, slots: &Arc<Semaphore>) -> Option<Accepted> {
+        let slot = slots.clone().acquire_owned().await.ok()?;
+        let error = match self.listener.tcp.accept().await {
+            Ok((stream, peer)) => {
+                // If somebody else was quicker when it was to be kept again, there may be one now.
+                if self.last.available_permits() > 0 {
+                    lock(&self.reserve).keep();
+                }
+                return Some(Accepted::new(stream, peer, slot, None));
+            }
+            Err(error) => error,
+        };
+        let address = self.listener.address.to_string();
+        if !descriptors::are_used_up(&error) {
+            self.not_accepted.wait(&address, &error).await;
+            return None;
         }
-        Err(error) => {
-            // Mostly "too many open files": going on at once would only burn the processor.
-            tracing::warn!(%error, address = %listener.address, "cannot accept a connection");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            None
+        self.not_accepted.say(&address, &error);
+        self.crowded.notify_waiters();
+        // One at a time is answered even so: a probe must not take us for dead as other parts have all the files.
+        let Ok(last) = self.last.clone().try_acquire_owned() else {
+            self.not_accepted.wait(&address, &error).await;
+            return None;
+        };
+        let last = Last { reserve: self.reserve.clone(), _permit: last };
+        let given_back = {
+            let mut reserve = lock(&self.reserve);
+            reserve.keep();
+            reserve.give_back()
+        };
+        if given_back && let Ok((stream, peer)) = self.listener.tcp.accept().await {
+            return Some(Accepted::new(stream, peer, slot, Some(last)));
         }
+        self.not_accepted.wait(&address, &error).await;
+        None
+    }
+}
+
+impl Accepted {
+    fn new(stream: TcpStream, peer: SocketAddr, slot: OwnedSemaphorePermit, last: Option<Last>) -> Self {
+        let _ = stream.set_nodelay(true);
+        Accepted { stream, peer, slot, last }
+    }
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        lock(&self.reserve).keep();
+    }
+}
+
+/// A lock that nothing panics under.
+fn lock(reserve: &Mutex<Reserve>) -> MutexGuard<'_, Reserve> {
+    reserve.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// When a connection ends that may not last.
+async fn briefly(stopped: impl Future<Output = ()>, is_last: bool) {
+    tokio::select! {
+        () = stopped => {}
+        () = tokio::time::sleep(BRIEFLY), if is_last => {}
     }
 }
 
@@ -181,6 +272,7 @@ async fn serve_stream<S, F, B>(
     limits: &Limits,
     service: S,
     stopped: impl Future<Output = ()>,
+    crowded: &Notify,
 ) where
     S: Fn(Request<Incoming>, SocketAddr) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
@@ -226,6 +318,10 @@ async fn serve_stream<S, F, B>(
             connection.as_mut().graceful_shutdown();
             connection.await
         }
+        () = activity.unused(crowded) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, error, "connection ended early");
@@ -236,6 +332,8 @@ async fn serve_stream<S, F, B>(
 #[derive(Default)]
 struct Activity {
     under_way: AtomicUsize,
+    /// Requests that have begun.
+    begun: AtomicUsize,
     changed: Notify,
 }
 
@@ -257,8 +355,23 @@ impl Activity {
     }
 }
 
+impl Activity {
+    /// Resolves when others are in want of the descriptor and nothing was asked here for a while.
+    async fn unused(&self, crowded: &Notify) {
+        loop {
+            crowded.notified().await;
+            let begun = self.begun.load(Ordering::Acquire);
+            tokio::time::sleep(UNUSED).await;
+            if self.under_way.load(Ordering::Acquire) == 0 && self.begun.load(Ordering::Acquire) == begun {
+                return;
+            }
+        }
+    }
+}
+
 impl Working {
     fn new(activity: Arc<Activity>) -> Working {
+        activity.begun.fetch_add(1, Ordering::AcqRel);
         activity.under_way.fetch_add(1, Ordering::AcqRel);
         activity.changed.notify_one();
         Working(activity)
