@@ -94,13 +94,13 @@ pub fn parse_text<T: FromStr<Err: Display>>(value: &Value) -> Result<T, ValueErr
 }
 
 macro_rules! parsed {
-    ($($type:ty => $schema:expr, $hint:literal;)*) => {$(
+    ($($type:ty => $schema:expr, $hint:expr;)*) => {$(
         /// `null` is refused: Alloy takes it for zero and dies of it later (spec §9, 40a).
         impl FromValue for $type {
             fn from_value(value: &Value) -> Result<$type, ValueError> {
                 parse_text(value).map_err(|error| match error.hint {
                     Some(_) => error,
-                    None => error.with_hint($hint),
+                    None => error.with_hint($hint(value)),
                 })
             }
 
@@ -126,7 +126,14 @@ macro_rules! parsed {
 }
 
 parsed!(
-    GoDuration => TypeSchema::Duration, "a time is written with its units: \"15s\", \"1m30s\", \"12h\"";
-    PrometheusDuration => TypeSchema::Text("Prometheus duration"), "a time is written with its units: \"15s\", \"12h\", \"7d\"";
-    ByteSize => TypeSchema::Text("bytes size"), "a size is written with its unit: \"512KiB\", \"1MiB\"";
+    GoDuration => TypeSchema::Duration, |_: &Value| "a time is written with its units: \"15s\", \"1m30s\", \"12h\"";
+    PrometheusDuration => TypeSchema::Text("Prometheus duration"), |_: &Value| "a time is written with its units: \"15s\", \"12h\", \"7d\"";
+    ByteSize => TypeSchema::Text("bytes size"), sized;
 );
+
+/// A number alone is what many sizes are elsewhere: what it would be here is written out.
+fn sized(value: &Value) -> String {
+    let bytes = Text::from_value(value).ok().and_then(|text| text.as_str()?.trim().parse().ok());
+    let meant = bytes.map(|bytes| format!("; if {bytes} are bytes, \"{}\"", ByteSize(bytes)));
+    format!("a size is written with its unit: \"512KiB\", \"1MiB\"{}", meant.unwrap_or_default())
+}

@@ -263,6 +263,7 @@ fn what_to_write_instead_is_said() {
     for (text, hint) in [
         ("batch_wait = 15", "a time is written with its units: \"15s\", \"1m30s\", \"12h\""),
         ("batch_size = \"lots\"", "a size is written with its unit: \"512KiB\", \"1MiB\""),
+        ("batch_size = \"1048576\"", "\"512KiB\", \"1MiB\"; if 1048576 are bytes, \"1MiB\""),
         ("follow_redirects = \"yes\"", "write true or false, without quotes"),
         ("labels = \"a\"", "a list stands between [ and ], also if it has one item"),
     ] {
