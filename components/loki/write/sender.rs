@@ -8,7 +8,7 @@ use base_sys::chance::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use sdk_component::Context;
-use sdk_net::{Client, Response, SendError};
+use sdk_net::{Client, Response, SendError, shown_url};
 use sdk_queue::Queue;
 use tokio::time::Instant;
 
@@ -21,7 +21,9 @@ use super::refusal::{self, Entries};
 /// What lanes and senders of one endpoint share.
 pub struct Endpoint {
     pub name: String,
-    pub url: String,
+    url: String,
+    /// The same, as it may be shown.
+    shown: String,
     pub batch_bytes: usize,
     pub batch_wait: Duration,
     pub max_streams: usize,
@@ -37,8 +39,10 @@ pub struct Endpoint {
     retry_on_429: bool,
     backoff: (Duration, Duration),
     context: Context,
-    /// What the last attempt failed of; nothing when it succeeded.
-    trouble: Mutex<Option<String>>,
+    /// Since when attempts fail; nothing when the last one succeeded.
+    trouble: Mutex<Option<Instant>>,
+    /// What waits for it.
+    queues: Mutex<Vec<Queue>>,
 }
 
 /// What one attempt came to.
@@ -94,6 +98,7 @@ impl Endpoint {
         }
         Ok(Endpoint {
             name: arguments.identity(),
+            shown: shown_url(&arguments.url),
             url: arguments.url.clone(),
             batch_bytes: arguments.batch_size.to_usize().unwrap_or_default(),
             batch_wait: duration(arguments.batch_wait),
@@ -111,6 +116,7 @@ impl Endpoint {
             backoff: (duration(arguments.min_backoff_period), duration(arguments.max_backoff_period)),
             context: context.clone(),
             trouble: Mutex::default(),
+            queues: Mutex::default(),
         })
     }
 
@@ -127,6 +133,7 @@ impl Endpoint {
 
     /// Sends what the queue holds, one request at a time and in order; ends when the queue is closed.
     pub async fn send_all(self: Arc<Self>, queue: Queue) {
+        lock(&self.queues).push(queue.clone());
         while let Some(lease) = queue.next().await {
             let tenant = String::from_utf8_lossy(&lease.record().meta).into_owned();
             let metrics = self.tenant(&tenant);
@@ -193,7 +200,14 @@ impl Endpoint {
                 }
             }
         }
-        tracing::info!(endpoint = self.url, tenant, sent, lost, requests, "a refused request was sent again in parts");
+        tracing::info!(
+            endpoint = self.shown,
+            tenant,
+            sent,
+            lost,
+            requests,
+            "a refused request was sent again in parts"
+        );
         sent
     }
 
@@ -217,12 +231,12 @@ impl Endpoint {
                 }
                 // The endpoint works, and says so.
                 Attempt::Final { reason, of_entries: Some(word), why } if entries > 1 => {
-                    tracing::debug!(endpoint = self.url, tenant, entries, why, "some entries are refused");
+                    tracing::debug!(endpoint = self.shown, tenant, entries, why, "some entries are refused");
                     return Err(GivenUp { reason, of_entries: Some(word) });
                 }
                 Attempt::Final { reason, of_entries, why } => {
                     tracing::error!(
-                        endpoint = self.url,
+                        endpoint = self.shown,
                         tenant,
                         entries,
                         why,
@@ -237,7 +251,7 @@ impl Endpoint {
                     let limit = if own_fault { self.attempts_on_refusal } else { self.attempts };
                     if limit.is_some_and(|limit| attempts >= limit) {
                         tracing::error!(
-                            endpoint = self.url,
+                            endpoint = self.shown,
                             tenant,
                             entries,
                             attempts,
@@ -306,22 +320,33 @@ impl Endpoint {
     }
 
     fn troubled(&self, why: &str) {
-        let first = lock(&self.trouble).replace(why.to_owned()).is_none();
-        if first {
+        let mut trouble = lock(&self.trouble);
+        if trouble.is_none() {
             tracing::warn!(
-                endpoint = self.url,
+                endpoint = self.shown,
                 why,
                 "cannot send; the queue keeps what arrives, and it is tried again"
             );
         }
-        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.url));
+        trouble.get_or_insert_with(Instant::now);
+        drop(trouble);
+        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.shown));
     }
 
     fn well(&self) {
-        if lock(&self.trouble).take().is_some() {
-            tracing::info!(endpoint = self.url, "the endpoint takes entries again");
-            self.context.healthy("sending");
-        }
+        let Some(since) = lock(&self.trouble).take() else { return };
+        let waiting = lock(&self.queues)
+            .iter()
+            .map(Queue::stats)
+            .fold((0, 0), |(requests, bytes), queue| (requests + queue.records, bytes + queue.bytes));
+        tracing::info!(
+            endpoint = self.shown,
+            seconds = since.elapsed().as_secs_f64(),
+            waiting_requests = waiting.0,
+            waiting_bytes = waiting.1,
+            "the endpoint takes entries again"
+        );
+        self.context.healthy("sending");
     }
 }
 

@@ -57,6 +57,8 @@ pub struct Otlp {
 /// Requests over one connection.
 pub(crate) struct Grpc {
     channel: Channel,
+    /// As it is shown.
+    endpoint: String,
     timeout: Option<Duration>,
     auth: Option<Arc<dyn ClientAuth>>,
     /// Why nothing is sent: credentials that everybody could read.
@@ -132,6 +134,7 @@ impl Grpc {
             timeout: timeout.to_std().filter(|timeout| !timeout.is_zero()),
             auth: auth.map_err(|error| Problem::at("client", error))?,
             fault: client.credentials_in_clear(endpoint),
+            endpoint: endpoint.rsplit_once('@').map_or(endpoint, |(_, host)| host).to_owned(),
         })
     }
 }
@@ -160,6 +163,10 @@ impl Transport for Grpc {
                 }),
             }
         })
+    }
+
+    fn endpoint(&self, _: OtlpSignal) -> Option<&str> {
+        Some(&self.endpoint)
     }
 
     fn remember(&self, origin: &Origin) -> Option<Origin> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use language_eval::{Block, Exports, Invalid, Validate, Word};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
+use sdk_net::shown_url;
 use sdk_otel::client::{HttpClient, HttpReply, HttpSender};
 use sdk_otel::debug_metrics::DebugMetrics;
 use sdk_otel::exporter::{Exporter, SendError, Sending, Settings, Transport};
@@ -72,6 +73,8 @@ struct Http {
     sender: HttpSender,
     /// By signal.
     urls: [Option<Url>; 3],
+    /// The same, as they may be shown.
+    shown: [Option<String>; 3],
     encoding: Encoding,
 }
 
@@ -151,6 +154,7 @@ pub(crate) fn settings(arguments: Arguments) -> Result<Settings, Problem> {
     let secure = urls.iter().flatten().any(|url| url.scheme() == "https") || !arguments.client.proxy_url.is_empty();
     let transport = Http {
         sender: HttpSender::new(arguments.client, crate::USER_AGENT, secure)?,
+        shown: urls.clone().map(|url| url.map(|url| shown_url(url.as_str()))),
         urls,
         encoding: arguments.encoding,
     };
@@ -178,6 +182,10 @@ impl Transport for Http {
             }
             Err(refusal(&reply))
         })
+    }
+
+    fn endpoint(&self, signal: OtlpSignal) -> Option<&str> {
+        self.shown[signal as usize].as_deref()
     }
 
     fn remember(&self, origin: &Origin) -> Option<Origin> {

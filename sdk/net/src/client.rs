@@ -447,6 +447,11 @@ fn header_map(
 }
 
 /// A URL as it may be shown: without credentials and query.
+pub fn shown_url(url: &str) -> String {
+    url.parse().map_or_else(|_| String::new(), |uri| shown(&uri))
+}
+
+/// A URL as it may be shown: without credentials and query.
 fn shown(uri: &http::Uri) -> String {
     let authority = uri.authority().map_or("", |authority| authority.as_str());
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);

@@ -9,7 +9,7 @@ pub mod secret_file;
 pub mod server;
 pub mod tls;
 
-pub use client::{Client, ClientConfig, Options, Repeated, Response, SendError, Streaming};
+pub use client::{Client, ClientConfig, Options, Repeated, Response, SendError, Streaming, shown_url};
 pub use tls::TlsConfig;
 
 /// What all clients call themselves. Servers that look for Alloy's name do not find it: we are not it.

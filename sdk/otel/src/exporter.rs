@@ -3,6 +3,7 @@
 mod counters;
 mod lane;
 mod record;
+mod trouble;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,17 +15,25 @@ use sdk_protocols_otlp::status::Code;
 use sdk_queue::Body;
 use sdk_signals::{BoxFuture, Consumer, Delivery, Origin, OtelConsumer, OtlpBatch, OtlpSignal, Receiver, Refused};
 use tokio::sync::{Mutex, watch};
+use tracing::Instrument as _;
 
 use crate::queue::{SendingQueue, Sizer};
 use crate::retry::{Backoff, RetryOnFailure};
 use counters::Counters;
 pub use lane::parts_directory;
 use lane::{Answer, Lane, Place};
+use trouble::{Failed, Then, Troubles};
 
 /// Sends one request.
 pub trait Transport: Send + Sync {
     /// `payload` is one encoded export request. `origin` is what [`Transport::remember`] wanted to keep.
     fn send<'a>(&'a self, signal: OtlpSignal, payload: Body, origin: Option<&'a Origin>) -> Sending<'a>;
+
+    /// Where the requests of a signal go, without credentials; nothing where that is more than one place.
+    fn endpoint(&self, signal: OtlpSignal) -> Option<&str> {
+        let _ = signal;
+        None
+    }
 
     /// What is wanted of the request that brought the data; data of different origins is sent apart.
     fn remember(&self, origin: &Origin) -> Option<Origin> {
@@ -74,8 +83,9 @@ pub(crate) struct Shared {
     /// Held by who opens a lane.
     opening: Mutex<()>,
     stage: watch::Sender<Stage>,
-    /// The last request failed: said once, until one succeeds.
-    failing: AtomicBool,
+    /// The storage of a queue could not be opened, and that was said.
+    is_closed: AtomicBool,
+    troubles: Troubles,
 }
 
 /// Where in its life an exporter is.
@@ -163,7 +173,8 @@ impl Exporter {
             lanes: RwLock::new(Arc::new([])),
             opening: Mutex::default(),
             stage: watch::Sender::new(Stage::Built),
-            failing: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            troubles: Troubles::default(),
         }))
     }
 
@@ -264,12 +275,16 @@ impl Shared {
             return Ok(lane);
         }
         let lane = Lane::open(self.clone(), signal, senders_wait).await.map_err(|error| {
-            if !self.failing.swap(true, Ordering::Relaxed) {
+            if !self.is_closed.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "cannot open the storage of the sending queue; what arrives waits at its source");
             }
             self.context.unhealthy(format!("cannot open the storage of the sending queue: {error}"));
             Refused::retryable("the storage of the sending queue cannot be opened")
         })?;
+        if self.is_closed.swap(false, Ordering::Relaxed) {
+            tracing::info!("the storage of the sending queue is open");
+            self.context.healthy("the storage of the sending queue is open");
+        }
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
         *lanes = lanes.iter().chain([&lane]).cloned().collect();
         Ok(lane)
@@ -289,7 +304,9 @@ impl Shared {
         let origin = batch.origin.as_deref().and_then(|origin| settings.transport.remember(origin));
         if !settings.queue.enabled {
             let items = u64::from(batch.items);
-            return self.told(self.send(batch.signal, items, batch.payload.into(), origin.as_ref()).await);
+            // What is said of it is said in our name, and not in that of who has handed it over.
+            let sending = self.send(batch.signal, items, batch.payload.into(), origin.as_ref());
+            return self.told(sending.instrument(self.context.span().clone()).await);
         }
         let (signal, items) = (batch.signal, u64::from(batch.items));
         let senders_wait = settings.queue.wait_for_result;
@@ -331,16 +348,24 @@ impl Shared {
             let settings = self.settings();
             let error = match settings.transport.send(signal, payload.clone(), origin).await {
                 Ok(partial) => {
-                    self.taken(signal, items, partial);
+                    self.taken(&settings, signal, items, partial);
                     return Ok(());
                 }
                 Err(error) => error,
             };
-            self.failed(&error);
+            let is_ours = settings.queue.enabled && !settings.queue.wait_for_result;
             if error.retryable && self.stage() >= Stage::Draining {
+                let then = if is_ours { Then::Kept } else { Then::Refused };
+                self.failed(&settings, signal, items, &error, then);
                 return Err(None);
             }
             let delay = if error.retryable { backoff.next(error.retry_after) } else { None };
+            let then = match delay {
+                Some(_) => Then::Again,
+                None if is_ours => Then::Dropped,
+                None => Then::Refused,
+            };
+            self.failed(&settings, signal, items, &error, then);
             let Some(delay) = delay else {
                 self.counters.send_failed(signal, items);
                 return Err(Some(error));
@@ -354,9 +379,8 @@ impl Shared {
         }
     }
 
-    fn taken(&self, signal: OtlpSignal, items: u64, partial: Option<PartialSuccess>) {
-        if self.failing.swap(false, Ordering::Relaxed) {
-            tracing::info!("exports succeed again");
+    fn taken(&self, settings: &Settings, signal: OtlpSignal, items: u64, partial: Option<PartialSuccess>) {
+        if self.troubles.taken(signal, settings.transport.endpoint(signal), || self.waiting(signal)) {
             self.context.healthy("exports succeed");
         }
         let rejected = partial.as_ref().map_or(0, |partial| partial.rejected.min(items));
@@ -370,13 +394,18 @@ impl Shared {
         }
     }
 
-    fn failed(&self, error: &SendError) {
-        let message = format!("exporting failed: {}", error.message);
-        if !self.failing.swap(true, Ordering::Relaxed) {
-            let then = if error.retryable { "will be tried again" } else { "dropping data" };
-            tracing::error!(error = error.message, then, "exporting failed");
-        }
-        self.context.unhealthy(message);
+    fn failed(&self, settings: &Settings, signal: OtlpSignal, items: u64, error: &SendError, then: Then) {
+        let endpoint = settings.transport.endpoint(signal);
+        self.troubles.failed(&Failed { signal, endpoint, items, error, then }, || self.waiting(signal));
+        let to = endpoint.map(|endpoint| format!(" to {endpoint}")).unwrap_or_default();
+        self.context.unhealthy(format!("exporting{to} failed: {}", error.message));
+    }
+
+    /// Items in the queues of a signal, those under way with them; nothing if it has none.
+    fn waiting(&self, signal: OtlpSignal) -> Option<u64> {
+        let lanes = self.lanes();
+        let items = lanes.iter().filter(|lane| lane.has_signal(signal)).map(|lane| lane.used(Sizer::Items));
+        items.reduce(|sum, items| sum + items)
     }
 }
 

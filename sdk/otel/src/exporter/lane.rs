@@ -122,6 +122,10 @@ impl Lane {
         self.signal == signal && self.storage == *storage && self.waiting.is_some() == senders_wait
     }
 
+    pub(crate) fn has_signal(&self, signal: OtlpSignal) -> bool {
+        self.signal == signal
+    }
+
     /// Whether what it cannot send at the end is written down.
     pub(crate) fn has_a_disk(&self) -> bool {
         self.waiting.is_none()
@@ -246,7 +250,7 @@ impl Lane {
         }
     }
 
-    fn used(&self, sizer: Sizer) -> u64 {
+    pub(crate) fn used(&self, sizer: Sizer) -> u64 {
         match sizer {
             Sizer::Requests => self.queue.stats().records,
             Sizer::Bytes => self.queue.stats().bytes,
