@@ -131,10 +131,11 @@ impl TlsConfig {
             (true, None | Some(TlsVersion::Tls13)) => &[&rustls::version::TLS13],
             (false, None | Some(TlsVersion::Tls13)) => &[&rustls::version::TLS13, &rustls::version::TLS12],
         };
-        let authorities = match pem("ca", &self.ca_pem, &self.ca_file)? {
-            Some(text) => Authorities::Given(Arc::new(root_store(&text, "ca", &self.ca_file)?)),
-            None => Authorities::System,
+        let trust = match pem("ca", &self.ca_pem, &self.ca_file)? {
+            Some(text) => Trust::Only(Arc::new(root_store(&text, "ca", &self.ca_file)?)),
+            None => Trust::System,
         };
+        let trust = if self.insecure_skip_verify { Trust::Anybody } else { trust };
         let name = match self.server_name.as_str() {
             "" => None,
             name => Some(
@@ -142,7 +143,7 @@ impl TlsConfig {
                     .map_err(|_| TlsError(format!("server_name {name:?} is neither a host name nor an address")))?,
             ),
         };
-        let verifier = Verifier { authorities, name, insecure: self.insecure_skip_verify, inner: OnceLock::new() };
+        let verifier = Verifier { name, ..Verifier::new(trust, provider()) };
         let builder = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .map_err(|error| TlsError(error.to_string()))?
@@ -199,25 +200,29 @@ pub(crate) fn root_store(text: &[u8], what: &str, file: &str) -> Result<RootCert
     Ok(store)
 }
 
-/// Checks servers' certificates.
-struct Verifier {
-    authorities: Authorities,
-    name: Option<ServerName<'static>>,
-    insecure: bool,
-    inner: OnceLock<Result<Trusted, String>>,
+/// Whose certificates are good.
+pub enum Trust {
+    /// The user has said that any certificate will do.
+    Anybody,
+    /// Those that the system trusts. They are read when the first server is checked.
+    System,
+    /// These authorities, and one of these as a server's own: `openssl req -x509` makes such, people give that one file to
+    /// both sides, and Go takes it. Who has its key could sign any other certificate.
+    Only(Arc<RootCertStore>),
 }
 
-/// Checks servers' certificates against authorities, and takes one of these for a server's own: `openssl req -x509` makes
-/// such, people give that one file to both sides, and Go takes it. Who has its key could sign any other certificate.
-#[derive(Debug)]
-pub struct Trusted {
+/// Checks servers' certificates.
+pub struct Verifier {
+    trust: Trust,
+    /// The name to look for instead of the server's.
+    name: Option<ServerName<'static>>,
+    provider: Arc<CryptoProvider>,
+    authorities: OnceLock<Result<Authorities, String>>,
+}
+
+struct Authorities {
     roots: Arc<RootCertStore>,
     webpki: Arc<WebPkiServerVerifier>,
-}
-
-enum Authorities {
-    System,
-    Given(Arc<RootCertStore>),
 }
 
 fn system_roots() -> Arc<RootCertStore> {
@@ -237,78 +242,48 @@ fn system_roots() -> Arc<RootCertStore> {
 // === impl Verifier ===
 
 impl Verifier {
-    fn inner(&self) -> Result<&Trusted, rustls::Error> {
-        let made = self.inner.get_or_init(|| {
-            let roots = match &self.authorities {
-                Authorities::System => system_roots(),
-                Authorities::Given(roots) => roots.clone(),
-            };
-            Trusted::new(roots, provider())
-        });
-        made.as_ref().map_err(|error| rustls::Error::General(error.clone()))
+    /// Who trusts these.
+    pub fn new(trust: Trust, provider: Arc<CryptoProvider>) -> Verifier {
+        Verifier { trust, name: None, provider, authorities: OnceLock::new() }
     }
-}
 
-// === impl Trusted ===
-
-impl Trusted {
-    /// Who trusts these authorities.
+    /// Whether there is anybody to trust; otherwise that shows at the first server.
     ///
     /// # Errors
-    /// There are none.
-    pub fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Trusted, String> {
-        let webpki = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).build();
-        let webpki = webpki.map_err(|error| format!("no certificate authority to check servers with: {error}"))?;
-        Ok(Trusted { roots, webpki })
-    }
-
-    /// Whether a certificate is one of the authorities themselves: of their name and key.
-    fn is_authority(&self, certificate: &CertificateDer<'_>) -> bool {
-        let mut alone = RootCertStore::empty();
-        alone.add(certificate.clone().into_owned()).is_ok()
-            && alone.roots.iter().all(|anchor| self.roots.roots.contains(anchor))
-    }
-}
-
-impl ServerCertVerifier for Trusted {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
-            // Its dates are good then, and only the name is left to check.
-            Err(error) if is_authority_as_server(&error) && self.is_authority(end_entity) => {
-                verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
-                Ok(ServerCertVerified::assertion())
-            }
-            outcome => outcome,
+    /// There is not.
+    pub fn check(&self) -> Result<(), String> {
+        match self.trust {
+            Trust::Anybody => Ok(()),
+            _ => self.authorities().map(drop),
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls12_signature(message, cert, dss)
+    fn authorities(&self) -> Result<&Authorities, String> {
+        let made = self.authorities.get_or_init(|| {
+            let roots = match &self.trust {
+                Trust::Only(roots) => roots.clone(),
+                Trust::Anybody | Trust::System => system_roots(),
+            };
+            Authorities::new(roots, self.provider.clone())
+        });
+        made.as_ref().map_err(String::clone)
+    }
+}
+
+// === impl Authorities ===
+
+impl Authorities {
+    fn new(roots: Arc<RootCertStore>, provider: Arc<CryptoProvider>) -> Result<Authorities, String> {
+        let webpki = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider).build();
+        let webpki = webpki.map_err(|error| format!("no certificate authority to check servers with: {error}"))?;
+        Ok(Authorities { roots, webpki })
     }
 
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.webpki.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+    /// Whether a certificate is one of the authorities themselves: of their name and key.
+    fn hold(&self, certificate: &CertificateDer<'_>) -> bool {
+        let mut alone = RootCertStore::empty();
+        alone.add(certificate.clone().into_owned()).is_ok()
+            && alone.roots.iter().all(|anchor| self.roots.roots.contains(anchor))
     }
 }
 
@@ -321,7 +296,12 @@ fn is_authority_as_server(error: &rustls::Error) -> bool {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier").field("name", &self.name).field("insecure", &self.insecure).finish_non_exhaustive()
+        let trust = match self.trust {
+            Trust::Anybody => "anybody",
+            Trust::System => "the system's authorities",
+            Trust::Only(_) => "given authorities",
+        };
+        f.debug_struct("Verifier").field("name", &self.name).field("trust", &trust).finish_non_exhaustive()
     }
 }
 
@@ -334,11 +314,19 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.insecure {
+        if matches!(self.trust, Trust::Anybody) {
             return Ok(ServerCertVerified::assertion());
         }
         let name = self.name.as_ref().unwrap_or(server_name);
-        self.inner()?.verify_server_cert(end_entity, intermediates, name, ocsp_response, now)
+        let authorities = self.authorities().map_err(rustls::Error::General)?;
+        match authorities.webpki.verify_server_cert(end_entity, intermediates, name, ocsp_response, now) {
+            // Its dates are good then, and only the name is left to check.
+            Err(error) if is_authority_as_server(&error) && authorities.hold(end_entity) => {
+                verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            outcome => outcome,
+        }
     }
 
     fn verify_tls12_signature(
@@ -347,7 +335,7 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -356,11 +344,11 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &provider().signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        provider().signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -390,8 +378,7 @@ mod tests {
 
     fn verdict(trusted: &[u8], name: &str, at: u64) -> Result<(), String> {
         let roots = Arc::new(root_store(trusted, "ca", "").unwrap());
-        let verifier =
-            Verifier { authorities: Authorities::Given(roots), name: None, insecure: false, inner: OnceLock::new() };
+        let verifier = Verifier::new(Trust::Only(roots), provider());
         let shown = certificates(OWN, "cert", "").unwrap().remove(0);
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at));
