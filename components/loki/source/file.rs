@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::compressed::Format;
 use self::names::Names;
 use self::progress::Progress;
-use self::tail::{From, Settings, Status, Tail, TailMetrics};
+use self::tail::{Cuts, From, Settings, Status, Tail, TailMetrics};
 use self::text::TextForm;
 use super::positions::Key;
 
@@ -45,6 +45,9 @@ use super::positions::Key;
 /// files that had the name in between: those that are called as rotation calls them (`app.log.1`, `app.log-20260101.gz`,
 /// `app-20260101.log`), were written to after the old one, and are no targets themselves. Then the new file is read from
 /// its start.
+///
+/// An entry has 16 MiB at most. A longer line becomes several entries, each cut is counted in
+/// `ferroalloy_loki_source_file_cut_lines_total`, and the log names the file and the place, once a minute.
 #[derive(Arguments, Clone, Debug)]
 #[block(validate)]
 pub struct FileArguments {
@@ -154,6 +157,7 @@ struct Metrics {
     read_bytes: GaugeVec,
     file_bytes: GaugeVec,
     read_lines: CounterVec,
+    cuts: Arc<Cuts>,
     active: Gauge,
 }
 
@@ -200,6 +204,10 @@ impl Component for File {
             read_bytes: scope.gauge_vec("loki_source_file_read_bytes_total", "Number of bytes read.", &["path"]),
             file_bytes: scope.gauge_vec("loki_source_file_file_bytes_total", "Number of bytes total.", &["path"]),
             read_lines: scope.counter_vec("loki_source_file_read_lines_total", "Number of lines read.", &["path"]),
+            cuts: Arc::new(Cuts::new(scope.counter(
+                "ferroalloy_loki_source_file_cut_lines_total",
+                "Number of cuts through lines that are longer than 16 MiB.",
+            ))),
             active: scope.gauge("loki_source_file_files_active_total", "Number of active files."),
         };
         Ok(File {
@@ -457,6 +465,7 @@ impl File {
                 read_bytes: self.metrics.read_bytes.with(&path),
                 file_bytes: self.metrics.file_bytes.with(&path),
                 read_lines: self.metrics.read_lines.with(&path),
+                cuts: self.metrics.cuts.clone(),
             },
             status: status.clone(),
         });

@@ -5,7 +5,7 @@ mod catch_up;
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,14 @@ pub struct TailMetrics {
     pub read_bytes: Gauge,
     pub file_bytes: Gauge,
     pub read_lines: Counter,
+    pub cuts: Arc<Cuts>,
+}
+
+/// Lines that were too long for one entry, of all files of a component.
+pub struct Cuts {
+    count: Counter,
+    /// When one was told of last.
+    said: Mutex<Option<Instant>>,
 }
 
 /// What a tailer shows, and what it is told.
@@ -103,6 +111,32 @@ struct Reading {
     cursor: Cursor,
     /// Behind a byte order mark.
     first: u64,
+}
+
+// === impl Cuts ===
+
+impl Cuts {
+    /// Counted by this.
+    pub fn new(count: Counter) -> Cuts {
+        Cuts { count, said: Mutex::default() }
+    }
+
+    /// A piece of a line ends here that goes on behind it.
+    fn note(&self, path: &Path, offset: u64) {
+        self.count.inc();
+        let now = Instant::now();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_some_and(|said| now.duration_since(said) < SAY_CUTS) {
+            return;
+        }
+        *said = Some(now);
+        tracing::warn!(
+            path = %path.display(),
+            offset,
+            limit = MAX_LINE_BYTES,
+            "a line is longer than an entry may be: it is cut here, and its rest is an entry of its own"
+        );
+    }
 }
 
 // === impl Status ===
@@ -189,6 +223,9 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Even so, a file is looked at after a time between these: not everybody's writing is told of.
 const LOOK_ANYWAY: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
+
+/// How often it is said that lines are cut.
+const SAY_CUTS: Duration = Duration::from_secs(60);
 
 /// Files are looked at in steps of this: those that have an alarm, and the others.
 const SELDOM_STEP: Duration = Duration::from_secs(1);
@@ -308,8 +345,11 @@ impl Tail {
             skip -= skipped as u64;
             pending.extend_from_slice(&chunk[skipped..]);
             let mut complete = cursor.form.complete(&pending);
-            if at_end || result.is_err() || (complete == 0 && pending.len() >= MAX_LINE_BYTES) {
+            if at_end || result.is_err() {
                 complete = pending.len();
+            } else if complete == 0 && pending.len() >= MAX_LINE_BYTES {
+                complete = pending.len();
+                self.metrics.cuts.note(&self.path, cursor.offset + complete as u64);
             }
             if complete > 0 {
                 let rest = pending.split_off(complete);
@@ -600,6 +640,9 @@ impl Tail {
             if complete == 0 && !at_end && wanted < MAX_LINE_BYTES {
                 wanted *= 2;
                 continue;
+            }
+            if complete == 0 && !at_end {
+                self.metrics.cuts.note(&self.path, reading.cursor.offset + chunk.len() as u64);
             }
             if complete == 0 && (!at_end || also_unfinished) {
                 complete = chunk.len();

@@ -310,6 +310,10 @@ async fn a_storm_of_rotations_loses_and_repeats_nothing() {
     alone.stop().await.unwrap();
 }
 
+fn cuts(alone: &Alone<File>) -> f64 {
+    alone.metric("ferroalloy_loki_source_file_cut_lines_total", &[]).unwrap_or(0.0)
+}
+
 /// What a crash leaves behind, and a program that goes on writing where it was after its log was emptied.
 #[tokio::test]
 async fn a_hole_of_zeros_is_a_long_line_in_pieces_and_what_is_behind_it_is_read() {
@@ -327,6 +331,7 @@ async fn a_hole_of_zeros_is_a_long_line_in_pieces_and_what_is_behind_it_is_read(
     let pieces = &lines[1..lines.len() - 1];
     assert!(pieces.iter().all(|piece| piece.len() <= text::MAX_LINE_BYTES && piece.bytes().all(|byte| byte == 0)));
     assert_eq!(pieces.iter().map(|piece| piece.len() as u64).sum::<u64>(), hole);
+    assert_eq!(cuts(&alone), pieces.len() as f64 - 1.0);
     alone.stop().await.unwrap();
 }
 
@@ -349,6 +354,7 @@ async fn lines_longer_than_a_read_stay_whole() {
     }
     let lengths: Vec<usize> = all_lines(&collector.batches()).iter().map(String::len).collect();
     assert_eq!(lengths, [3 << 20, 5, 300_001]);
+    assert_eq!(cuts(&alone), 0.0);
     alone.stop().await.unwrap();
 }
 
