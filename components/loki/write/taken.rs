@@ -64,7 +64,10 @@ impl Taken {
         if matches!((&mut delivery).now_or_never(), Some(Outcome::Delivered | Outcome::Dropped)) {
             return false;
         }
-        if let Some(number) = self.journal.write(|to| encode(batch, to)) {
+        let mut writing = self.journal.write();
+        let number = writing.new_entry();
+        writing.part(number, |to| encode(batch, to));
+        if writing.finish() {
             self.follow(number, delivery);
         }
         self.journal.is_crowded()
@@ -80,11 +83,11 @@ impl Taken {
     pub async fn next_found(&self) -> Option<Vec<(u64, LogBatch)>> {
         let mut found = lock(&self.found).take()?;
         let read = blocking("journal", move || {
-            let entries = found.next_file();
-            (found, entries)
+            let file = found.next_file();
+            (found, file)
         });
-        let (found, entries) = read.await.returned()?;
-        let entries = entries?;
+        let (found, file) = read.await.returned()?;
+        let entries = file?.parts;
         *lock(&self.found) = Some(found);
         let mut batches = Vec::with_capacity(entries.len());
         for (number, bytes) in entries {
@@ -95,7 +98,7 @@ impl Taken {
                         bytes = bytes.len(),
                         "lines that were taken before the end are of another version of this program; they are dropped"
                     );
-                    self.journal.done(&[number]);
+                    self.done(&[number]);
                 }
             }
         }
@@ -123,7 +126,7 @@ impl Taken {
                 done.extend(settled_number(settled));
             }
             if !done.is_empty() {
-                self.journal.done(&done);
+                self.done(&done);
                 done.clear();
             }
             if closing {
@@ -133,8 +136,16 @@ impl Taken {
         // Each of them is asked, however many there are.
         let last = waiting.into_iter().filter_map(|settled| tokio::task::unconstrained(settled).now_or_never());
         done.extend(last.filter_map(settled_number));
-        self.journal.done(&done);
+        self.done(&done);
         self.journal.close();
+    }
+
+    fn done(&self, numbers: &[u64]) {
+        let mut writing = self.journal.write();
+        for number in numbers {
+            writing.done(*number);
+        }
+        writing.finish();
     }
 
     /// Nothing more comes, and all that could be said of it was said.

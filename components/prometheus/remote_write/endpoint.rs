@@ -21,7 +21,7 @@ use sdk_component::Problem;
 use sdk_labels::Labels;
 use sdk_net::{Client, Options};
 use sdk_protocols_remote_write::Version;
-use sdk_queue::{Config, Disk, Overflow, Queue, Record, Written};
+use sdk_queue::{Config, Disk, Overflow, Queue, Record, Writing, Written};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
 use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
@@ -33,7 +33,7 @@ use super::arguments::{self, QueueConfig, Wal};
 use super::discretion::{Discretion, without_password};
 use super::forms::{Forms, FormsOf};
 use super::identity::Identity;
-use super::journal::{Found, Journal, Writing};
+use super::journal::{Found, Journal};
 use super::meta::{Counts, Meta};
 use super::metrics::{Limits, Metrics, Watched};
 use super::request::{Known, Request};
@@ -590,8 +590,8 @@ impl Shard {
     /// Writes down what the request has more than last time.
     fn write_to(&mut self, writing: &mut Writing<'_>) {
         if let Some(part) = self.request.part(self.highest_timestamp) {
-            let draft = *self.draft.get_or_insert_with(|| writing.new_draft());
-            writing.part(draft, &part);
+            let draft = *self.draft.get_or_insert_with(|| writing.new_entry());
+            writing.part(draft, |to| part.put(to));
         }
     }
 

@@ -11,13 +11,16 @@
 //! frame: length of what follows the CRC, u32 │ CRC-32 of that, begun with the round, u32 │ kind u8 │ number u64, bytes; or numbers
 //! ```
 //!
+//! An entry has a number, and one frame or more: it may grow until it is settled. What is in a frame is its writer's.
+//!
 //! Under load a file is not given back and made anew, but written from its start in another round: most of what a write costs
 //! the kernel is room for it. What is left of earlier rounds behind the end has another CRC, and is not read.
 
 mod found;
 mod frame;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Seek as _, Write as _};
@@ -28,7 +31,7 @@ use std::time::Duration;
 use base_sys::fs;
 use tokio::time::Instant;
 
-pub use found::Found;
+pub use found::{Found, FoundFile};
 
 /// A file is followed by the next one when it has grown to this, or is this old: what is settled can be given back.
 const FILE_BYTES: u64 = 4 << 20;
@@ -37,7 +40,7 @@ const FILE_AGE: Duration = Duration::from_secs(10);
 const SMALL_BYTES: u64 = 256 << 10;
 /// A file that waits to be used again.
 const SPARE: &str = "spare";
-/// Room for an entry that is kept from one to the next.
+/// Room for frames that is kept from one write to the next.
 const KEPT_BYTES: usize = 1 << 20;
 /// From here on it asks for what is in memory to be sent, as one old entry keeps all files behind it.
 const CROWDED_BYTES: u64 = 64 << 20;
@@ -49,6 +52,10 @@ const MOST_BYTES: u64 = 256 << 20;
 pub struct Journal {
     state: Mutex<State>,
 }
+
+/// What is gathered for one write. Dropped before [`Writing::finish`], it goes with the next one.
+#[derive(Debug)]
+pub struct Writing<'a>(MutexGuard<'a, State>);
 
 #[derive(Debug)]
 struct State {
@@ -63,10 +70,15 @@ struct State {
     /// There is a file to be used again.
     has_spare: bool,
     next_number: u64,
-    /// Entries that are not settled, with the file of each.
+    /// Entries that are not settled, with the first file that holds some of each; and how many of them each file is the first of.
     live: HashMap<u64, u64>,
-    /// Frames of one write.
+    live_in: BTreeMap<u64, usize>,
+    /// Frames that go with the next write, and the entries that begin with one of them.
     buffer: Vec<u8>,
+    begun: Vec<u64>,
+    /// Entries that are settled while others are not, which is to be noted. What cannot be written stays here: these are in the
+    /// files, and nothing comes to the files meanwhile.
+    settled: Vec<u64>,
     /// The disk does not take what we write, which was told.
     failing: bool,
     crowded_bytes: u64,
@@ -80,7 +92,6 @@ struct Older {
     id: u64,
     path: PathBuf,
     bytes: u64,
-    live: usize,
 }
 
 #[derive(Debug)]
@@ -90,7 +101,6 @@ struct Current {
     file: File,
     /// Up to where it was written in this round.
     bytes: u64,
-    live: usize,
     round: u32,
     begun: Instant,
 }
@@ -118,8 +128,11 @@ impl Journal {
             id,
             bytes: std::fs::metadata(&path).map_or(0, |file| file.len()),
             path,
-            live: live.values().filter(|file| **file == id).count(),
         });
+        let mut live_in = BTreeMap::new();
+        for file in live.values() {
+            *live_in.entry(*file).or_default() += 1;
+        }
         let chance = RandomState::new().hash_one(next_file);
         let mut state = State {
             name,
@@ -133,7 +146,10 @@ impl Journal {
             // Not one that an entry has from an earlier run.
             next_number: chance >> 32 << 32 | 1,
             live,
+            live_in,
             buffer: Vec::new(),
+            begun: Vec::new(),
+            settled: Vec::new(),
             failing: false,
             crowded_bytes: CROWDED_BYTES,
             crowded_at: 0,
@@ -143,42 +159,9 @@ impl Journal {
         Ok((Journal { state: Mutex::new(state) }, found))
     }
 
-    /// One entry more, as `put` appends it: its number, to be told when it is [done](Journal::done). None when it cannot be
-    /// written down, which is said once: it is in memory as before.
-    pub fn write(&self, put: impl FnOnce(&mut Vec<u8>)) -> Option<u64> {
-        let mut state = self.lock();
-        state.turn_to_the_next_file();
-        state.next_number += 1;
-        let number = state.next_number;
-        let round = state.round();
-        frame::push_entry(&mut state.buffer, round, number, put);
-        let most = state.most_bytes;
-        let written = state.write(most);
-        if written && let Some(file) = &mut state.current {
-            file.live += 1;
-            let id = file.id;
-            state.live.insert(number, id);
-        }
-        written.then_some(number)
-    }
-
-    /// These are settled: somebody else has them, or they were dropped and counted.
-    pub fn done(&self, numbers: &[u64]) {
-        let mut state = self.lock();
-        let before = state.live.len();
-        numbers.iter().for_each(|number| state.forget(*number));
-        if state.live.len() == before {
-            return;
-        }
-        if !state.live.is_empty() {
-            // Emptying the files says the same of all; as long as others live, these have to be named. When that fails, a crash
-            // sends them again.
-            state.turn_to_the_next_file();
-            let round = state.round();
-            frame::push_done(&mut state.buffer, round, numbers);
-            state.write(u64::MAX);
-        }
-        state.reclaim();
+    /// Begins to write.
+    pub fn write(&self) -> Writing<'_> {
+        Writing(self.lock())
     }
 
     /// Something in it has waited for long while much came: true once for each file that is begun.
@@ -192,6 +175,7 @@ impl Journal {
     /// Nothing is written any more. What is settled is given back.
     pub fn close(&self) {
         let mut state = self.lock();
+        state.write();
         state.file_is_old();
         state.reclaim();
         if std::mem::take(&mut state.has_spare) {
@@ -205,6 +189,51 @@ impl Journal {
     }
 }
 
+// === impl Writing ===
+
+impl Writing<'_> {
+    /// A number for an entry that begins.
+    pub fn new_entry(&mut self) -> u64 {
+        self.0.next_number += 1;
+        self.0.next_number
+    }
+
+    /// An entry, or one part more of it, as `put` appends it.
+    pub fn part(&mut self, entry: u64, put: impl FnOnce(&mut Vec<u8>)) {
+        let state = &mut *self.0;
+        let file = state.file_to_write();
+        let round = state.round();
+        frame::push_entry(&mut state.buffer, round, entry, put);
+        if let Entry::Vacant(new) = state.live.entry(entry) {
+            new.insert(file);
+            *state.live_in.entry(file).or_default() += 1;
+            state.begun.push(entry);
+        }
+    }
+
+    /// It is settled: somebody else has it, or it was dropped and counted. True when others wait to be noted already, so that it
+    /// is time to [`finish`](Writing::finish): a kill until then lets all of them come again.
+    pub fn done(&mut self, entry: u64) -> bool {
+        let state = &mut *self.0;
+        let others_wait = !state.settled.is_empty();
+        if !state.forget(entry) {
+            return false;
+        }
+        // Emptying the files says the same of all; as long as others live, this one has to be named.
+        if !state.live.is_empty() {
+            state.settled.push(entry);
+        }
+        state.reclaim();
+        others_wait
+    }
+
+    /// Writes it. False when the disk does not take it, which is told once: what was to be written is in memory as before, and
+    /// what is settled is noted later.
+    pub fn finish(mut self) -> bool {
+        self.0.write()
+    }
+}
+
 // === impl State ===
 
 impl State {
@@ -214,12 +243,15 @@ impl State {
         older + self.current.as_ref().map_or(0, |file| file.bytes)
     }
 
-    fn turn_to_the_next_file(&mut self) {
+    /// The id of the file that the next write goes to.
+    fn file_to_write(&mut self) -> u64 {
         let is_over = |file: &Current| file.bytes >= FILE_BYTES || (file.bytes > 0 && file.begun.elapsed() >= FILE_AGE);
-        if self.current.as_ref().is_some_and(is_over) {
+        // What is in the buffer was promised to the file at hand.
+        if self.buffer.is_empty() && self.current.as_ref().is_some_and(is_over) {
             self.file_is_old();
             self.reclaim();
         }
+        self.current.as_ref().map_or(self.next_file, |file| file.id)
     }
 
     /// That of the next frame.
@@ -228,32 +260,64 @@ impl State {
     }
 
     fn file_is_old(&mut self) {
-        if let Some(Current { id, path, bytes, live, .. }) = self.current.take() {
-            self.files.push_back(Older { id, path, bytes, live });
+        if let Some(Current { id, path, bytes, .. }) = self.current.take() {
+            self.files.push_back(Older { id, path, bytes });
         }
     }
 
-    /// Writes what is in the buffer if there are at most so many bytes then. Tells once when that fails or works again.
-    fn write(&mut self, most: u64) -> bool {
-        let written = match self.bytes() + self.buffer.len() as u64 <= most {
-            true => self.try_write(),
-            false => Err(io::Error::other("as much as is allowed waits there already")),
-        };
+    /// Writes what was gathered. Tells once when that fails or works again.
+    fn write(&mut self) -> bool {
+        if self.buffer.is_empty() && self.settled.is_empty() {
+            return true;
+        }
+        let gathered = self.buffer.len() as u64;
+        let has_room = gathered == 0 || self.bytes() + gathered <= self.most_bytes;
+        if !has_room {
+            self.leave_out_what_was_gathered();
+        }
+        self.file_to_write();
+        if !self.settled.is_empty() {
+            let round = self.round();
+            frame::push_done(&mut self.buffer, round, &self.settled);
+        }
+        let mut written = if self.buffer.is_empty() { Ok(()) } else { self.try_write() };
+        match written {
+            Ok(()) => self.settled.clear(),
+            Err(_) => self.leave_out_what_was_gathered(),
+        }
+        if !has_room {
+            written = written.and(Err(io::Error::other("as much as is allowed waits there already")));
+        }
+        self.begun.clear();
         self.buffer.clear();
         self.buffer.shrink_to(KEPT_BYTES);
+        let journal = &self.name;
         match &written {
-            Ok(()) if std::mem::take(&mut self.failing) => {
-                tracing::info!(journal = self.name, "what is taken can be written down again");
+            Ok(()) if gathered > 0 && std::mem::take(&mut self.failing) => {
+                tracing::info!(journal, "what is taken can be written down again");
             }
             Ok(()) => {}
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
-                    let journal = &self.name;
                     tracing::error!(journal, %error, "cannot write down what is taken; until this works again, a kill loses what is in memory");
                 }
             }
         }
         written.is_ok()
+    }
+
+    /// What begins with it is in no file, and what becomes of that need not be noted.
+    fn leave_out_what_was_gathered(&mut self) {
+        self.buffer.clear();
+        let begun = std::mem::take(&mut self.begun);
+        if begun.is_empty() {
+            return;
+        }
+        for entry in &begun {
+            self.forget(*entry);
+        }
+        self.settled.retain(|entry| !begun.contains(entry));
+        self.reclaim();
     }
 
     fn try_write(&mut self) -> io::Result<()> {
@@ -302,31 +366,39 @@ impl State {
             return Err(error);
         }
         let (id, round) = (self.next_file, self.next_round);
-        Ok(Current { id, path, file, bytes, live: 0, round, begun: Instant::now() })
+        Ok(Current { id, path, file, bytes, round, begun: Instant::now() })
     }
 
-    fn forget(&mut self, number: u64) {
-        let Some(id) = self.live.remove(&number) else { return };
-        match &mut self.current {
-            Some(file) if file.id == id => file.live -= 1,
-            _ => self.files.iter_mut().filter(|file| file.id == id).for_each(|file| file.live -= 1),
+    /// False when it was none of those that live.
+    fn forget(&mut self, entry: u64) -> bool {
+        let Some(file) = self.live.remove(&entry) else { return false };
+        if let Some(live) = self.live_in.get_mut(&file) {
+            *live -= 1;
+            if *live == 0 {
+                self.live_in.remove(&file);
+            }
         }
+        true
     }
 
     /// Gives back the files that hold nothing that lives, oldest first: a later one may say that what an older one holds is
     /// done.
     fn reclaim(&mut self) {
-        while let Some(file) = self.files.pop_front_if(|file| file.live == 0) {
+        let needed = self.live_in.first_key_value().map(|(file, _)| *file);
+        while let Some(file) = self.files.pop_front_if(|file| needed.is_none_or(|needed| file.id < needed)) {
             let is_large = !self.has_spare && file.bytes > SMALL_BYTES;
             match is_large && std::fs::rename(&file.path, self.folder.join(SPARE)).is_ok() {
                 true => self.has_spare = true,
                 false => remove(&file.path),
             }
         }
-        if !self.live.is_empty() {
+        if needed.is_some() {
             return;
         }
-        // It can only say of others that they are done.
+        // These can only say of others that they are done.
+        self.buffer.clear();
+        self.begun.clear();
+        self.settled.clear();
         if let Some(file) = &mut self.current
             && file.bytes > 0
         {
@@ -338,7 +410,10 @@ impl State {
             };
             match emptied {
                 Ok(()) => file.bytes = 0,
-                Err(_) => self.file_is_old(),
+                Err(_) => {
+                    self.file_is_old();
+                    self.reclaim();
+                }
             }
         }
     }
@@ -366,89 +441,4 @@ fn id_of(path: &Path) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The entries that a start would find now.
-    fn found(folder: &Path) -> Vec<Vec<u8>> {
-        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let mut files: Vec<(u64, PathBuf)> = paths.filter_map(|path| Some((id_of(&path)?, path))).collect();
-        files.sort_unstable();
-        let (mut found, _) = Found::look("j", &files);
-        let entries = std::iter::from_fn(|| found.next_file()).flatten();
-        entries.map(|(_, bytes)| bytes.to_vec()).collect()
-    }
-
-    fn open(folder: &Path) -> (Journal, Found) {
-        Journal::open(folder.to_owned(), "j".to_owned()).unwrap()
-    }
-
-    #[test]
-    fn what_is_not_done_is_found_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journal, mut nothing) = open(folder.path());
-        assert!(nothing.next_file().is_none());
-        let numbers: Vec<u64> =
-            (0..6u8).map(|byte| journal.write(|to| to.extend([byte; 3])).expect("it is written")).collect();
-        journal.done(&[numbers[1], numbers[4]]);
-        assert_eq!(found(folder.path()), [0, 2, 3, 5].map(|byte| vec![byte; 3]));
-        // As a kill leaves it; what comes then is behind what was there.
-        let (journal, mut left) = open(folder.path());
-        journal.write(|to| to.push(6)).expect("it is written");
-        let left: Vec<_> = left.next_file().expect("there is a file");
-        assert_eq!(found(folder.path()).len(), 5);
-        journal.done(&left.iter().map(|(number, _)| *number).collect::<Vec<_>>());
-        assert_eq!(found(folder.path()), [vec![6]]);
-    }
-
-    #[test]
-    fn a_file_that_is_used_again_holds_what_was_written_last() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journal, _) = open(folder.path());
-        let mut writes = 0;
-        let mut take = |bytes: usize| {
-            writes += 1;
-            let entry = vec![writes; bytes];
-            (journal.write(|to| to.extend_from_slice(&entry)).expect("it is written"), entry)
-        };
-        for round in 0..3 {
-            // Written from its start again and again, with more and with less.
-            for bytes in [300 << 10, 1000, 400 << 10, 70_000] {
-                let (number, entry) = take(bytes);
-                assert_eq!(found(folder.path()), [entry], "{round}");
-                journal.done(&[number]);
-                assert!(found(folder.path()).is_empty(), "{round}");
-            }
-            // And one file after the other, while an old entry lives.
-            let (old, first) = take(10);
-            for _ in 0..12 {
-                let (number, entry) = take(900 << 10);
-                assert_eq!(found(folder.path()), [first.clone(), entry], "{round}");
-                journal.done(&[number]);
-            }
-            journal.done(&[old]);
-        }
-        assert!(folder.path().join(SPARE).exists(), "nothing was used again");
-        journal.close();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn one_old_entry_does_not_make_it_grow_without_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let (journal, _) = open(folder.path());
-        (journal.lock().crowded_bytes, journal.lock().most_bytes) = (4 << 20, 16 << 20);
-        let old = journal.write(|to| to.push(1)).expect("it is written");
-        let large = vec![0; 1 << 20];
-        let take = || journal.write(|to| to.extend_from_slice(&large));
-        let mut taken: Vec<u64> = (0..3).filter_map(|_| take()).collect();
-        assert!(!journal.is_crowded());
-        taken.extend((0..30).filter_map(|_| take()));
-        assert!(journal.is_crowded() && !journal.is_crowded());
-        assert_eq!(taken.len(), 15, "MiB, of 16 with all that is around them");
-        journal.done(&taken);
-        journal.done(&[old]);
-        assert!(journal.write(|to| to.push(2)).is_some());
-        assert_eq!(found(folder.path()), [vec![2]]);
-    }
-}
+mod tests;

@@ -32,7 +32,7 @@ pub use body::Body;
 pub use config::{Config, Disk, Overflow, Written};
 pub use counters::{Counters, Lost};
 pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over, items_in};
-pub use journal::{Found, Journal};
+pub use journal::{Found, FoundFile, Journal, Writing};
 pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 

@@ -2,6 +2,10 @@
 
 /// The start of each file.
 const MAGIC: &[u8; 8] = b"FALOYT01";
+/// And of those that `prometheus.remote_write` wrote when it had a form of its own, of the very same frames.
+const SAMPLES: &[u8; 8] = b"FALOYJ02";
+/// Before there were rounds.
+const SAMPLES_1: &[u8; 8] = b"FALOYJ01";
 
 /// What stands behind the last frame.
 pub(super) const END: [u8; 4] = [0; 4];
@@ -54,10 +58,7 @@ fn crc(round: u32, body: &[u8]) -> u32 {
 /// The frames of a file, in order. A damaged one is passed over, and the walk ends where none can be found any more;
 /// `damaged` hears the bytes.
 pub(super) fn frames<'a>(bytes: &'a [u8], mut damaged: impl FnMut(usize), mut each: impl FnMut(Frame<'a>)) {
-    let behind = bytes.strip_prefix(MAGIC).and_then(<[u8]>::split_first_chunk);
-    let Some((round, mut bytes)) = behind.map(|(round, rest)| (u32::from_le_bytes(*round), rest)) else {
-        return damaged(bytes.len());
-    };
+    let Some((round, mut bytes)) = behind_head(bytes) else { return damaged(bytes.len()) };
     while !bytes.is_empty() && !bytes.starts_with(&END) {
         let Some((frame, rest)) = bytes.split_first_chunk::<FRAME_BYTES>() else { return damaged(bytes.len()) };
         let number = |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]);
@@ -68,6 +69,16 @@ pub(super) fn frames<'a>(bytes: &'a [u8], mut damaged: impl FnMut(usize), mut ea
         }
         bytes = rest;
     }
+}
+
+/// The round, and what stands behind it.
+fn behind_head(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    if let Some(rest) = bytes.strip_prefix(SAMPLES_1) {
+        return Some((0, rest));
+    }
+    let rest = bytes.strip_prefix(MAGIC).or_else(|| bytes.strip_prefix(SAMPLES))?;
+    let (round, rest) = rest.split_first_chunk()?;
+    Some((u32::from_le_bytes(*round), rest))
 }
 
 fn parse(body: &[u8]) -> Option<Frame<'_>> {
@@ -118,6 +129,12 @@ mod tests {
         assert_eq!(read(&[&file[..second], &END, &left].concat()), (whole[..1].to_vec(), 0));
         assert_eq!(read(&[&file[..second], &left].concat()), (whole[..1].to_vec(), left.len()));
         assert_eq!(read(&[&head(3)[..], &END, &left].concat()), (Vec::new(), 0));
+        // As `prometheus.remote_write` wrote them.
+        for head in [&[&SAMPLES[..], &3u32.to_le_bytes()].concat(), &SAMPLES_1[..]] {
+            let mut earlier = head.to_vec();
+            push_done(&mut earlier, if head == SAMPLES_1 { 0 } else { 3 }, &[8, 9]);
+            assert_eq!(read(&earlier), (whole[2..].to_vec(), 0));
+        }
         assert_eq!(read(b"FALOYT99 and more").1, 17);
         assert_eq!(read(b"").1, 0);
     }
