@@ -8,6 +8,7 @@ mod lists;
 mod look;
 #[cfg(test)]
 mod metric_names;
+mod outages;
 mod receive_http;
 mod relabel;
 mod remote_write;

@@ -29,7 +29,7 @@ use failures::FailureLog;
 use fetch::Fetcher;
 use metrics::Metrics;
 use page::Rules;
-use scraper::{Manner, Order, Scraper, Status};
+use scraper::{Manner, Order, Outages, Scraper, Status};
 use target::Target;
 
 /// New sets of targets are taken up at most this often; the first one at once.
@@ -45,6 +45,7 @@ pub struct Scrape {
     forward: Arc<Forward>,
     tap: Tap,
     metrics: Arc<Metrics>,
+    outages: Arc<Outages>,
     wanted: watch::Sender<Arc<ScrapeArguments>>,
     loops: Mutex<BTreeMap<u64, Loop>>,
     /// Targets that cannot be scraped at all, as they are shown.
@@ -74,6 +75,7 @@ impl Component for Scrape {
             forward: Arc::new(Forward::new(context.metrics(), arguments.forward_to.clone())),
             tap: context.tap(),
             metrics: Arc::new(Metrics::new(context.metrics(), &job)),
+            outages: Arc::new(Outages::new()),
             wanted: watch::Sender::new(Arc::new(arguments)),
             loops: Mutex::default(),
             refused: Mutex::default(),
@@ -93,9 +95,14 @@ impl Component for Scrape {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let seed = seed(&self.context);
         let mut wanted = self.wanted.subscribe();
+        let mut told = None;
         loop {
             let arguments = wanted.borrow_and_update().clone();
-            self.sync(&arguments, &stop, seed)?;
+            let missing = self.sync(&arguments, &stop, seed)?;
+            if let Some(err) = missing.as_ref().filter(|_| missing != told) {
+                tracing::error!(err, "targets cannot be scraped as long as this is missing");
+            }
+            told = missing;
             let next = async {
                 tokio::time::sleep(SYNC_INTERVAL).await;
                 wanted.changed().await
@@ -117,8 +124,9 @@ impl Component for Scrape {
 }
 
 impl Scrape {
-    /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone.
-    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<(), Stopped> {
+    /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone. Says what no
+    /// target can be scraped without.
+    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<Option<String>, Stopped> {
         let job = job(&self.context, arguments);
         let mut targets: HashMap<u64, Target> = HashMap::new();
         let mut refused = Vec::new();
@@ -144,6 +152,7 @@ impl Scrape {
             let (count, limit) = (targets.len(), arguments.target_limit);
             manner.forbidden = Some(format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
         }
+        let missing = manner.fetcher.missing();
         self.metrics.syncs.inc();
         self.metrics.reloads.inc();
         self.metrics.targets.set_u64(targets.len() as u64);
@@ -189,13 +198,14 @@ impl Scrape {
                 forward: self.forward.clone(),
                 tap: self.tap.clone(),
                 metrics: self.metrics.clone(),
+                outages: self.outages.clone(),
                 status: status.clone(),
                 seed,
             };
             drop(self.context.spawn(stop, scraper.run()));
             loops.insert(hash, Loop { target, orders, status, retired: false });
         }
-        Ok(())
+        Ok(missing)
     }
 }
 

@@ -294,6 +294,13 @@ impl Block for Client {
 
 impl Validate for Endpoint {
     fn validate(&self) -> Result<(), Invalid> {
+        match url::Url::parse(&self.url) {
+            // The component says what it means: it may be this machine's fault.
+            _ if self.url.is_empty() => {}
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
+            Ok(_) => return Err(Invalid::field("url", "must be an http:// or https:// URL with a host")),
+            Err(error) => return Err(Invalid::field("url", format!("is not a URL: {error}"))),
+        }
         let client = &self.client.0;
         let has_client_auth = client.basic_auth.is_some()
             || client.oauth2.is_some()

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use base_sys::clock;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sdk_component::Problem;
 use sdk_labels::Labels;
 use sdk_net::{Client, Options};
@@ -27,6 +27,7 @@ use sdk_series::Series;
 use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
+use url::Url;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
@@ -61,8 +62,9 @@ pub(crate) const JOURNALS: &str = "taken";
 /// An endpoint's configuration, checked; starting it cannot fail but for the disk.
 pub(crate) struct Setup {
     pub(crate) name: String,
-    pub(crate) url: String,
-    /// The same, as it may be shown.
+    /// Where to; none when the url is none.
+    pub(crate) address: Option<Uri>,
+    /// The url as it may be shown.
     pub(crate) shown_url: String,
     pub(crate) discretion: Discretion,
     pub(crate) client: Client,
@@ -165,7 +167,7 @@ impl Setup {
         }
         Ok(Setup {
             name,
-            url: config.url.clone(),
+            address: address(&config.url),
             shown_url: without_password(&config.url),
             discretion: Discretion::of(config),
             client,
@@ -182,6 +184,22 @@ impl Setup {
             fingerprint,
             folder,
         })
+    }
+
+    /// What would fail at the first request, said before. Files with passwords are read for each request, so they may come yet.
+    pub(crate) fn check_now(&self) -> Result<(), String> {
+        if self.address.is_none() {
+            return Err(self.why_no_address());
+        }
+        self.client.check_secrets().map_err(|error| error.to_string())
+    }
+
+    pub(crate) fn why_no_address(&self) -> String {
+        match self.shown_url.as_str() {
+            // Most often an environment variable that is not set. Alloy starts as well.
+            "" => "the url is empty; set the environment variable that it is taken from".to_owned(),
+            url => format!("{url:?} is not an address; write http://HOST:PORT/PATH"),
+        }
     }
 
     pub(crate) fn min_shards(&self) -> usize {
@@ -201,6 +219,13 @@ impl Setup {
         let bytes = capacity.saturating_mul(BYTES_PER_SAMPLE).saturating_mul(self.min_shards());
         bytes.clamp(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)
     }
+}
+
+/// What cannot stand in an address, such as a blank, is escaped.
+fn address(url: &str) -> Option<Uri> {
+    let escaped = || Url::parse(url).ok()?.as_str().parse().ok();
+    let address: Option<Uri> = url.parse().ok().or_else(escaped);
+    address.filter(|address| address.scheme().is_some() && address.host().is_some())
 }
 
 /// A name, or what says whose data it is: the address, the headers (a tenant), and who logs in (in Grafana Cloud a tenant).

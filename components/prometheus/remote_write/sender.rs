@@ -286,9 +286,9 @@ impl Sender {
         let setup = &self.endpoint.setup;
         let mut request = Request::new(sent.body.clone());
         *request.method_mut() = http::Method::POST;
-        match setup.url.parse() {
-            Ok(url) => *request.uri_mut() = url,
-            Err(error) => return Attempt::Again(format!("{:?} is not an address: {error}", setup.shown_url), None),
+        match &setup.address {
+            Some(address) => *request.uri_mut() = address.clone(),
+            None => return Attempt::Again(setup.why_no_address(), None),
         }
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));

@@ -642,6 +642,56 @@ async fn what_a_backend_answers_is_shown_without_secrets() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_sent_is_said_before_it_is_tried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let password = folder.path().join("password");
+    let peer = Peer::start(vec![Answer::status(204)]).await;
+    let with_password = format!(
+        "url = \"http://{}/\"\nbasic_auth {{\nusername = \"u\"\npassword_file = {password:?}\n}}",
+        peer.address
+    );
+    let config = |endpoint: &str| {
+        format!(
+            "endpoint {{\nname = \"one\"\n{endpoint}\nqueue_config {{\nbatch_send_deadline = \"20ms\"\nmax_backoff = \"20ms\"\n}}\n}}"
+        )
+    };
+    for (endpoint, expect) in [
+        ("url = \"\"", "endpoint one: the url is empty; set the environment variable that it is taken from"),
+        (&with_password, "/password: No such file or directory"),
+    ] {
+        let mut alone = Alone::<RemoteWrite>::start(&config(endpoint), &Scope::new()).expect("it starts, as in Alloy");
+        until(|| alone.health().is_some_and(|(_, said)| said.contains(expect))).await;
+        assert_eq!(alone.health().expect("it has said something").0, sdk_component::HealthState::Unhealthy);
+        let delivery = push(&alone, batch([(0, 1.0)])).await;
+        if endpoint == with_password {
+            // It is read for each request.
+            std::fs::write(&password, "secret").expect("written");
+            assert_eq!(delivery.await, Outcome::Delivered);
+            until(|| alone.health().is_some_and(|(state, _)| state == sdk_component::HealthState::Healthy)).await;
+        } else {
+            delivery.detach();
+        }
+        alone.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_address_and_a_certificate_that_is_not_there_are_refused() {
+    for (endpoint, expect) in [
+        ("url = \"127.0.0.1:9090/api/v1/write\"", "is not a URL"),
+        ("url = \"mimir:9009/api/v1/push\"", "must be an http:// or https:// URL with a host"),
+        (
+            "url = \"https://h/\"\ntls_config {\nca_file = \"/does/not/exist\"\n}",
+            "cannot read ca_file /does/not/exist: ",
+        ),
+    ] {
+        let config = format!("endpoint {{\n{endpoint}\n}}");
+        let error = Alone::<RemoteWrite>::build(&config, &Scope::new()).err().expect(endpoint);
+        assert!(error.contains(expect), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_yet_is_refused_by_name() {
     for (argument, expect) in [
         ("sigv4 {\naccess_key = \"x\"\n}", "access key and secret key"),

@@ -101,6 +101,17 @@ impl Plan {
         }
         Ok(plan)
     }
+
+    /// Whether this machine has them: as in Alloy nothing begins without.
+    fn check_certificates(&self) -> Result<(), Problem> {
+        for setup in &self.setups {
+            setup.client.check_certificates().map_err(|error| Problem {
+                field: Some("endpoint".to_owned()),
+                ..Problem::environment(format!("endpoint {}: {error}", setup.name))
+            })?;
+        }
+        Ok(())
+    }
 }
 
 // === impl Writer ===
@@ -108,7 +119,7 @@ impl Plan {
 impl Writer {
     /// A writer that does nothing before it runs, and the receiver to export.
     pub(crate) fn new(context: &Context, wanted: Planner) -> Result<(Writer, MetricsReceiver), Problem> {
-        wanted()?;
+        wanted()?.check_certificates()?;
         let metrics = context.metrics();
         let storage = |name: &str, help: &str| metrics.counter(&format!("prometheus_remote_storage_{name}"), help);
         let wal = |name: &str, help: &str| metrics.counter(&format!("prometheus_remote_write_wal_{name}"), help);
@@ -141,7 +152,7 @@ impl Writer {
 
     /// Another plan, once it is committed.
     pub(crate) fn update(&self, planner: Planner) -> Result<Update, Problem> {
-        planner()?;
+        planner()?.check_certificates()?;
         let wanted = self.wanted.clone();
         Ok(Update::then(move || {
             wanted.send_replace(planner);
@@ -183,7 +194,7 @@ impl Writer {
             // An endpoint that was only changed finds its directory again, so the old queue must have closed it first.
             self.fan_in.state.send_replace(State::Opening);
             for one in &ended {
-                health.well(&one.endpoint.setup.name);
+                health.forget(&one.endpoint.setup.name);
             }
             futures_util::future::join_all(ended.into_iter().map(|one| one.end(REMOVAL_GRACE))).await;
         }
@@ -214,6 +225,10 @@ impl Writer {
         let context = &self.context;
         let opened = Endpoint::open(setup, context.local_id(), context.data_path(), context.metrics()).await;
         let endpoint = opened.map_err(|error| Stopped(error.to_string()))?;
+        let Setup { name, shown_url, .. } = &endpoint.setup;
+        if let Err(reason) = endpoint.setup.check_now() {
+            health.cannot(name, shown_url, &reason);
+        }
 
         let (scope, stopping) = (Scope::new(), CancellationToken::new());
         let sender = Sender { endpoint: endpoint.clone(), health: health.clone(), stopping: stopping.clone() };

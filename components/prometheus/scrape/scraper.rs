@@ -18,6 +18,7 @@ use super::page::{Limit, Page, Rules};
 use super::target::Target;
 use crate::forward::Forward;
 use crate::look;
+use crate::outages::{Told, shown};
 
 /// Timestamps this close to the schedule are put on it: they compress better. Never more than a hundredth of the interval.
 const ALIGNMENT: Duration = Duration::from_millis(2);
@@ -59,6 +60,14 @@ pub(crate) struct Status {
     /// Nanoseconds since 1970; 0 for never.
     pub(crate) last_scrape: i64,
     pub(crate) last_duration: Duration,
+    /// Since when no scrape went well.
+    pub(crate) failing_since: Option<Instant>,
+}
+
+/// What is said of targets that fail, and can be scraped again.
+pub(crate) struct Outages {
+    failed: Told,
+    ended: Told,
 }
 
 pub(crate) struct Scraper {
@@ -67,6 +76,7 @@ pub(crate) struct Scraper {
     pub(crate) forward: Arc<Forward>,
     pub(crate) tap: Tap,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) outages: Arc<Outages>,
     pub(crate) status: Arc<Mutex<Status>>,
     pub(crate) seed: u64,
 }
@@ -80,6 +90,41 @@ struct Report {
     added: u64,
     body_bytes: f64,
 }
+
+// === impl Outages ===
+
+impl Outages {
+    pub(crate) fn new() -> Outages {
+        Outages { failed: Told::new(), ended: Told::new() }
+    }
+
+    fn failed(&self, url: &str, error: &str) {
+        if self.failed.one() {
+            tracing::warn!(target = url, err = error, "scrape failed");
+        }
+    }
+
+    fn ended(&self, url: &str, since: Instant) {
+        if self.ended.one() {
+            tracing::info!(target = url, failed_for = shown(since.elapsed()), "the target can be scraped again");
+        }
+    }
+
+    /// Each scrape asks, so what was held back is told soon.
+    fn tell_the_rest(&self) {
+        if let Some(targets) = self.failed.rest() {
+            tracing::warn!(
+                targets,
+                "scrapes of more targets failed; each is shown with its reason in the debug information of the component"
+            );
+        }
+        if let Some(targets) = self.ended.rest() {
+            tracing::info!(targets, "more targets can be scraped again");
+        }
+    }
+}
+
+// === impl Scraper ===
 
 impl Scraper {
     /// Scrapes until the orders end, or until the target has been gone for good.
@@ -266,16 +311,27 @@ impl Scraper {
 
     fn tell(&self, error: &Option<String>, duration: Duration) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(error) = error
-            && status.health != "down"
-        {
-            tracing::warn!(target = self.target.url, err = error, "scrape failed");
-        }
+        let failing_since = match error {
+            Some(error) => {
+                if status.failing_since.is_none() {
+                    self.outages.failed(&self.target.url, error);
+                }
+                status.failing_since.or_else(|| Some(Instant::now()))
+            }
+            None => {
+                if let Some(since) = status.failing_since {
+                    self.outages.ended(&self.target.url, since);
+                }
+                None
+            }
+        };
+        self.outages.tell_the_rest();
         *status = Status {
             health: if error.is_none() { "up" } else { "down" },
             last_error: error.clone().unwrap_or_default(),
             last_scrape: clock::now_ns(),
             last_duration: duration,
+            failing_since,
         };
     }
 

@@ -173,6 +173,25 @@ impl Client {
         Ok(Client { config, options, credentials, headers, built: Mutex::new(None) })
     }
 
+    /// Whether the certificates and keys that are named are there and can be used, before the first request finds out.
+    ///
+    /// # Errors
+    /// Which is not, and why.
+    pub fn check_certificates(&self) -> Result<(), SendError> {
+        match self.config.tls_config.files().next() {
+            Some(_) => Ok(self.config.tls_config.client().map(drop)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the files with a password or a token are there. They are read for each request, so they may come later.
+    ///
+    /// # Errors
+    /// Which is not, and why.
+    pub fn check_secrets(&self) -> Result<(), SendError> {
+        self.credentials.check()
+    }
+
     /// Sends one request and reads the whole answer. A status that tells of failure is an answer, not an error.
     pub async fn send(&self, request: Request<Bytes>) -> Result<Response, SendError> {
         self.send_within(request, self.bound()).await
