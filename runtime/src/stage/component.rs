@@ -79,7 +79,9 @@ impl Stager<'_> {
         if component.must_build() {
             self.doubts(subject, definition, &decoded);
             let body = decoded.body.clone();
-            let built = blame::guarded(|| (definition.build)(&component.context, decoded));
+            let build = || blame::guarded(|| (definition.build)(&component.context, decoded));
+            // What it says there names it, too.
+            let built = component.context.span().in_scope(build);
             let instance = self.sound(subject, COMPONENT, built)?;
             return Ok((Change::Build { body, instance }, component.exports()));
         }
@@ -89,7 +91,7 @@ impl Stager<'_> {
         let Some(instance) = component.instance() else { return Err(Unusable) };
         self.doubts(subject, definition, &decoded);
         let body = decoded.body.clone();
-        let updated = blame::guarded(|| instance.update(decoded));
+        let updated = component.context.span().in_scope(|| blame::guarded(|| instance.update(decoded)));
         let update = self.sound(subject, COMPONENT, updated)?;
         let exports = update.exports.clone().unwrap_or_else(|| component.exports());
         Ok((Change::Update { body, update }, exports))
