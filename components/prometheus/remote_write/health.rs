@@ -47,6 +47,11 @@ impl Health {
         self.note(endpoint, reason, is_told);
     }
 
+    /// It answers, and takes nothing. The log has a line for each request that is lost to it.
+    pub(crate) fn refuses(&self, endpoint: &str, reason: &str) {
+        self.note(endpoint, &format!("what is sent is refused and dropped: {reason}"), true);
+    }
+
     pub(crate) fn well(&self, endpoint: &str) {
         if let Some(outages) = self.told.rest() {
             tracing::info!(outages, "endpoints failed for a moment, and more often than was told");

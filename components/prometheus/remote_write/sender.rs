@@ -51,6 +51,8 @@ enum Attempt {
     Again(String, Option<Duration>),
     /// Trying again cannot help; some of it may have been taken.
     Refused(String, Option<Counted>),
+    /// Whatever is sent there is refused: the credentials or the address are wrong.
+    Barred(String),
 }
 
 /// What an endpoint says that it has taken.
@@ -185,13 +187,22 @@ impl Sender {
                     sent = other;
                     continue;
                 }
-                outcome = Attempt::Refused(reason, None);
+                outcome = Attempt::Barred(reason);
             }
             if let Attempt::Again(reason, _) = &outcome
                 && (1..=attempt).contains(&setup.max_retries)
             {
                 let retries = setup.max_retries;
                 outcome = Attempt::Refused(format!("given up after {retries} retries: {reason}"), None);
+            }
+            // An endpoint that was in trouble is not well because it refuses now for another reason.
+            if let Attempt::Barred(reason) | Attempt::Refused(reason, _) = &outcome
+                && (matches!(outcome, Attempt::Barred(_)) || self.health.is_failing(&setup.name))
+            {
+                self.health.refuses(&setup.name, reason);
+            }
+            if let Attempt::Barred(reason) = outcome {
+                outcome = Attempt::Refused(reason, None);
             }
             match outcome {
                 Attempt::Taken | Attempt::InPart(_) => {
@@ -236,7 +247,7 @@ impl Sender {
                         () = self.stopping.cancelled() => return false,
                     }
                 }
-                Attempt::Unknown(_) => unreachable!("it was refused above"),
+                Attempt::Unknown(_) | Attempt::Barred(_) => unreachable!("it was refused above"),
             }
         }
         true
@@ -323,12 +334,20 @@ impl Sender {
                     Attempt::Again(reason, retry_after(&response.headers))
                 } else if response.status == http::StatusCode::UNSUPPORTED_MEDIA_TYPE {
                     Attempt::Unknown(reason)
-                } else {
+                } else if may_refuse_one(response.status) {
                     Attempt::Refused(reason, Counted::of(&response.headers))
+                } else {
+                    Attempt::Barred(reason)
                 }
             }
         }
     }
+}
+
+/// Whether it can be what stands in a request that an endpoint refuses, or how much of it there is: then it may take the
+/// next one.
+fn may_refuse_one(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 408 | 409 | 413 | 422 | 429)
 }
 
 /// What an answer says, as far as it is listened to. An answer that breaks off, or never ends, is one by its status alone.

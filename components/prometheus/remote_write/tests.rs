@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use language_eval::Scope;
+use sdk_component::HealthState;
 use sdk_histogram::{Classic, NativeHistogram, ResetHint};
 use sdk_labels::Labels;
 use sdk_protocols_remote_write::{TimeSeries, Version, decode, decode_version, decompress};
@@ -239,7 +240,7 @@ async fn what_an_endpoint_did_not_take_is_sent_after_a_restart() {
     push(&alone, batch([(0, 1.0)])).await.detach();
     peer.wait_for(2).await;
     let (state, message) = alone.health().expect("it has said something");
-    assert_eq!(state, sdk_component::HealthState::Unhealthy);
+    assert_eq!(state, HealthState::Unhealthy);
     assert!(message.contains("endpoint one: server returned HTTP status 503"), "{message}");
     alone.stop().await.expect("it stops");
 
@@ -248,6 +249,36 @@ async fn what_an_endpoint_did_not_take_is_sent_after_a_restart() {
     alone.run();
     let asked = better.wait_for(1).await;
     assert_eq!(sent(&asked[0])[0].samples[0].value, 1.0);
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_lets_nobody_in_is_unhealthy_and_one_that_refuses_a_request_is_not() {
+    let answer = |status, body: &str| Answer { body: body.into(), ..Answer::status(status) };
+    let peer = Peer::start(vec![
+        answer(400, "out of order sample"),
+        answer(401, "the token has expired"),
+        answer(400, "out of order sample"),
+        answer(404, "no such tenant"),
+        Answer::status(204),
+    ])
+    .await;
+    let config = format!(
+        "endpoint {{\nname = \"one\"\nurl = \"http://{}/\"\nqueue_config {{\nbatch_send_deadline = \"10ms\"\n}}\n}}",
+        peer.address
+    );
+    let mut alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+    let dropped = "endpoint one: what is sent is refused and dropped: server returned HTTP status";
+    for expected in [
+        None,
+        Some((HealthState::Unhealthy, format!("{dropped} 401 Unauthorized: the token has expired"))),
+        Some((HealthState::Unhealthy, format!("{dropped} 400 Bad Request: out of order sample"))),
+        Some((HealthState::Unhealthy, format!("{dropped} 404 Not Found: no such tenant"))),
+        Some((HealthState::Healthy, "all endpoints take requests".to_owned())),
+    ] {
+        let _ = push(&alone, batch([(0, 1.0)])).await.await;
+        assert_eq!(alone.health(), expected);
+    }
     alone.stop().await.expect("it stops");
 }
 
@@ -661,13 +692,13 @@ async fn what_cannot_be_sent_is_said_before_it_is_tried() {
     ] {
         let mut alone = Alone::<RemoteWrite>::start(&config(endpoint), &Scope::new()).expect("it starts, as in Alloy");
         until(|| alone.health().is_some_and(|(_, said)| said.contains(expect))).await;
-        assert_eq!(alone.health().expect("it has said something").0, sdk_component::HealthState::Unhealthy);
+        assert_eq!(alone.health().expect("it has said something").0, HealthState::Unhealthy);
         let delivery = push(&alone, batch([(0, 1.0)])).await;
         if endpoint == with_password {
             // It is read for each request.
             std::fs::write(&password, "secret").expect("written");
             assert_eq!(delivery.await, Outcome::Delivered);
-            until(|| alone.health().is_some_and(|(state, _)| state == sdk_component::HealthState::Healthy)).await;
+            until(|| alone.health().is_some_and(|(state, _)| state == HealthState::Healthy)).await;
         } else {
             delivery.detach();
         }
