@@ -139,9 +139,10 @@ impl Source {
             return self.shape.read(&kept.file, bytes);
         }
         let file = File::open(&self.path)?;
-        let filled = self.shape.read(&file, bytes)?;
+        let filled = self.shape.read(&file, bytes);
+        // Also one that cannot be read, as the speed of a device that is down: it costs as much to open.
         self.file = self.room.keep(file);
-        Ok(filled)
+        filled
     }
 }
 
@@ -289,6 +290,11 @@ mod tests {
             }
             assert_eq!(sources.iter().filter(|source| source.file.is_some()).count(), 2);
         }
+        // One that cannot be read, here a directory, has its place too.
+        sources[0].close();
+        let mut folder = Source { room: &NARROW, ..Source::single(dir.path().to_owned()) };
+        assert!(folder.read(&mut scratch).is_err() && folder.file.is_some());
+        drop(folder);
         // What one gives back the next one takes.
         sources.remove(0);
         sources[0].close();
