@@ -39,7 +39,7 @@ pub struct Endpoint {
     retry_on_429: bool,
     backoff: (Duration, Duration),
     context: Context,
-    /// Since when attempts fail; nothing when the last one succeeded.
+    /// Since when attempts fail, or nothing is taken; nothing when the last one succeeded.
     trouble: Mutex<Option<Instant>>,
     /// What waits for it.
     queues: Mutex<Vec<Queue>>,
@@ -52,6 +52,8 @@ enum Attempt {
         reason: Reason,
         /// Loki's word, when only some entries are to blame.
         of_entries: Option<&'static str>,
+        /// Whatever is sent there is refused: the credentials or the address are wrong.
+        is_barred: bool,
         why: String,
     },
     /// Worth another attempt; `own_fault` when the endpoint itself fails on this request.
@@ -230,11 +232,15 @@ impl Endpoint {
                     return Ok(());
                 }
                 // The endpoint works, and says so.
-                Attempt::Final { reason, of_entries: Some(word), why } if entries > 1 => {
+                Attempt::Final { reason, of_entries: Some(word), why, .. } if entries > 1 => {
                     tracing::debug!(endpoint = self.shown, tenant, entries, why, "some entries are refused");
                     return Err(GivenUp { reason, of_entries: Some(word) });
                 }
-                Attempt::Final { reason, of_entries, why } => {
+                Attempt::Final { reason, of_entries, is_barred, why } => {
+                    // An endpoint that was in trouble is not well because it refuses now for another reason.
+                    if is_barred || self.is_in_trouble() {
+                        self.refuses(&why);
+                    }
                     tracing::error!(
                         endpoint = self.shown,
                         tenant,
@@ -303,18 +309,19 @@ impl Endpoint {
         let said = String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN_BYTES)]).into_owned();
         let why = format!("{status}: {}", said.lines().next().unwrap_or_default());
         if status == StatusCode::TOO_MANY_REQUESTS && !self.retry_on_429 {
-            return Attempt::Final { reason: Reason::RateLimited, of_entries: None, why };
+            return Attempt::Final { reason: Reason::RateLimited, of_entries: None, is_barred: false, why };
         }
         if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
             let of_entries = if status == StatusCode::BAD_REQUEST { refusal::reason_of(&said) } else { None };
-            return Attempt::Final { reason: Reason::IngesterError, of_entries, why };
+            let is_barred = !may_refuse_one(status);
+            return Attempt::Final { reason: Reason::IngesterError, of_entries, is_barred, why };
         }
         // These come from a gateway, or from an endpoint that is busy: the request is not to blame.
         let own_fault = !matches!(status.as_u16(), 429 | 502 | 503 | 504);
         Attempt::Again { why, own_fault, retry_after: answer.retry_after() }
     }
 
-    /// The last attempt failed.
+    /// The last attempt failed, or nothing is taken.
     pub fn is_in_trouble(&self) -> bool {
         lock(&self.trouble).is_some()
     }
@@ -331,6 +338,12 @@ impl Endpoint {
         trouble.get_or_insert_with(Instant::now);
         drop(trouble);
         self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.shown));
+    }
+
+    /// It answers, and takes nothing. The log has a line for each request that is lost to it.
+    fn refuses(&self, why: &str) {
+        lock(&self.trouble).get_or_insert_with(Instant::now);
+        self.context.unhealthy(format!("endpoint {}: what is sent is refused and dropped: {why}", self.shown));
     }
 
     fn well(&self) {
@@ -359,6 +372,12 @@ impl GivenUp {
             metrics.rejected(word, entries);
         }
     }
+}
+
+/// Whether it can be what stands in a request that an endpoint refuses, or how much of it there is: then it may take the
+/// next one.
+fn may_refuse_one(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 408 | 409 | 413 | 422 | 429)
 }
 
 /// Between `wait` and twice of it, and not above `most`: senders that failed together do not come back together.

@@ -50,7 +50,10 @@ impl Loki {
                 let (head, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
                 let answer = answers.get(next.fetch_add(1, SeqCst));
-                let mut status = answer.and_then(Json::as_u64).unwrap_or(204) as u16;
+                // A status, or a status and what is said with it.
+                let told = answer.map(|answer| answer.get(0).unwrap_or(answer));
+                let mut status = told.and_then(Json::as_u64).unwrap_or(204) as u16;
+                let words = answer.and_then(|answer| answer.get(1)?.as_str()).unwrap_or_default().to_owned();
                 let raw = snap::raw::Decoder::new().decompress_vec(&body).unwrap_or_default();
                 let headers = head.headers.iter();
                 let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
@@ -69,8 +72,11 @@ impl Loki {
                 if status == 302 {
                     response = response.header("location", "/elsewhere");
                 }
-                let said = if bad { "entry for stream '{}' has timestamp too old: 2020-01-01T00:00:00Z" } else { "" };
-                response.body(Full::new(Bytes::from_static(said.as_bytes()))).unwrap()
+                let said = match bad {
+                    true => "entry for stream '{}' has timestamp too old: 2020-01-01T00:00:00Z".to_owned(),
+                    false => words,
+                };
+                response.body(Full::new(Bytes::from(said))).unwrap()
             }
         };
         let stop = scope.stopped();
@@ -319,6 +325,40 @@ async fn an_endpoint_that_never_answers_is_given_up_on_and_its_health_says_so() 
     until(|| alone.health().is_some_and(|(state, _)| state == sdk_component::HealthState::Unhealthy)).await;
     let (_, message) = alone.health().unwrap();
     assert!(message.contains("does not take entries") && message.contains(&url), "{message}");
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_lets_nobody_in_is_unhealthy_and_one_that_refuses_a_request_is_not() {
+    use sdk_component::HealthState::{Healthy, Unhealthy};
+    let said = |status: u16, words: &str| serde_json::json!([status, words]);
+    let loki = Loki::start(vec![
+        said(400, "no labels"),
+        said(401, "the token has expired"),
+        said(429, "too fast"),
+        said(404, "no such path"),
+        204.into(),
+        said(413, "too large"),
+    ])
+    .await;
+    let config = format!("endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n retry_on_http_429 = false\n}}", loki.url());
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    let refused =
+        |why| Some((Unhealthy, format!("endpoint {}: what is sent is refused and dropped: {why}", loki.url())));
+    let well = Some((Healthy, "sending".to_owned()));
+    let at_first = alone.health();
+    assert!(at_first.as_ref().is_none_or(|(state, _)| *state != Unhealthy), "{at_first:?}");
+    for expected in [
+        at_first,
+        refused("401 Unauthorized: the token has expired"),
+        refused("429 Too Many Requests: too fast"),
+        refused("404 Not Found: no such path"),
+        well.clone(),
+        well,
+    ] {
+        let _ = receiver(&alone).consume(lines(&[("a", "1")], &["one"])).await.unwrap().await;
+        assert_eq!(alone.health(), expected);
+    }
     alone.stop().await.unwrap();
 }
 
