@@ -13,7 +13,8 @@ use sdk_relabel::Rule;
 /// Sends metrics by Prometheus' remote write protocol.
 ///
 /// Samples wait in a queue for each endpoint: in memory first, on the disk when the endpoint is slow or down. What was
-/// taken and not sent, also by a process that was killed, is sent after a restart.
+/// taken and not sent, also by a process that was killed, is sent after a restart. Where the directory of `--storage.path`
+/// cannot be written to, samples wait in memory alone, and are lost with the process.
 #[derive(Arguments, Clone, Debug)]
 pub struct RemoteWriteArguments {
     /// Labels for each series that does not have them.

@@ -9,7 +9,7 @@
 //! generation finish before it begins the next.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,7 +21,7 @@ use sdk_component::Problem;
 use sdk_labels::Labels;
 use sdk_net::{Client, Options};
 use sdk_protocols_remote_write::Version;
-use sdk_queue::{Config, Disk, Overflow, Queue, Record, Writing, Written};
+use sdk_queue::{Config, Disk, OpenError, Overflow, Queue, Record, Writing, Written};
 use sdk_relabel::{NameRule, Rules};
 use sdk_series::Series;
 use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
@@ -244,14 +244,22 @@ fn folder_of(config: &arguments::Endpoint) -> String {
     format!("{:016x}", xxh64(shape.as_bytes(), 0))
 }
 
+async fn open_journal(folder: PathBuf, name: String) -> Result<(Journal, Vec<Found>), OpenError> {
+    let dir = folder.clone();
+    let opened = base_sys::task::blocking("journal", move || Journal::open(folder, name)).await;
+    let opened = opened.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")));
+    opened.map_err(|error| OpenError { dir, error })
+}
+
 impl Endpoint {
-    /// Opens the queue and the journal in their folders below `data`, with what an earlier run left there.
+    /// Opens the queue and the journal in their folders below `data`, with what an earlier run left there. Where these cannot
+    /// be used, it sends from memory alone.
     pub(crate) async fn open(
         mut setup: Setup,
         component: &str,
         data: &Path,
         metrics: &base_metrics::Scope,
-    ) -> Result<Arc<Endpoint>, sdk_queue::OpenError> {
+    ) -> Result<Arc<Endpoint>, OpenError> {
         let name = format!("{component} endpoint {}", setup.name);
         let config = Config {
             name: name.clone(),
@@ -261,14 +269,15 @@ impl Endpoint {
             overflow: Overflow::DropOldest,
         };
         // It also makes sure that nobody else works here.
-        let queue = Queue::open(config).await?;
-        let folder = data.join(JOURNALS).join(&setup.folder);
-        let opened = {
-            let folder = folder.clone();
-            base_sys::task::blocking("journal", move || Journal::open(folder, name)).await
+        let (queue, journal, found) = match Queue::open(config.clone()).await {
+            Ok(queue) => {
+                let (journal, found) = open_journal(data.join(JOURNALS).join(&setup.folder), name).await?;
+                (queue, journal, found)
+            }
+            // That passes, and what waits there is to be sent.
+            Err(error) if error.error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => (Queue::open_without_disk(config, &error).await, Journal::without_disk(), Vec::new()),
         };
-        let opened = opened.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")));
-        let (journal, found) = opened.map_err(|error| sdk_queue::OpenError { dir: folder, error })?;
         let limits = Limits {
             min_shards: setup.min_shards(),
             max_shards: setup.max_shards(),
@@ -555,7 +564,9 @@ impl Endpoint {
     async fn send(&self, pending: &mut Pending, at: usize) -> Result<(), Refused> {
         let shard = &mut pending.shards[at];
         // Written with the rest of the batch, which counts as taken only then.
-        shard.write_to(&mut self.journal.write());
+        if let Some(mut writing) = self.journal.write() {
+            shard.write_to(&mut writing);
+        }
         let draft = shard.draft.take().unwrap_or(0);
         let highest_timestamp = std::mem::replace(&mut shard.highest_timestamp, i64::MIN);
         let settles = std::mem::take(&mut shard.settles);
@@ -577,7 +588,7 @@ impl Endpoint {
 
     /// What is new in these requests goes to the journal.
     fn write_down(&self, shards: &mut [Shard]) {
-        let mut writing = self.journal.write();
+        let Some(mut writing) = self.journal.write() else { return };
         for shard in shards {
             shard.write_to(&mut writing);
         }

@@ -23,7 +23,8 @@ pub(crate) use part::PartOf;
 
 /// The journal of one endpoint.
 pub(crate) struct Journal {
-    files: sdk_queue::Journal,
+    /// None without a disk: nothing is kept then.
+    files: Option<sdk_queue::Journal>,
     state: Mutex<State>,
 }
 
@@ -42,14 +43,19 @@ impl Journal {
         let (files, found) = sdk_queue::Journal::open(folder, name)?;
         let (found, useless) = found::read(found);
         let met = found.iter().map(|found| (found.draft, false)).collect();
-        let journal = Journal { files, state: Mutex::new(State { queued: VecDeque::new(), found: met }) };
+        let journal = Journal { files: Some(files), state: Mutex::new(State { queued: VecDeque::new(), found: met }) };
         useless.into_iter().for_each(|draft| journal.done(draft));
         Ok((journal, found))
     }
 
-    /// Begins to write parts of drafts.
-    pub(crate) fn write(&self) -> Writing<'_> {
-        let mut writing = self.files.write();
+    /// Where there is no disk, and the queue is in memory alone.
+    pub(crate) fn without_disk() -> Journal {
+        Journal { files: None, state: Mutex::new(State { queued: VecDeque::new(), found: HashMap::new() }) }
+    }
+
+    /// Begins to write parts of drafts; none where there is no disk.
+    pub(crate) fn write(&self) -> Option<Writing<'_>> {
+        let mut writing = self.files.as_ref()?.write();
         let queued = &mut self.lock().queued;
         while let Some((draft, delivery)) = queued.front_mut()
             && let Some(outcome) = delivery.now_or_never()
@@ -58,18 +64,21 @@ impl Journal {
             settle(&mut writing, *draft, outcome);
             queued.pop_front();
         }
-        writing
+        Some(writing)
     }
 
     /// The draft's request is in the queue; it is settled when this is.
     pub(crate) fn queued(&self, draft: u64, delivery: Delivery) {
-        self.lock().queued.push_back((draft, delivery));
+        if self.files.is_some() {
+            self.lock().queued.push_back((draft, delivery));
+        }
     }
 
     /// The endpoint has taken or refused the draft's request. That is written with a part, which comes soon, or with the next
     /// draft that is done: a kill until then sends one request again.
     pub(crate) fn done(&self, draft: u64) {
-        let mut writing = self.files.write();
+        let Some(files) = &self.files else { return };
+        let mut writing = files.write();
         if writing.done(draft) {
             writing.finish();
         }
@@ -83,14 +92,15 @@ impl Journal {
 
     /// The queue is closed: what it has, or nobody needs any more, is given back.
     pub(crate) fn close(&self) {
-        let mut writing = self.files.write();
+        let Some(files) = &self.files else { return };
+        let mut writing = files.write();
         for (draft, mut delivery) in std::mem::take(&mut self.lock().queued) {
             if let Some(outcome) = (&mut delivery).now_or_never() {
                 settle(&mut writing, draft, outcome);
             }
         }
         drop(writing);
-        self.files.close();
+        files.close();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -282,6 +282,37 @@ async fn an_endpoint_that_lets_nobody_in_is_unhealthy_and_one_that_refuses_a_req
     alone.stop().await.expect("it stops");
 }
 
+#[tokio::test]
+async fn without_a_disk_samples_are_sent_from_memory() {
+    let peer = Peer::start(vec![Answer::status(503), Answer::status(204)]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    // As good as a disk that cannot be written to, also for root.
+    std::fs::write(folder.path().join("prometheus.remote_write.test"), "a file").expect("written");
+    let queue = "queue_config {\nmax_samples_per_send = 2\nbatch_send_deadline = \"10ms\"\n}";
+    let mut alone = start(&format!("endpoint {{\nurl = \"http://{}/\"\n{queue}\n}}", peer.address), folder.path());
+    for value in [1.0, 2.0] {
+        let delivery = push(&alone, batch((0..5).map(|i| (i, value)))).await;
+        assert_eq!(delivery.await, Outcome::Delivered);
+    }
+    let arrived: Vec<f64> = peer.asked()[1..].iter().flat_map(sent).map(|one| one.samples[0].value).collect();
+    assert_eq!(arrived, [[1.0; 5], [2.0; 5]].concat());
+    assert_eq!(alone.metric("prometheus_remote_storage_samples_pending", &[]), Some(0.0));
+    alone.stop().await.expect("it stops");
+}
+
+#[tokio::test]
+async fn a_folder_that_somebody_else_uses_is_waited_for() {
+    let peer = Peer::start(vec![Answer::status(204)]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!("endpoint {{\nurl = \"http://{}/\"\n}}", peer.address);
+    let mut first = start(&config, folder.path());
+    assert_eq!(push(&first, batch([(0, 1.0)])).await.await, Outcome::Delivered);
+    let mut second = start(&config, folder.path());
+    let error = second.stop().await.expect_err("not without what is there");
+    assert!(error.contains("another process uses this queue directory"), "{error}");
+    first.stop().await.expect("it stops");
+}
+
 /// Bytes in the journal's files.
 fn journal_bytes(data: &Path) -> u64 {
     let files = std::fs::read_dir(data.join("prometheus.remote_write.test/taken/one")).expect("a folder");

@@ -195,13 +195,16 @@ impl Queue {
     pub async fn open_anyhow(config: Config) -> Queue {
         match Queue::open(config.clone()).await {
             Ok(queue) => queue,
-            Err(error) => {
-                let queue = &config.name;
-                tracing::error!(queue, %error, "sending without a disk: what cannot be sent before the end of the process is lost");
-                // Without a disk there is nothing that can fail.
-                Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
-            }
+            Err(error) => Queue::open_without_disk(config, &error).await,
         }
+    }
+
+    /// Opens a queue in memory alone, and says why.
+    pub async fn open_without_disk(config: Config, error: &OpenError) -> Queue {
+        let queue = &config.name;
+        tracing::error!(queue, %error, "sending without a disk: what cannot be sent before the end of the process is lost");
+        // Without a disk there is nothing that can fail.
+        Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
     }
 
     /// Opens a queue, with what an earlier run left in its directory.
