@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use language_eval::Exports;
 use sdk_component::{Component, Context, Problem, Stability, Stop, Stopped, Update};
+use sdk_net::{address, why_no_address};
 use sdk_signals::{BoxFuture, Consumer, Delivery, LogBatch, LogsReceiver, Receiver, Refused};
 use tokio::sync::watch;
 
@@ -102,9 +103,9 @@ impl Component for Write {
                     }
                 }
             };
-            if now.endpoint.iter().any(|endpoint| endpoint.url.is_empty()) {
-                // Most often an environment variable that is not set. Alloy starts as well, and says nothing.
-                let why = "the URL of an endpoint is empty; set the environment variable that it is taken from";
+            if let Some(endpoint) = now.endpoint.iter().find(|endpoint| address(&endpoint.url).is_none()) {
+                // Alloy starts as well, and says nothing.
+                let why = why_no_address(&endpoint.url);
                 tracing::error!(why, "entries for this endpoint wait in its queue");
                 self.context.unhealthy(why);
             }

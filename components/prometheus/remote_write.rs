@@ -58,6 +58,11 @@ impl Component for RemoteWrite {
         Ok(RemoteWrite { context: context.clone(), writer })
     }
 
+    fn doubts(arguments: &RemoteWriteArguments) -> Vec<Problem> {
+        let endpoints = arguments.endpoint.iter().enumerate();
+        endpoints.flat_map(|(index, endpoint)| endpoint.doubts(&format!("endpoint[{index}]."))).collect()
+    }
+
     fn update(&self, arguments: RemoteWriteArguments) -> Result<Update, Problem> {
         check_stability(&self.context, &arguments)?;
         self.writer.update(Arc::new(move || plan(&arguments)))

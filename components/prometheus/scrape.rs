@@ -82,6 +82,11 @@ impl Component for Scrape {
         })
     }
 
+    fn doubts(arguments: &ScrapeArguments) -> Vec<Problem> {
+        let certificates = arguments.client.check_certificates("").err();
+        certificates.into_iter().chain(arguments.client.doubts("")).collect()
+    }
+
     fn update(&self, arguments: ScrapeArguments) -> Result<Update, Problem> {
         check_stability(&self.context, &arguments)?;
         manner(&self.context, &arguments)?;
@@ -95,14 +100,9 @@ impl Component for Scrape {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let seed = seed(&self.context);
         let mut wanted = self.wanted.subscribe();
-        let mut told = None;
         loop {
             let arguments = wanted.borrow_and_update().clone();
-            let missing = self.sync(&arguments, &stop, seed)?;
-            if let Some(err) = missing.as_ref().filter(|_| missing != told) {
-                tracing::error!(err, "targets cannot be scraped as long as this is missing");
-            }
-            told = missing;
+            self.sync(&arguments, &stop, seed)?;
             let next = async {
                 tokio::time::sleep(SYNC_INTERVAL).await;
                 wanted.changed().await
@@ -124,9 +124,8 @@ impl Component for Scrape {
 }
 
 impl Scrape {
-    /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone. Says what no
-    /// target can be scraped without.
-    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<Option<String>, Stopped> {
+    /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone.
+    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<(), Stopped> {
         let job = job(&self.context, arguments);
         let mut targets: HashMap<u64, Target> = HashMap::new();
         let mut refused = Vec::new();
@@ -152,7 +151,6 @@ impl Scrape {
             let (count, limit) = (targets.len(), arguments.target_limit);
             manner.forbidden = Some(format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
         }
-        let missing = manner.fetcher.missing();
         self.metrics.syncs.inc();
         self.metrics.reloads.inc();
         self.metrics.targets.set_u64(targets.len() as u64);
@@ -205,7 +203,7 @@ impl Scrape {
             drop(self.context.spawn(stop, scraper.run()));
             loops.insert(hash, Loop { target, orders, status, retired: false });
         }
-        Ok(missing)
+        Ok(())
     }
 }
 

@@ -65,10 +65,30 @@ fn an_endpoint_that_nothing_can_be_sent_to_is_warned_of_where_it_stands() {
         warnings,
         [
             "Warning: config.alloy:8:20: loki.write.x: cannot read password_file none.password: No such file or directory (os error 2)",
-            "Warning: config.alloy:6:9: loki.write.x: the URL is empty: entries wait in the queue, and none is sent",
+            "Warning: config.alloy:6:9: loki.write.x: the URL is empty: what comes waits in the queue, and none of it is sent",
         ]
     );
     assert!(told.contains("http://loki:3100/loki/api/v1/push"), "{told}");
+    assert_eq!(code, Some(0), "it starts, as in Alloy: {told}");
+}
+
+#[test]
+fn what_metrics_cannot_be_had_or_sent_with_is_warned_of_where_it_stands() {
+    let (code, told) = validated(
+        "prometheus.scrape \"x\" {\n\ttargets = []\n\tforward_to = [prometheus.remote_write.x.receiver]\n\tbearer_token_file = \"none.token\"\n\
+         \ttls_config {\n\t\tca_file = \"none.pem\"\n\t}\n}\n\
+         prometheus.remote_write \"x\" {\n\tendpoint {\n\t\turl = \"REPLACE_WITH_URL\"\n\t}\n}\n",
+    );
+    let mut warnings: Vec<&str> = told.lines().filter(|line| line.starts_with("Warning: ")).collect();
+    warnings.sort_unstable();
+    assert_eq!(
+        warnings,
+        [
+            "Warning: config.alloy:11:9: prometheus.remote_write.x: \"REPLACE_WITH_URL\" is not an address: what comes waits in the queue, and none of it is sent",
+            "Warning: config.alloy:4:22: prometheus.scrape.x: cannot read bearer_token_file none.token: No such file or directory (os error 2)",
+            "Warning: config.alloy:5:2: prometheus.scrape.x: cannot read ca_file none.pem: No such file or directory (os error 2)",
+        ]
+    );
     assert_eq!(code, Some(0), "it starts, as in Alloy: {told}");
 }
 

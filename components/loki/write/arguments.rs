@@ -6,7 +6,7 @@ use std::time::Duration;
 use base_stdx::{ByteSize, GoDuration};
 use language_eval::{Arguments, Block, Invalid, Validate};
 use sdk_component::Problem;
-use sdk_net::{Client, ClientConfig, Options, SendError};
+use sdk_net::{Client, ClientConfig, Options, SendError, address_doubt, check_address};
 use sha2::{Digest, Sha256};
 
 /// Sends log entries to Loki, or whatever speaks its push API.
@@ -180,15 +180,8 @@ impl Endpoint {
 
     /// What Alloy starts with as well, and nothing can be sent with.
     pub fn doubts(&self, place: &str) -> Vec<Problem> {
-        let mut doubts = self.client.doubts(place);
-        if self.url.is_empty() {
-            let empty =
-                Problem::at(format!("{place}url"), "the URL is empty: entries wait in the queue, and none is sent");
-            doubts.push(empty.with_hint(
-                "write the whole address, like \"http://loki:3100/loki/api/v1/push\"; if it is taken from an environment variable, set that",
-            ));
-        }
-        doubts
+        let address = address_doubt(&self.url, place, "http://loki:3100/loki/api/v1/push");
+        self.client.doubts(place).into_iter().chain(address).collect()
     }
 
     /// The client for its requests.
@@ -221,13 +214,7 @@ pub fn duration(duration: GoDuration) -> Duration {
 
 impl Validate for Endpoint {
     fn validate(&self) -> Result<(), Invalid> {
-        match url::Url::parse(&self.url) {
-            // The component says what it means: it may be this machine's fault.
-            _ if self.url.is_empty() => {}
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
-            Ok(_) => return Err(Invalid::field("url", "must be an http:// or https:// URL with a host")),
-            Err(error) => return Err(Invalid::field("url", format!("is not a URL: {error}"))),
-        }
+        check_address(&self.url)?;
         for (field, value) in [
             ("batch_wait", self.batch_wait),
             ("remote_timeout", self.remote_timeout),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use base_sys::chance::Chance;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use sdk_component::Context;
-use sdk_net::{Client, Response, SendError, shown_url};
+use sdk_net::{Client, Response, SendError, address, shown_url, why_no_address};
 use sdk_queue::Queue;
 use tokio::time::Instant;
 
@@ -21,7 +21,8 @@ use super::refusal::{self, Entries};
 /// What lanes and senders of one endpoint share.
 pub struct Endpoint {
     pub name: String,
-    url: String,
+    /// Or why nothing can be sent.
+    address: Result<Uri, String>,
     /// The same, as it may be shown.
     shown: String,
     pub batch_bytes: usize,
@@ -101,7 +102,7 @@ impl Endpoint {
         Ok(Endpoint {
             name: arguments.identity(),
             shown: shown_url(&arguments.url),
-            url: arguments.url.clone(),
+            address: address(&arguments.url).ok_or_else(|| why_no_address(&arguments.url)),
             batch_bytes: arguments.batch_size.to_usize().unwrap_or_default(),
             batch_wait: duration(arguments.batch_wait),
             max_streams,
@@ -275,11 +276,9 @@ impl Endpoint {
     }
 
     fn request(&self, body: &Bytes, tenant: &str) -> Result<Request<Bytes>, SendError> {
-        let mut request = Request::builder()
-            .method(Method::POST)
-            .uri(&self.url)
-            .body(body.clone())
-            .map_err(|error| SendError::Config(format!("cannot request {}: {error}", self.host)))?;
+        let mut request = Request::new(body.clone());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.address.clone().map_err(SendError::Config)?;
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));

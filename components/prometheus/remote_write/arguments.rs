@@ -7,7 +7,8 @@ use base_stdx::quote::quote;
 use language_eval::block::{BodyDecoder, Failed};
 use language_eval::schema::FieldKind;
 use language_eval::{Arguments, Block, BlockSchema, BodyNode, Invalid, SecretString, Validate, Value};
-use sdk_net::ClientConfig;
+use sdk_component::Problem;
+use sdk_net::{ClientConfig, address_doubt, check_address};
 use sdk_relabel::Rule;
 
 /// Sends metrics by Prometheus' remote write protocol.
@@ -293,15 +294,17 @@ impl Block for Client {
 
 // === impl Validate ===
 
+impl Endpoint {
+    /// What Alloy starts with as well, and nothing can be sent with.
+    pub fn doubts(&self, place: &str) -> Vec<Problem> {
+        let address = address_doubt(&self.url, place, "http://mimir:9009/api/v1/push");
+        self.client.0.doubts(place).into_iter().chain(address).collect()
+    }
+}
+
 impl Validate for Endpoint {
     fn validate(&self) -> Result<(), Invalid> {
-        match url::Url::parse(&self.url) {
-            // The component says what it means: it may be this machine's fault.
-            _ if self.url.is_empty() => {}
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
-            Ok(_) => return Err(Invalid::field("url", "must be an http:// or https:// URL with a host")),
-            Err(error) => return Err(Invalid::field("url", format!("is not a URL: {error}"))),
-        }
+        check_address(&self.url)?;
         let client = &self.client.0;
         let has_client_auth = client.basic_auth.is_some()
             || client.oauth2.is_some()

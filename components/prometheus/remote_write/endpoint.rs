@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sdk_component::Problem;
 use sdk_labels::Labels;
-use sdk_net::{Client, Options};
+use sdk_net::{Client, Options, address};
 use sdk_protocols_remote_write::Version;
 use sdk_queue::{Config, Disk, OpenError, Overflow, Queue, Record, Writing, Written};
 use sdk_relabel::{NameRule, Rules};
@@ -27,7 +27,6 @@ use sdk_series::Series;
 use sdk_signals::{Delivery, Refused, SampleBatch, Settle, Times};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
-use url::Url;
 use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
@@ -186,22 +185,6 @@ impl Setup {
         })
     }
 
-    /// What would fail at the first request, said before. Files with passwords are read for each request, so they may come yet.
-    pub(crate) fn check_now(&self) -> Result<(), String> {
-        if self.address.is_none() {
-            return Err(self.why_no_address());
-        }
-        self.client.check_secrets().map_err(|error| error.to_string())
-    }
-
-    pub(crate) fn why_no_address(&self) -> String {
-        match self.shown_url.as_str() {
-            // Most often an environment variable that is not set. Alloy starts as well.
-            "" => "the url is empty; set the environment variable that it is taken from".to_owned(),
-            url => format!("{url:?} is not an address; write http://HOST:PORT/PATH"),
-        }
-    }
-
     pub(crate) fn min_shards(&self) -> usize {
         usize::try_from(self.queue.min_shards).unwrap_or(1).max(1)
     }
@@ -219,13 +202,6 @@ impl Setup {
         let bytes = capacity.saturating_mul(BYTES_PER_SAMPLE).saturating_mul(self.min_shards());
         bytes.clamp(LEAST_MEMORY_BYTES, MOST_MEMORY_BYTES)
     }
-}
-
-/// What cannot stand in an address, such as a blank, is escaped.
-fn address(url: &str) -> Option<Uri> {
-    let escaped = || Url::parse(url).ok()?.as_str().parse().ok();
-    let address: Option<Uri> = url.parse().ok().or_else(escaped);
-    address.filter(|address| address.scheme().is_some() && address.host().is_some())
 }
 
 /// A name, or what says whose data it is: the address, the headers (a tenant), and who logs in (in Grafana Cloud a tenant).

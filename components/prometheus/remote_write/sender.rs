@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderValue, Request, header};
 use sdk_net::client::retry_after;
-use sdk_net::{Streaming, USER_AGENT};
+use sdk_net::{Streaming, USER_AGENT, why_no_address};
 use sdk_protocols_remote_write::{Version, transcode};
 use sdk_queue::Lease;
 use tokio::time::Instant;
@@ -299,7 +299,7 @@ impl Sender {
         *request.method_mut() = http::Method::POST;
         match &setup.address {
             Some(address) => *request.uri_mut() = address.clone(),
-            None => return Attempt::Again(setup.why_no_address(), None),
+            None => return Attempt::Again(why_no_address(&setup.shown_url), None),
         }
         let headers = request.headers_mut();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base_metrics::{Counter, Gauge};
 use base_sys::task::Scope;
 use sdk_component::{Context, Problem, Stop, Stopped, Tap, Update};
+use sdk_net::why_no_address;
 use sdk_queue::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over};
 use sdk_signals::{BoxFuture, Consumer, Delivery, MetricsReceiver, Receiver, Refused, SampleBatch, Times};
 use tokio::sync::watch;
@@ -104,13 +105,8 @@ impl Plan {
 
     /// Whether this machine has them: as in Alloy nothing begins without.
     fn check_certificates(&self) -> Result<(), Problem> {
-        for setup in &self.setups {
-            setup.client.check_certificates().map_err(|error| Problem {
-                field: Some("endpoint".to_owned()),
-                ..Problem::environment(format!("endpoint {}: {error}", setup.name))
-            })?;
-        }
-        Ok(())
+        let mut setups = self.setups.iter().enumerate();
+        setups.try_for_each(|(index, setup)| setup.client.config().check_certificates(&format!("endpoint[{index}].")))
     }
 }
 
@@ -225,9 +221,8 @@ impl Writer {
         let context = &self.context;
         let opened = Endpoint::open(setup, context.local_id(), context.data_path(), context.metrics()).await;
         let endpoint = opened.map_err(|error| Stopped(error.to_string()))?;
-        let Setup { name, shown_url, .. } = &endpoint.setup;
-        if let Err(reason) = endpoint.setup.check_now() {
-            health.cannot(name, shown_url, &reason);
+        if endpoint.setup.address.is_none() {
+            health.cannot(&endpoint.setup.name, &endpoint.setup.shown_url, &why_no_address(&endpoint.setup.shown_url));
         }
 
         let (scope, stopping) = (Scope::new(), CancellationToken::new());

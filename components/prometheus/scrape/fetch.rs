@@ -89,12 +89,6 @@ impl Fetcher {
         })
     }
 
-    /// A file that is named and not there: each scrape fails as long as that is so.
-    pub(crate) fn missing(&self) -> Option<String> {
-        let found = self.client.check_certificates().and_then(|()| self.client.check_secrets());
-        found.err().map(|error| error.to_string())
-    }
-
     /// How to ask for the page of this target.
     pub(crate) fn ask(&self, target: &Target) -> Asked {
         let mut request = Request::new(Bytes::new());

@@ -3,6 +3,7 @@
 //! It stands on reqwest, which brings the connection pool, proxies and redirects; at some requests a second of up to a
 //! megabyte, what it costs over bare hyper does not show. Secret files and certificates are read again when they change.
 
+mod address;
 mod at_random;
 mod config;
 mod credentials;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 
+pub use address::{address, address_doubt, check_address, why_no_address};
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
 use credentials::Credentials;
 pub(crate) use credentials::secret_value;
@@ -173,23 +175,9 @@ impl Client {
         Ok(Client { config, options, credentials, headers, built: Mutex::new(None) })
     }
 
-    /// Whether the certificates and keys that are named are there and can be used, before the first request finds out.
-    ///
-    /// # Errors
-    /// Which is not, and why.
-    pub fn check_certificates(&self) -> Result<(), SendError> {
-        match self.config.tls_config.files().next() {
-            Some(_) => Ok(self.config.tls_config.client().map(drop)?),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether the files with a password or a token are there. They are read for each request, so they may come later.
-    ///
-    /// # Errors
-    /// Which is not, and why.
-    pub fn check_secrets(&self) -> Result<(), SendError> {
-        self.credentials.check()
+    /// What it was made of.
+    pub fn config(&self) -> &ClientConfig {
+        &self.config
     }
 
     /// Sends one request and reads the whole answer. A status that tells of failure is an answer, not an error.

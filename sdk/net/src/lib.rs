@@ -9,7 +9,10 @@ pub mod secret_file;
 pub mod server;
 pub mod tls;
 
-pub use client::{Client, ClientConfig, Options, Repeated, Response, SendError, Streaming, shown_url};
+pub use client::{
+    Client, ClientConfig, Options, Repeated, Response, SendError, Streaming, address, address_doubt, check_address,
+    shown_url, why_no_address,
+};
 pub use tls::TlsConfig;
 
 /// What all clients call themselves. Servers that look for Alloy's name do not find it: we are not it.

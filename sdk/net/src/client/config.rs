@@ -203,7 +203,7 @@ impl ClientConfig {
             let name = field.rsplit('.').next().unwrap_or(field);
             Some(
                 Problem::at(format!("{place}{field}"), format!("cannot read {name} {error}"))
-                    .with_hint("nothing can be sent before it is there; it is looked for at each request"),
+                    .with_hint("no request is made before it is there; it is looked for each time"),
             )
         });
         missing.collect()

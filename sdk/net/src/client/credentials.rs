@@ -67,17 +67,6 @@ impl Credentials {
         Ok(Credentials::Nobody)
     }
 
-    /// Whether what the header is made of is there, as far as a look at the files can tell.
-    pub fn check(&self) -> Result<(), SendError> {
-        match self {
-            Credentials::PasswordFile(_, file) | Credentials::CredentialFile(_, file) => match file.read() {
-                Ok(_) => Ok(()),
-                Err(error) => Err(SendError::Credentials(format!("cannot read {error}"))),
-            },
-            Credentials::Nobody | Credentials::Fixed(_) | Credentials::OAuth2(_) => Ok(()),
-        }
-    }
-
     /// The header for the next request.
     pub async fn header(&self) -> Result<Option<HeaderValue>, SendError> {
         let unreadable = |error: std::io::Error| SendError::Credentials(format!("cannot read {error}"));
