@@ -4,6 +4,7 @@ pub(crate) mod arguments;
 mod discretion;
 mod endpoint;
 mod exemplars;
+mod expired;
 mod forms;
 mod health;
 mod identity;

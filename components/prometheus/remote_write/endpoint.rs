@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use base_stdx::GoDuration;
 use base_sys::clock;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
@@ -31,6 +32,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
 use super::discretion::{Discretion, without_password};
+use super::expired::Expired;
 use super::forms::{Forms, FormsOf};
 use super::identity::Identity;
 use super::journal::{Found, Journal};
@@ -92,6 +94,7 @@ pub(crate) struct Endpoint {
     pub(crate) queue: Queue,
     pub(crate) journal: Journal,
     pub(crate) metrics: Metrics,
+    expired: Expired,
     pending: Mutex<Pending>,
     /// A request has begun to fill.
     pub(crate) begun: Notify,
@@ -193,6 +196,12 @@ impl Setup {
         usize::try_from(self.queue.max_shards).unwrap_or(1).max(self.min_shards())
     }
 
+    /// A request that has waited for longer is dropped.
+    pub(crate) fn longest_wait(&self) -> Option<Duration> {
+        let limit = self.queue.sample_age_limit.to_std().filter(|limit| !limit.is_zero());
+        limit.into_iter().chain(self.max_age).min()
+    }
+
     fn samples_per_request(&self) -> usize {
         usize::try_from(self.queue.max_samples_per_send).unwrap_or(1).max(1)
     }
@@ -284,6 +293,7 @@ impl Endpoint {
             queue,
             journal,
             metrics,
+            expired: Expired::default(),
         });
         endpoint.take_up(found, generation).await;
         Ok(endpoint)
@@ -294,9 +304,11 @@ impl Endpoint {
         let max_age = self.setup.max_age.and_then(|age| i64::try_from(age.as_millis()).ok()).unwrap_or(i64::MAX);
         let oldest = clock::now_ms().saturating_sub(max_age);
         let (mut requests, mut items) = (0u64, 0u64);
+        let (mut samples, mut histograms) = (0u64, 0u64);
         for Found { draft, version, items: count, counts, highest_timestamp, taken_at_ms, body, .. } in found {
             if taken_at_ms < oldest {
-                self.metrics.too_old(counts.samples(count).into(), counts.histograms.into());
+                (samples, histograms) =
+                    (samples + u64::from(counts.samples(count)), histograms + u64::from(counts.histograms));
                 self.journal.done(draft);
                 continue;
             }
@@ -305,6 +317,7 @@ impl Endpoint {
             // It cannot be closed yet.
             let _ = self.queue_up(meta, body, count, Vec::new()).await;
         }
+        self.expired(samples, histograms);
         if requests > 0 {
             let remote_name = &self.setup.name;
             tracing::info!(remote_name, requests, samples = items, "sending what was taken before the end");
@@ -500,6 +513,28 @@ impl Endpoint {
             0 => oldest,
             limit => oldest.max(clock::now_ms() - limit / 1_000_000),
         }
+    }
+
+    /// So many have waited for too long, and are dropped.
+    pub(crate) fn expired(&self, samples: u64, histograms: u64) {
+        if samples + histograms > 0 {
+            self.metrics.too_old(samples, histograms);
+        }
+        self.tell_expired(samples + histograms);
+    }
+
+    /// Says that so many more are dropped, and those of which nothing was said yet, once a minute.
+    pub(crate) fn tell_expired(&self, more: u64) {
+        let Some(samples) = self.expired.more(more) else { return };
+        let Setup { name: remote_name, shown_url: url, .. } = &self.setup;
+        let longest_wait = self.setup.longest_wait().map(|longest| GoDuration::from(longest).to_string());
+        tracing::warn!(
+            remote_name,
+            url,
+            samples,
+            longest_wait,
+            "samples have waited for longer than they may and are dropped"
+        );
     }
 
     /// A request of so many items waits no longer.

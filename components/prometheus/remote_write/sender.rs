@@ -139,6 +139,7 @@ impl Sender {
         let dropped = overflow.saturating_sub(counted);
         endpoint.metrics.samples_overflow.add(dropped);
         endpoint.metrics.samples.pending.add(-(dropped as f64));
+        endpoint.tell_expired(0);
 
         let now = endpoint.shards.load(Ordering::Relaxed);
         let waiting = endpoint.queue.stats().records;
@@ -172,7 +173,7 @@ impl Sender {
         let mut backoff = least;
         for attempt in 0u64.. {
             if self.is_too_old(&lease) {
-                metrics.too_old(counts.samples(items).into(), counts.histograms.into());
+                self.endpoint.expired(counts.samples(items).into(), counts.histograms.into());
                 settled();
                 lease.refuse();
                 return true;
@@ -289,8 +290,7 @@ impl Sender {
     fn is_too_old(&self, lease: &Lease) -> bool {
         let setup = &self.endpoint.setup;
         let age = Duration::from_millis(clock::now_ms().saturating_sub(lease.taken_at_ms()).max(0) as u64);
-        let limit = setup.queue.sample_age_limit.to_std().filter(|limit| !limit.is_zero());
-        limit.is_some_and(|limit| age > limit) || setup.max_age.is_some_and(|most| age > most)
+        setup.longest_wait().is_some_and(|longest| age > longest)
     }
 
     async fn attempt(&self, sent: &Sent, attempt: u64) -> Attempt {

@@ -685,6 +685,63 @@ async fn a_sample_from_long_ago_does_not_cost_the_others_their_request() {
     alone.stop().await.expect("it stops");
 }
 
+/// Keeps the lines that say what is dropped.
+#[derive(Clone, Default)]
+struct Said(Arc<std::sync::Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Said {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            line += &format!("{field}={value:?} ");
+        });
+        if line.contains("dropped") {
+            self.0.lock().expect("no panic").push(line);
+        }
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn what_has_waited_for_too_long_is_told_once() {
+    let said = Said::default();
+    let _guard = tracing::subscriber::set_default(said.clone());
+    let peer = Peer::start(vec![Answer::status(503)]).await;
+    let config = format!(
+        "wal {{\nmin_keepalive_time = \"0s\"\nmax_keepalive_time = \"1ms\"\n}}\n\
+         endpoint {{\nname = \"one\"\nurl = \"http://{}/\"\nqueue_config {{\nbatch_send_deadline = \"10ms\"\n}}\n}}",
+        peer.address
+    );
+    let mut alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+    for count in [3, 2] {
+        let delivery = push(&alone, batch((0..count).map(|i| (i, 1.0)))).await;
+        assert_eq!(delivery.await, Outcome::Dropped);
+    }
+    let reason = [("reason", "too_old")];
+    assert_eq!(alone.metric("prometheus_remote_storage_samples_dropped_total", &reason), Some(5.0));
+    let lines = said.0.lock().expect("no panic").clone();
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    for expect in ["remote_name=\"one\"", &peer.address.to_string(), "samples=3 ", "longest_wait=\"1ms\""] {
+        assert!(line.contains(expect), "{expect}: {line}");
+    }
+    alone.stop().await.expect("it stops");
+}
+
 #[tokio::test]
 async fn what_a_backend_answers_is_shown_without_secrets() {
     let body = "who is \"hunter22\"?\r\nAuthorization: Basic dTpodW50ZXIyMg==\x1b[2J";
