@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
+use hyper_util::client::proxy::matcher::Matcher;
 
 pub use address::{address, address_doubt, check_address, why_no_address};
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
@@ -210,7 +211,7 @@ impl Client {
     }
 
     async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
-        let late = |_| SendError::Timeout { url: url.to_owned(), timeout: self.options.timeout };
+        let late = |_| SendError::Timeout { url: self.way_to(url, url), timeout: self.options.timeout };
         tokio::time::timeout(self.options.timeout, work).await.map_err(late)?
     }
 
@@ -253,13 +254,21 @@ impl Client {
     }
 
     fn failed(&self, url: &str, error: &reqwest::Error) -> SendError {
-        let (url, cause) = (url.to_owned(), innermost(error));
+        let (url, cause) = (self.way_to(url, error.url().map_or(url, url::Url::as_str)), innermost(error));
         if error.is_connect() && error.is_timeout() {
             SendError::Timeout { url, timeout: self.options.connect_timeout }
         } else if error.is_connect() {
             SendError::Connect { url, error: cause }
         } else {
             SendError::Broken { url, error: cause }
+        }
+    }
+
+    /// What was asked for, and through which proxy: that can be the one at fault. A redirect may have led to `last`.
+    fn way_to(&self, url: &str, last: &str) -> String {
+        match self.config.proxy.before(last) {
+            Some(proxy) => format!("{url} through the proxy {proxy}"),
+            None => url.to_owned(),
         }
     }
 
@@ -395,6 +404,17 @@ impl ProxyConfig {
         Ok(proxy
             .no_proxy(reqwest::NoProxy::from_string(&self.no_proxy))
             .headers(header_map(&self.proxy_connect_header)?))
+    }
+
+    /// The proxy that a request to `url` goes through, as it may be shown; found as reqwest finds it.
+    fn before(&self, url: &str) -> Option<String> {
+        let matcher = match &self.proxy_url {
+            proxy if !proxy.is_empty() => Matcher::builder().all(proxy.clone()).no(self.no_proxy.clone()).build(),
+            _ if self.proxy_from_environment => Matcher::from_system(),
+            _ => return None,
+        };
+        let proxy = matcher.intercept(&url.parse().ok()?)?;
+        Some(shown(proxy.uri()).trim_end_matches('/').to_owned())
     }
 }
 

@@ -180,6 +180,31 @@ async fn a_refused_connection_names_the_peer_and_the_cause() {
 }
 
 #[tokio::test]
+async fn what_fails_behind_a_proxy_names_the_proxy() {
+    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let through = |proxy: &str| client(&format!("proxy_url = {proxy:?}\nno_proxy = \"127.0.0.0/8\""));
+    for (scheme, target) in [("http", "http"), ("http", "https"), ("socks5h", "http")] {
+        let target = format!("{target}://peer.invalid/metrics");
+        let error =
+            through(&format!("{scheme}://me:hunter2@{closed}")).send(get(&target)).await.unwrap_err().to_string();
+        let expected = format!("cannot connect to {target} through the proxy {scheme}://{closed}: ");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+    // What goes past the proxy.
+    let direct = format!("http://{closed}/");
+    let error = through("http://proxy.invalid:3128").send(get(&direct)).await.unwrap_err();
+    assert_eq!(error.to_string(), format!("cannot connect to {direct}: Connection refused (os error 111)"));
+    // A proxy that takes connections and says nothing.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://me:hunter2@{}", silent.local_addr().unwrap());
+    let config = decode(&format!("proxy_url = {proxy:?}")).unwrap();
+    let client = Client::new(config, Options { timeout: Duration::from_millis(50), ..Options::default() }).unwrap();
+    let error = client.send(get("http://peer.invalid/")).await.unwrap_err().to_string();
+    let address = silent.local_addr().unwrap();
+    assert_eq!(error, format!("no answer from http://peer.invalid/ through the proxy http://{address} within 50ms"));
+}
+
+#[tokio::test]
 async fn redirects_are_followed_unless_the_user_says_no() {
     let server = Server::start(
         None,
