@@ -8,6 +8,7 @@ use base_sys::chance::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use sdk_component::Context;
+use sdk_net::client::may_refuse_one;
 use sdk_net::{Client, Response, SendError, address, shown_url, why_no_address};
 use sdk_queue::Queue;
 use tokio::time::Instant;
@@ -371,12 +372,6 @@ impl GivenUp {
             metrics.rejected(word, entries);
         }
     }
-}
-
-/// Whether it can be what stands in a request that an endpoint refuses, or how much of it there is: then it may take the
-/// next one.
-fn may_refuse_one(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 408 | 409 | 413 | 422 | 429)
 }
 
 /// Between `wait` and twice of it, and not above `most`: senders that failed together do not come back together.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, HeaderValue, Request, header};
-use sdk_net::client::retry_after;
+use sdk_net::client::{may_refuse_one, retry_after};
 use sdk_net::{Streaming, USER_AGENT, why_no_address};
 use sdk_protocols_remote_write::{Version, transcode};
 use sdk_queue::Lease;
@@ -342,12 +342,6 @@ impl Sender {
             }
         }
     }
-}
-
-/// Whether it can be what stands in a request that an endpoint refuses, or how much of it there is: then it may take the
-/// next one.
-fn may_refuse_one(status: http::StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 408 | 409 | 413 | 422 | 429)
 }
 
 /// What an answer says, as far as it is listened to. An answer that breaks off, or never ends, is one by its status alone.

@@ -428,6 +428,12 @@ impl Response {
     }
 }
 
+/// Whether it can be what stands in a request that an endpoint refuses, or how much of it there is: then it may take the
+/// next one. Any other refusal, as of a token, meets all of them.
+pub fn may_refuse_one(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 408 | 409 | 413 | 422 | 429)
+}
+
 /// What a `Retry-After` header asks for; see [`Response::retry_after`].
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
