@@ -154,7 +154,7 @@ async fn check(version: Version, queue: &str, relabel: &str) {
     let addresses: Vec<String> =
         targets.iter().map(|target| format!("{{ __address__ = \"{}\" }}", target.address)).collect();
     let config = format!(
-        "targets = [{}]\nforward_to = [write.receiver]\nscrape_interval = \"3s\"\nscrape_timeout = \"3s\"",
+        "targets = [{}]\nforward_to = [write.receiver]\nscrape_interval = \"2s\"\nscrape_timeout = \"2s\"",
         addresses.join(", ")
     );
     let mut scraper = Alone::<Scrape>::start(&config, &names).expect("it starts");

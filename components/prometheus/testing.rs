@@ -93,7 +93,7 @@ impl Peer {
                 arrived.await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(20), enough).await;
+        let waited = tokio::time::timeout(Duration::from_secs(60), enough).await;
         waited.unwrap_or_else(|_| panic!("asked {} times, not {count}", self.asked().len()))
     }
 }

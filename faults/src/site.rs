@@ -250,8 +250,10 @@ fn folder() -> Result<TempDir, String> {
 }
 
 fn outcome(verdict: Verdict, written: u64) -> Outcome {
-    let Verdict { lost, repeated, reordered, strange, .. } = verdict;
+    let Verdict { lost, first_lost, repeated, reordered, strange, .. } = verdict;
     let outcome = Outcome { written, lost, repeated, reordered, ..Outcome::default() };
+    let first_lost = first_lost.map(|number| format!("the first that is lost is line {number}"));
+    let outcome = outcome.noting(first_lost.unwrap_or_default());
     outcome.promised(strange == 0, format!("{strange} lines were never written so"))
 }
 

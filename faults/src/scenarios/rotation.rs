@@ -79,6 +79,8 @@ pub async fn killed(settings: Settings, wal: bool, rotation: Rotation) -> Result
         let collector = site.start().await?;
         for _ in 0..=random(8) {
             tokio::time::sleep(Duration::from_millis(100)).await;
+            // As above. What had the name while nobody ran is looked for at the next start.
+            collector.opens(site.log.path()).await?;
             rotate(&site, rotation).await?;
             rotations += 1;
         }

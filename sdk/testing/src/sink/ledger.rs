@@ -27,6 +27,8 @@ struct Arrival {
 pub struct Verdict {
     /// Lines that never arrived, though nobody refused them.
     pub lost: u64,
+    /// The first of them.
+    pub first_lost: Option<u64>,
     /// Lines that came too often: a line that came three times counts twice.
     pub repeated: u64,
     /// Lines that came for the first time when a later one of their stream had come already.
@@ -89,7 +91,10 @@ impl Ledger {
         for number in written {
             match self.lines.get(&number) {
                 None if self.refused.contains(&number) => verdict.refused += 1,
-                None => verdict.lost += 1,
+                None => {
+                    verdict.lost += 1;
+                    verdict.first_lost = Some(verdict.first_lost.map_or(number, |first| first.min(number)));
+                }
                 Some(arrival) => verdict.repeated += arrival.copies - 1,
             }
         }
