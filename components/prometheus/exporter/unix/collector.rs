@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base_metrics::FamilyWriter;
-use nix::sys::resource::{Resource, getrlimit};
+use base_sys::descriptors;
 
 /// One group of families of the page, such as `cpu` or `meminfo`.
 pub(crate) trait Collector: Send {
@@ -151,10 +151,8 @@ impl Source {
 impl Room {
     /// The file, if it may stay open.
     fn keep(&'static self, file: File) -> Option<Kept> {
-        let most = *self.most.get_or_init(|| {
-            let soft = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
-            usize::try_from(soft / SHARE).unwrap_or(usize::MAX)
-        });
+        let most =
+            *self.most.get_or_init(|| usize::try_from(descriptors::limit().unwrap_or(0) / SHARE).unwrap_or(usize::MAX));
         let one_more = |kept: usize| (kept < most).then_some(kept + 1);
         self.kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).ok()?;
         Some(Kept { file, room: self })
