@@ -120,6 +120,10 @@ impl Component for Unix {
         Ok(Unix { current: Arc::new(Mutex::new(exporter)) })
     }
 
+    fn doubts(arguments: &Arguments) -> Vec<Problem> {
+        arguments.unknown_collectors()
+    }
+
     fn update(&self, arguments: Arguments) -> Result<Update, Problem> {
         let exporter = Exporter::new(&arguments, arguments.settings()?);
         let current = self.current.clone();
@@ -138,9 +142,6 @@ impl Component for Unix {
 
 impl Exporter {
     fn new(arguments: &Arguments, settings: Settings) -> Exporter {
-        for (name, nearest) in arguments.unknown_collectors() {
-            tracing::warn!(collector = name, nearest, "no collector has this name; it is ignored");
-        }
         Exporter {
             node: Node::new(settings),
             page: Page::new(),

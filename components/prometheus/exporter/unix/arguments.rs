@@ -578,12 +578,22 @@ impl Arguments {
         KNOWN.iter().filter(runs).map(|known| known.name).collect()
     }
 
-    /// Names of collectors that nobody knows, with the nearest that somebody does.
-    pub(crate) fn unknown_collectors(&self) -> impl Iterator<Item = (&str, Option<&'static str>)> {
-        let names = [&self.enable_collectors, &self.disable_collectors, &self.set_collectors].into_iter().flatten();
-        names
-            .filter(|name| !KNOWN.iter().any(|known| known.name == *name))
-            .map(|name| (name.as_str(), base_stdx::nearest(name, KNOWN.iter().map(|known| known.name))))
+    /// Names of collectors that nobody knows. They are ignored, as in Alloy.
+    pub(crate) fn unknown_collectors(&self) -> Vec<Problem> {
+        let lists = [
+            ("enable_collectors", &self.enable_collectors),
+            ("disable_collectors", &self.disable_collectors),
+            ("set_collectors", &self.set_collectors),
+        ];
+        let unknown = |name: &&String| !KNOWN.iter().any(|known| known.name == **name);
+        let doubt = |list: &'static str, name: &String| {
+            let problem = Problem::at(list, format!("no collector is called {name:?}; it is ignored"));
+            match base_stdx::nearest(name, KNOWN.iter().map(|known| known.name)) {
+                Some(nearest) => problem.with_hint(format!("did you mean {nearest:?}?")),
+                None => problem,
+            }
+        };
+        lists.iter().flat_map(|(list, names)| names.iter().filter(unknown).map(|name| doubt(list, name))).collect()
     }
 }
 

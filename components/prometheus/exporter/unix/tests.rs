@@ -513,6 +513,26 @@ fn which_collectors_run() {
 }
 
 #[test]
+fn a_collector_that_nobody_knows_is_warned_of_at_its_list() {
+    let doubts = |body: &str| (UNIX.doubts)(&decoded(&UNIX, body));
+    let unknown = doubts("enable_collectors = [\"systemd\", \"sistemd\"]\ndisable_collectors = [\"of-nobody\"]");
+    let told: Vec<_> =
+        unknown.iter().map(|doubt| (doubt.field.as_deref(), &doubt.message[..], doubt.hint.as_deref())).collect();
+    assert_eq!(
+        told,
+        [
+            (
+                Some("enable_collectors"),
+                "no collector is called \"sistemd\"; it is ignored",
+                Some("did you mean \"systemd\"?")
+            ),
+            (Some("disable_collectors"), "no collector is called \"of-nobody\"; it is ignored", None),
+        ]
+    );
+    assert!(doubts("set_collectors = [\"cpu\"]").is_empty());
+}
+
+#[test]
 fn what_cannot_work_is_refused_by_name() {
     for (body, expected) in [
         ("arp {\n  netlink = true\n}", "\"netlink\" of the arp block is not supported yet: /proc/net/arp is read"),
