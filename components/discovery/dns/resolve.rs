@@ -62,6 +62,14 @@ enum Known {
     DoesNotExist,
 }
 
+/// Why nobody knows.
+enum Unknown {
+    /// A server answered that it cannot say.
+    Answered(String),
+    /// None of the servers answered.
+    Silent(String),
+}
+
 // === impl Servers ===
 
 impl Servers {
@@ -104,6 +112,12 @@ impl Servers {
         }
     }
 
+    /// For whoever has to mend them.
+    fn shown(&self) -> String {
+        let addresses: Vec<_> = self.addresses.iter().map(IpAddr::to_string).collect();
+        addresses.join(", ")
+    }
+
     /// The whole names that a name may stand for, in the order in which they are tried.
     fn whole_names(&self, name: &str) -> Vec<String> {
         if name.ends_with('.') {
@@ -135,7 +149,8 @@ impl Resolver {
         let config = ResolverConfig::from_parts(None, Vec::new(), name_servers.collect());
         let mut options = ResolverOpts::default();
         options.timeout = servers.timeout;
-        options.attempts = servers.attempts;
+        // Those behind the first.
+        options.attempts = servers.attempts.saturating_sub(1);
         options.cache_size = 0;
         options.use_hosts_file = ResolveHosts::Never;
         options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
@@ -154,23 +169,34 @@ impl Resolver {
             match self.lookup_whole(&whole, wants).await {
                 Ok(Known::Records(records)) => return Ok(records),
                 Ok(Known::DoesNotExist) => {}
-                Err(error) => unknown = Some(format!("cannot resolve {name:?}: no answer for {whole:?}: {error}")),
+                Err(Unknown::Answered(error)) => {
+                    unknown = Some(format!("cannot resolve {name:?}: no answer for {whole:?}: {error}"));
+                }
+                // They would be as silent about the next name, and each costs all attempts.
+                Err(Unknown::Silent(error)) => {
+                    let servers = self.servers.shown();
+                    return Err(format!("cannot resolve {name:?}: no answer for {whole:?} from {servers}: {error}"));
+                }
             }
         }
         unknown.map_or(Ok(Vec::new()), Err)
     }
 
-    async fn lookup_whole(&self, name: &str, wants: Wants) -> Result<Known, String> {
-        let name = Name::from_ascii(name).or_else(|_| Name::from_utf8(name)).map_err(|error| error.to_string())?;
+    async fn lookup_whole(&self, name: &str, wants: Wants) -> Result<Known, Unknown> {
+        let name = Name::from_ascii(name).or_else(|_| Name::from_utf8(name));
+        let name = name.map_err(|error| Unknown::Answered(error.to_string()))?;
         let record_type = wants.record_type();
         let answer = match self.resolver.lookup(name, record_type).await {
             Ok(answer) => answer,
             Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
                 ResponseCode::NoError => return Ok(Known::Records(Vec::new())),
                 ResponseCode::NXDomain => return Ok(Known::DoesNotExist),
-                other => return Err(other.to_string()),
+                other => return Err(Unknown::Answered(other.to_string())),
             },
-            Err(error) => return Err(error.to_string()),
+            Err(error @ (NetError::Timeout | NetError::NoConnections | NetError::Io(_))) => {
+                return Err(Unknown::Silent(error.to_string()));
+            }
+            Err(error) => return Err(Unknown::Answered(error.to_string())),
         };
         let records = answer.answers().iter().filter(|record| record.record_type() == record_type);
         Ok(Known::Records(records.filter_map(|record| Address::of(&record.data)).collect()))

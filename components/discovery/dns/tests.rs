@@ -120,6 +120,33 @@ async fn what_was_found_stays_while_the_servers_know_nothing() {
     assert_eq!(wanted.ask(&mut memory).await.expect("names are asked for").problem, None);
 }
 
+#[tokio::test]
+async fn silent_servers_are_named_and_asked_for_one_name_only() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let servers = resolve::Servers {
+        addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        port: socket.local_addr().expect("bound").port(),
+        search: vec!["first.test".to_owned(), "second.test".to_owned()],
+        ndots: 5,
+        timeout: Duration::from_millis(100),
+        attempts: 2,
+    };
+    let wanted = wanted(&["web"], Wants::A, 80, servers);
+    let found = wanted.ask(&mut HashMap::new()).await.expect("names are asked for");
+    let problem = found.problem.expect("nobody answers");
+    assert!(
+        problem.starts_with("cannot resolve \"web\": no answer for \"web.first.test.\" from 127.0.0.1: "),
+        "{problem}"
+    );
+    let (mut asked, mut question) = (0, [0; 1500]);
+    while let Ok(length) = socket.try_recv(&mut question) {
+        let question = &question[..length];
+        assert!(question.windows(6).any(|label| label == b"\x05first"), "{}", String::from_utf8_lossy(question));
+        asked += 1;
+    }
+    assert_eq!(asked, 2, "as often as `attempts` says");
+}
+
 #[test]
 fn what_cannot_work_is_refused() {
     let refused = |config: &str| Alone::<Dns>::build(config, &language_eval::Scope::new()).err().unwrap_or_default();
