@@ -23,6 +23,8 @@ use super::listed::{Item, ItemExemplar, ItemValue, Listed, Wanted};
 const MOST_AHEAD: i64 = 10 * 60 * 1000;
 /// Prometheus' limit for the labels of an exemplar, in characters.
 const EXEMPLAR_LABELS: usize = 128;
+/// So many series of refused pages are remembered beside twice those of the last good one, as in Prometheus.
+const REFUSED: usize = 1000;
 /// A zero at the time a counter began is not told when it is further back, in milliseconds: Prometheus as a receiver takes
 /// nothing older than an hour before its newest sample.
 const OLDEST_START: i64 = 60 * 60 * 1000;
@@ -69,6 +71,8 @@ pub(crate) struct Page {
     alive: bool,
     /// The series of native histograms, by text.
     histograms: HashMap<Box<[u8]>, Series>,
+    /// Texts of series that were counted as added in pages that were not taken, since the last good one.
+    refused: HashSet<Mark, RandomState>,
     /// When the last good page was read.
     last_read: i64,
     report: Vec<Series>,
@@ -193,6 +197,7 @@ impl Page {
             tracked: Vec::new(),
             alive: false,
             histograms: HashMap::new(),
+            refused: HashSet::default(),
             last_read: i64::MIN,
             report,
             report_metadata: Vec::new(),
@@ -229,7 +234,29 @@ impl Page {
         self.read_lines(ListedLines { listed: &listed, next: 0 }, rules, now)
     }
 
-    fn read_lines<'a>(&mut self, mut lines: impl Lines<'a>, rules: &Rules, now: i64) -> Result<Scraped, Failure> {
+    /// Reads a page, and remembers which series of one that is not taken were counted as added: they are no news in the next.
+    fn read_lines<'a>(&mut self, lines: impl Lines<'a>, rules: &Rules, now: i64) -> Result<Scraped, Failure> {
+        let mut added = Vec::new();
+        let read = self.read_counted(lines, rules, now, &mut added);
+        if read.is_ok() {
+            self.refused = HashSet::default();
+        } else if !added.is_empty() {
+            // A page with other series each time fills no memory.
+            if self.refused.len() + added.len() > 2 * self.lines.len() + REFUSED {
+                self.refused = HashSet::default();
+            }
+            self.refused.extend(added);
+        }
+        read
+    }
+
+    fn read_counted<'a>(
+        &mut self,
+        mut lines: impl Lines<'a>,
+        rules: &Rules,
+        now: i64,
+        added: &mut Vec<Mark>,
+    ) -> Result<Scraped, Failure> {
         let mut scraped = Scraped::default();
         let mut values = Vec::with_capacity(self.tracked.len() + self.report.len() + 1);
         // Only when a line has a time of its own.
@@ -280,7 +307,7 @@ impl Page {
             if let Some(item) = lines.item()
                 && let ItemValue::Histogram(histogram) = &item.value
             {
-                self.histogram(&sample, item, histogram, rules, now, &mut scraped, &mut extras, &mut exemplars)
+                self.histogram(&sample, item, histogram, rules, now, &mut scraped, &mut extras, &mut exemplars, added)
                     .map_err(|(reason, limit)| failure(reason, limit, &scraped, 1))?;
                 continue;
             }
@@ -325,7 +352,10 @@ impl Page {
                     let before = lines.comments(&sample).map(|comments| (rewritten.lines.len() as u32, comments));
                     rewritten.comments.extend(before);
                     let (row, first) = rewritten.push(mark, series, tracked, timestamp.is_some(), dropped);
-                    scraped.added += u64::from(is_new && first && !dropped);
+                    if is_new && first && !dropped && !self.refused.contains(&mark) {
+                        scraped.added += 1;
+                        added.push(mark);
+                    }
                     row
                 }
             };
@@ -446,6 +476,7 @@ impl Page {
         scraped: &mut Scraped,
         extras: &mut Extras,
         exemplars: &mut Vec<Exemplar>,
+        added: &mut Vec<Mark>,
     ) -> Result<(), (String, Option<Limit>)> {
         let timestamp = item.timestamp.filter(|_| rules.honor_timestamps);
         let known = self.histograms.get(sample.series).cloned();
@@ -475,7 +506,10 @@ impl Page {
             scraped.duplicates += 1;
             return Ok(());
         }
-        scraped.added += u64::from(is_new);
+        if is_new && !self.refused.contains(&Mark::of(sample.series)) {
+            scraped.added += 1;
+            added.push(Mark::of(sample.series));
+        }
         let at = timestamp.unwrap_or(now);
         for own in &item.exemplars {
             match listed_exemplar(own, &series, at) {
@@ -929,6 +963,35 @@ mod tests {
         assert!(fails(long, "abcd 1\n").starts_with("label_value_length_limit exceeded"));
         assert!(fails(rules(), "{\"a.b\"} 1\n").starts_with("invalid metric name or label names"));
         assert!(fails(rules(), "a{x=\"1\",x=\"2\"} 1\n").contains("is not unique"));
+    }
+
+    #[test]
+    fn series_of_a_page_that_is_refused_are_added_once() {
+        let mut page = page();
+        let mut added = |text: &str, rules: &Rules| match page.read(text.as_bytes(), TEXT, rules, 1000) {
+            Ok(scraped) => Ok(scraped.added),
+            Err(failure) => Err(failure.added),
+        };
+        let bad = "a 1\nb 2\n?\n";
+        assert_eq!([added(bad, &rules()), added(bad, &rules())], [Err(2), Err(0)]);
+        assert_eq!(added("a 1\nb 2\nc 3\n?\n", &rules()), Err(1));
+        assert_eq!(added("a 1\nb 2\nc 3\nd 4\n", &rules()), Ok(1), "as Prometheus counts");
+        // What a good page no longer has is forgotten.
+        assert_eq!([added("a 1\n", &rules()), added(bad, &rules()), added(bad, &rules())], [Ok(0), Err(1), Err(0)]);
+        let limited = Rules { sample_limit: 2, ..rules() };
+        let large = "k 1\nl 2\nm 3\nn 4\n";
+        assert_eq!([added(large, &limited), added(large, &limited)], [Err(2), Err(0)]);
+    }
+
+    #[test]
+    fn pages_that_are_refused_fill_no_memory() {
+        let mut page = page();
+        for at in 0..20 {
+            let text: String = (0..300).map(|line| format!("m{{at=\"{at}\",line=\"{line}\"}} 1\n")).collect();
+            let failure = page.read((text + "?\n").as_bytes(), TEXT, &rules(), 1000).expect_err("a bad line");
+            assert_eq!(failure.added, 300);
+        }
+        assert!(page.refused.len() <= REFUSED, "{} are remembered", page.refused.len());
     }
 
     proptest! {
