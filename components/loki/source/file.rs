@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::compressed::Format;
+use self::identity::Known;
 use self::names::Names;
 use self::progress::Progress;
 use self::tail::{Cuts, From, Settings, Status, Tail, TailMetrics};
@@ -138,6 +139,9 @@ pub enum OnPositionsFileError {
 /// How often it is said that positions cannot be saved.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
+/// Where new files are begun that are begun at their end is saved so many times sooner than anything else.
+const FIRST_SAVE: u32 = 20;
+
 /// The component.
 pub struct File {
     context: Context,
@@ -238,6 +242,7 @@ impl Component for File {
         let mut changes = self.arguments.subscribe();
         let mut resolve_at = Instant::now();
         let mut saves = 0u32;
+        let mut are_new = false;
         loop {
             let now = Instant::now();
             // They may have changed while positions were saved, and be seen here for the first time.
@@ -251,7 +256,10 @@ impl Component for File {
                     base_sys::task::blocking("loki.source.file", move || resolve(&arguments)).await
                 };
                 if let Some(resolved) = resolved.returned() {
-                    self.reconcile(&arguments, resolved, &stop);
+                    let new = self.reconcile(&arguments, resolved);
+                    are_new = arguments.tail_from_end && !new.files.is_empty();
+                    let firsts = self.clone().write_down(&arguments, &new).await;
+                    self.begin(&arguments, new, firsts, &stop);
                 }
                 resolve_at = match arguments.file_match.enabled {
                     true => now + arguments.file_match.sync_period.to_std().unwrap_or_default(),
@@ -259,9 +267,11 @@ impl Component for File {
                 };
             }
             let (save_every, saves_per_sync) = self.positions.rhythm();
+            let save_in = if are_new { save_every / FIRST_SAVE } else { save_every };
             tokio::select! {
                 () = stop.stopped() => break,
-                () = tokio::time::sleep(save_every) => {
+                () = tokio::time::sleep(save_in) => {
+                    are_new = false;
                     saves = (saves + 1) % saves_per_sync;
                     if saves == 0 {
                         self.sweep();
@@ -306,6 +316,14 @@ fn fan_out(context: &Context, arguments: &FileArguments) -> FanOut<LogBatch> {
 struct Resolved {
     path: String,
     labels: Labels,
+}
+
+/// Files that nobody reads yet.
+#[derive(Default)]
+struct New {
+    files: Vec<(Key, Settings)>,
+    /// Whatever is a target: it is read by itself.
+    others: Arc<HashSet<PathBuf>>,
 }
 
 /// The files of the targets.
@@ -353,6 +371,11 @@ fn settings(arguments: &FileArguments, key: &Key, labels: &Labels) -> Option<Set
     Some(Settings { labels, form: TextForm::named(&arguments.encoding)?, poll })
 }
 
+/// How the files are compressed, if they are.
+fn decompression(arguments: &FileArguments) -> Option<Decompression> {
+    arguments.decompression.clone().filter(|decompression| decompression.enabled)
+}
+
 fn is_missing(path: &str) -> bool {
     std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
@@ -360,9 +383,9 @@ fn is_missing(path: &str) -> bool {
 // === impl File ===
 
 impl File {
-    /// Starts what is new, ends what is gone.
-    fn reconcile(&self, arguments: &FileArguments, resolved: Vec<Resolved>, stop: &Stop) {
-        let decompression = arguments.decompression.clone().filter(|decompression| decompression.enabled);
+    /// Ends what is gone, and says what is new.
+    fn reconcile(&self, arguments: &FileArguments, resolved: Vec<Resolved>) -> New {
+        let decompression = decompression(arguments);
         let mut wanted = HashMap::new();
         let mut targets: HashMap<String, Vec<Key>> = HashMap::new();
         for file in resolved {
@@ -400,19 +423,51 @@ impl File {
             }
             !gone && !changed
         });
-        let others: Arc<HashSet<PathBuf>> = Arc::new(targets.keys().map(PathBuf::from).collect());
-        for (key, labels) in &wanted {
-            let Some(settings) = settings(arguments, key, labels) else { continue };
-            if let Some(tailer) = tailers.get(key) {
+        let mut new = Vec::new();
+        for (key, labels) in wanted {
+            let Some(settings) = settings(arguments, &key, &labels) else { continue };
+            if let Some(tailer) = tailers.get(&key) {
                 tailer.status.change(settings);
                 continue;
             }
             // It had other labels before the last stop.
             if targets.get(&key.path).is_some_and(|keys| keys.len() == 1) {
-                self.positions.take_over_path(key);
+                self.positions.take_over_path(&key);
             }
-            if let Some(tailer) = self.start(arguments, settings, decompression.clone(), key, &others, stop) {
-                tailers.insert(key.clone(), tailer);
+            new.push((key, settings));
+        }
+        self.metrics.active.set(tailers.len() as f64);
+        New { files: new, others: Arc::new(targets.into_keys().map(PathBuf::from).collect()) }
+    }
+
+    /// Writes down which files have the names that are new, before any of them is opened: one that is rotated away after that
+    /// is looked for by the next life, even if this one is killed in its first moments. Says what was written.
+    ///
+    /// Not for a file that is begun at its end: where that is, is known when it is open.
+    async fn write_down(self: Arc<Self>, arguments: &FileArguments, new: &New) -> HashMap<Key, Known> {
+        if arguments.tail_from_end || decompression(arguments).is_some() {
+            return HashMap::new();
+        }
+        let unknown = new.files.iter().map(|(key, _)| key).filter(|key| self.positions.get(key).is_none());
+        let unknown: Vec<Key> = unknown.cloned().collect();
+        if unknown.is_empty() {
+            return HashMap::new();
+        }
+        let this = self.clone();
+        let firsts = base_sys::task::blocking("positions", move || this.positions.begin(unknown)).await;
+        self.save(Sync::Kernel).await;
+        firsts.returned().unwrap_or_default()
+    }
+
+    /// Starts what is new.
+    fn begin(&self, arguments: &FileArguments, new: New, mut firsts: HashMap<Key, Known>, stop: &Stop) {
+        let decompression = decompression(arguments);
+        let mut tailers = self.lock();
+        for (key, settings) in new.files {
+            let first = firsts.remove(&key);
+            if let Some(tailer) = self.start(arguments, settings, decompression.clone(), &key, first, &new.others, stop)
+            {
+                tailers.insert(key, tailer);
             }
         }
         self.metrics.active.set(tailers.len() as f64);
@@ -445,16 +500,20 @@ impl File {
         settings: Settings,
         decompression: Option<Decompression>,
         key: &Key,
+        first: Option<Known>,
         others: &Arc<HashSet<PathBuf>>,
         stop: &Stop,
     ) -> Option<Tailer> {
         let from = self.from(arguments, key)?;
         let path = [key.path.as_str()];
         let status = Arc::new(Status::new(settings));
+        let is_new = first.is_some();
+        let known = first.or_else(|| self.positions.known(key));
         let tail = Box::new(Tail {
             path: PathBuf::from(&key.path),
             from,
-            known: self.positions.known(key).map(|known| Box::new((known, others.clone()))),
+            known: known.map(|known| Box::new((known, others.clone()))),
+            is_new,
             position: self.positions.track(key.clone()),
             file: 0,
             names: self.names.watch(Path::new(&key.path)),

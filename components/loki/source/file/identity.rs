@@ -1,10 +1,11 @@
 //! What tells a file from others of its name after a restart.
 
+use std::fs::Metadata;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use super::handle::Handle;
+use super::handle::{self, Handle};
 
 /// Device and inode.
 pub type Id = (u64, u64);
@@ -93,6 +94,17 @@ impl Known {
     pub fn latest(&self) -> Option<&Identity> {
         let behind = self.behind.iter().map(|(behind, _)| behind);
         self.now.as_ref().or_else(|| behind.chain(&self.done).max_by_key(|file| file.modified))
+    }
+
+    /// A file of which nothing was read yet, and which was not opened: it is looked for as an empty one is.
+    pub fn seen(metadata: &Metadata) -> Known {
+        let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        Known { now: Some(Identity::new(handle::id(metadata), (0, 0), modified)), ..Known::default() }
+    }
+
+    /// Whether the position is of this inode.
+    pub fn is_now(&self, file: &Handle) -> bool {
+        self.now.as_ref().is_some_and(|now| now.has_id(file.identity().id))
     }
 
     /// Whether this file was delivered whole.

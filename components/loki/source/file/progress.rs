@@ -1,6 +1,7 @@
 //! How far each file has come: positions that their tailers move, written down now and then.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -109,6 +110,26 @@ impl Progress {
         let live = inner.live.get(key).map(|position| position.lock().known.clone());
         let known = live.or_else(|| serde_json::from_str(inner.saved.note(key)?).ok());
         known.filter(|known| *known != Known::default())
+    }
+
+    /// Files that have no position have one at their beginning from now on, if they are there; says what is known of them.
+    /// Blocks.
+    pub fn begin(&self, keys: Vec<Key>) -> HashMap<Key, Known> {
+        let seen = keys.into_iter().filter_map(|key| {
+            let metadata = std::fs::metadata(&key.path).ok().filter(Metadata::is_file)?;
+            Some((key, Known::seen(&metadata)))
+        });
+        let seen: HashMap<Key, Known> = seen.collect();
+        let mut inner = self.lock();
+        for (key, known) in &seen {
+            inner.saved.set(&key.path, &key.labels, "0");
+            inner.saved.set_note(key, serde_json::to_string(known).unwrap_or_default());
+        }
+        drop(inner);
+        if !seen.is_empty() {
+            self.moved.store(true, Relaxed);
+        }
+        seen
     }
 
     /// A position for a tailer to move.

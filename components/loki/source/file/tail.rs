@@ -36,6 +36,8 @@ pub struct Tail {
     pub from: From,
     /// The files that had the name before the last stop, and what is read by other tailers.
     pub known: Option<Box<(Known, Arc<HashSet<PathBuf>>)>>,
+    /// Nothing was read of it before: what is known was seen just now.
+    pub is_new: bool,
     pub position: Position,
     /// Counts the files that had the name: only the newest one's deliveries move the position.
     pub file: u64,
@@ -253,6 +255,7 @@ impl Tail {
     pub async fn run(mut self: Box<Self>, stop: Stop) {
         let mut window = Window::new(MAX_BATCHES);
         let run = async {
+            let mut seen = self.known.take_if(|_| self.is_new);
             let mut from = match self.known.take() {
                 Some(known) => From::Offset(Box::pin(self.catch_up(*known, &mut window, &stop)).await?),
                 None => self.from,
@@ -261,6 +264,13 @@ impl Tail {
             let mut previous: Option<Handle> = None;
             loop {
                 let handle = self.next_file(previous.take(), &mut window, &stop).await?;
+                // The one that was seen has lost its name before it could be opened.
+                if let Some(seen) = seen.take_if(|seen| !seen.0.is_now(&handle)) {
+                    self.waiting.push_front(Named { handle, at: Instant::now() });
+                    from = From::Offset(Box::pin(self.catch_up(*seen, &mut window, &stop)).await?);
+                    continue;
+                }
+                seen = None;
                 let Some(mut reading) = self.begin(handle, from, last.take()) else {
                     wait(&stop, RETRY).await?;
                     continue;

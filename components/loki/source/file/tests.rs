@@ -270,7 +270,7 @@ async fn a_refusal_makes_the_file_wait() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     append(&path, "two\n");
     collector.refuse(None);
-    collector.wait_for(2).await;
+    until(|| all_lines(&collector.batches()).len() == 2).await;
     assert_eq!(all_lines(&collector.batches()), ["one", "two"]);
     alone.stop().await.unwrap();
 }

@@ -278,3 +278,103 @@ async fn what_came_and_went_behind_an_empty_file_is_read() {
     std::fs::write(story.path("a.log"), "three\n").unwrap();
     assert_eq!(story.read(3).await, ["one", "two", "three"]);
 }
+
+/// Takes everything, and keeps what was written down when the first batch came.
+struct First {
+    positions: PathBuf,
+    saved: Mutex<Option<Option<String>>>,
+}
+
+impl Consumer<LogBatch> for First {
+    fn consume(&self, _: LogBatch) -> BoxFuture<'_, Result<Delivery, Refused>> {
+        let saved = || std::fs::read_to_string(&self.positions).ok();
+        self.saved.lock().unwrap().get_or_insert_with(saved);
+        Box::pin(async { Ok(Delivery::delivered()) })
+    }
+}
+
+impl Story {
+    fn positions(&self) -> PathBuf {
+        self.data.path().join("loki.source.file.test/positions.yml")
+    }
+
+    /// A life that is killed in the moment in which its first lines are taken; says what it had written down.
+    async fn killed_at_the_first_lines(&self) -> String {
+        let first = Arc::new(First { positions: self.positions(), saved: Mutex::default() });
+        let scope = receiver(Receiver::new("first", first.clone()));
+        let mut alone = Alone::<File>::build_in(&config(&self.path("a.log")), &scope, self.data.path()).unwrap();
+        alone.run();
+        until(|| first.saved.lock().unwrap().is_some()).await;
+        alone.stop().await.unwrap();
+        let saved = first.saved.lock().unwrap().clone().flatten();
+        let saved = saved.expect("a position is written down before anything is read");
+        let _ = std::fs::remove_file(self.positions().with_extension("yml.before"));
+        std::fs::write(self.positions(), &saved).unwrap();
+        saved
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_rotated_away_in_the_first_moments_is_found_after_a_kill() {
+    let story = Story::new();
+    story.append("a.log", "one\n");
+    let saved = story.killed_at_the_first_lines().await;
+    assert!(saved.contains("\"0\""), "nothing is delivered yet: {saved}");
+    story.append("a.log", "two\n");
+    for (number, line) in [(1, "three\n"), (2, "four\n")] {
+        story.written_at("a.log", number);
+        story.rename("a.log", &format!("a.log.{number}"));
+        story.append("a.log", line);
+    }
+    assert_eq!(story.read(4).await, ["one", "two", "three", "four"]);
+    assert_eq!(story.read(4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_file_that_keeps_its_name_is_read_once_after_a_kill_in_the_first_moments() {
+    let story = Story::new();
+    story.append("a.log.1", "older than all\n");
+    story.written_at("a.log.1", -3600);
+    story.append("a.log", "one\n");
+    story.killed_at_the_first_lines().await;
+    story.append("a.log", "two\n");
+    assert_eq!(story.read(2).await, ["one", "two"]);
+    assert_eq!(story.read(2).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_begun_at_its_end_is_not_read_from_its_beginning_after_a_kill() {
+    let story = Story::new();
+    story.append("a.log", "old\n");
+    let from_end = format!("{}\ntail_from_end = true", config(&story.path("a.log")));
+    let mut alone = Alone::<File>::build_in(&from_end, &story.scope, story.data.path()).unwrap();
+    alone.run();
+    until(|| story.positions().exists()).await;
+    // As after kill -9: nothing of what happens from now on is written down.
+    let saved = std::fs::read_to_string(story.positions()).unwrap();
+    alone.stop().await.unwrap();
+    assert!(saved.contains("\"4\""), "{saved}");
+    std::fs::write(story.positions(), saved).unwrap();
+    story.append("a.log", "new\n");
+    let mut alone = Alone::<File>::build_in(&from_end, &story.scope, story.data.path()).unwrap();
+    alone.run();
+    assert_eq!(story.lines(1).await, ["new"]);
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_is_renamed_between_being_seen_and_opened_is_read_first() {
+    let story = Story::new();
+    story.append("a.log", "one\n");
+    let alone = Alone::<File>::build_in(&config(&story.path("a.log")), &story.scope, story.data.path()).unwrap();
+    let arguments = alone.component.arguments.borrow().clone();
+    let new = alone.component.reconcile(&arguments, resolve(&arguments));
+    let firsts = alone.component.clone().write_down(&arguments, &new).await;
+    story.written_at("a.log", 1);
+    story.rename("a.log", "a.log.1");
+    story.append("a.log", "two\n");
+    let token = CancellationToken::new();
+    alone.component.begin(&arguments, new, firsts, &Stop::new(token.clone(), Duration::from_secs(5)));
+    assert_eq!(story.lines(2).await, ["one", "two"]);
+    token.cancel();
+}
