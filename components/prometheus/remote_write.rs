@@ -4,7 +4,6 @@ pub(crate) mod arguments;
 mod discretion;
 mod endpoint;
 mod exemplars;
-mod expired;
 mod forms;
 mod health;
 mod identity;

@@ -14,5 +14,6 @@ pub mod memory;
 pub mod names;
 mod read;
 pub mod resident;
+pub mod seldom;
 pub mod task;
 pub mod turn;

@@ -19,6 +19,7 @@ use base_metrics::{CounterVec, Gauge, GaugeVec};
 use base_stdx::GoDuration;
 use base_sys::fs::Sync;
 use base_sys::glob::Glob;
+use base_sys::seldom::Seldom;
 use language_eval::{Arguments, Block, BodyNode, Invalid, Target, ToValue, Validate, Value, Word};
 use sdk_component::{Component, Context, Description, Problem, Stop, Stopped, Update};
 use sdk_labels::Labels;
@@ -136,9 +137,6 @@ pub enum OnPositionsFileError {
     RestartFromBeginning,
 }
 
-/// How often it is said that positions cannot be saved.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
 /// Where new files are begun that are begun at their end is saved so many times sooner than anything else.
 const FIRST_SAVE: u32 = 20;
 
@@ -151,8 +149,8 @@ pub struct File {
     forward_to: watch::Sender<FanOut<LogBatch>>,
     names: Arc<Names>,
     tailers: Mutex<HashMap<Key, Tailer>>,
-    /// When it was last said that positions cannot be saved; nothing while they can.
-    unsaved: Mutex<Option<Instant>>,
+    /// Says that positions cannot be saved.
+    unsaved: Seldom,
     /// Is not cancelled.
     never: CancellationToken,
 }
@@ -222,7 +220,7 @@ impl Component for File {
             arguments: watch::Sender::new(Arc::new(arguments)),
             names: Arc::new(Names::new()),
             tailers: Mutex::default(),
-            unsaved: Mutex::default(),
+            unsaved: Seldom::default(),
             never: CancellationToken::new(),
         })
     }
@@ -572,18 +570,16 @@ impl File {
             this.positions.save(sync, |key| read.contains(key))
         };
         let Some(saved) = base_sys::task::blocking("positions", save).await.returned() else { return };
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
         match saved {
-            Ok(_) if unsaved.take().is_some() => {
+            Ok(()) if self.unsaved.end() => {
                 tracing::info!("the positions file is written again");
                 self.context.healthy("the positions file is written again");
             }
-            Err(error) if unsaved.is_none_or(|said| said.elapsed() >= SAY_AGAIN) => {
-                *unsaved = Some(Instant::now());
+            Err(error) if self.unsaved.one() => {
                 tracing::error!(%error, "cannot write the positions file; after a crash, lines would be repeated");
                 self.context.unhealthy(format!("cannot write the positions file: {error}"));
             }
-            Ok(_) | Err(_) => {}
+            Ok(()) | Err(_) => {}
         }
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use base_stdx::GoDuration;
 use base_sys::clock;
+use base_sys::seldom::Seldom;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use sdk_component::Problem;
@@ -32,7 +33,6 @@ use xxhash_rust::xxh64::xxh64;
 
 use super::arguments::{self, QueueConfig, Wal};
 use super::discretion::{Discretion, without_password};
-use super::expired::Expired;
 use super::forms::{Forms, FormsOf};
 use super::identity::Identity;
 use super::journal::{Found, Journal};
@@ -94,7 +94,7 @@ pub(crate) struct Endpoint {
     pub(crate) queue: Queue,
     pub(crate) journal: Journal,
     pub(crate) metrics: Metrics,
-    expired: Expired,
+    expired: Seldom,
     pending: Mutex<Pending>,
     /// A request has begun to fill.
     pub(crate) begun: Notify,
@@ -293,7 +293,7 @@ impl Endpoint {
             queue,
             journal,
             metrics,
-            expired: Expired::default(),
+            expired: Seldom::default(),
         });
         endpoint.take_up(found, generation).await;
         Ok(endpoint)

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_sys::clock;
+use base_sys::seldom::Seldom;
 use base_sys::turn::together;
 use bytes::Bytes;
 use sdk_component::Stop;
@@ -81,8 +82,8 @@ pub struct TailMetrics {
 /// Lines that were too long for one entry, of all files of a component.
 pub struct Cuts {
     count: Counter,
-    /// When one was told of last.
-    said: Mutex<Option<Instant>>,
+    /// Tells of one.
+    told: Seldom,
 }
 
 /// What a tailer shows, and what it is told.
@@ -120,18 +121,15 @@ struct Reading {
 impl Cuts {
     /// Counted by this.
     pub fn new(count: Counter) -> Cuts {
-        Cuts { count, said: Mutex::default() }
+        Cuts { count, told: Seldom::default() }
     }
 
     /// A piece of a line ends here that goes on behind it.
     fn note(&self, path: &Path, offset: u64) {
         self.count.inc();
-        let now = Instant::now();
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.is_some_and(|said| now.duration_since(said) < SAY_CUTS) {
+        if !self.told.one() {
             return;
         }
-        *said = Some(now);
         tracing::warn!(
             path = %path.display(),
             offset,
@@ -225,9 +223,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// Even so, a file is looked at after a time between these: not everybody's writing is told of.
 const LOOK_ANYWAY: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(30)];
-
-/// How often it is said that lines are cut.
-const SAY_CUTS: Duration = Duration::from_secs(60);
 
 /// Files are looked at in steps of this: those that have an alarm, and the others.
 const SELDOM_STEP: Duration = Duration::from_secs(1);

@@ -4,20 +4,17 @@ use std::io;
 use std::time::Duration;
 
 use base_sys::descriptors;
-use tokio::time::Instant;
+use base_sys::seldom::Seldom;
 
 /// Says that connections cannot be taken, once a minute: mostly there are no more file descriptors, and then it happens to
 /// each of them, for hours.
 #[derive(Debug, Default)]
 pub struct NotAccepted {
-    said: Option<Instant>,
+    told: Seldom,
 }
 
 /// How long after an error the next connection is tried: at once would only burn the processor.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// How long after it was said it is said again.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 // === impl NotAccepted ===
 
@@ -30,10 +27,9 @@ impl NotAccepted {
 
     /// Whether it was said now.
     pub(super) fn say(&mut self, address: &str, error: &io::Error) -> bool {
-        if self.said.is_some_and(|said| said.elapsed() < SAY_AGAIN) {
+        if !self.told.one() {
             return false;
         }
-        self.said = Some(Instant::now());
         if descriptors::are_used_up(error) {
             let (limit, cure) = (descriptors::limit(), descriptors::CURE);
             tracing::warn!(address, %error, limit, cure, "connections wait: no file descriptor is left for them");
@@ -55,7 +51,7 @@ mod tests {
         assert!(not_accepted.say("[::]:80", &error));
         not_accepted.wait("[::]:80", &error).await;
         assert!(!not_accepted.say("[::]:80", &error));
-        tokio::time::advance(SAY_AGAIN).await;
+        tokio::time::advance(Seldom::AGAIN).await;
         assert!(not_accepted.say("[::]:80", &error));
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use base_sys::seldom::Seldom;
 use sdk_signals::OtlpSignal;
 use tokio::time::Instant;
 
@@ -20,8 +20,7 @@ pub(crate) struct Troubles {
 #[derive(Default)]
 struct Signal {
     trouble: Option<Trouble>,
-    /// When something was said last.
-    said: Option<Instant>,
+    told: Seldom,
 }
 
 struct Trouble {
@@ -55,9 +54,6 @@ pub(crate) enum Then {
     Dropped,
 }
 
-/// While it goes on, and when it comes and goes, it is said so often.
-const SAY_AGAIN: Duration = Duration::from_secs(60);
-
 // === impl Troubles ===
 
 impl Troubles {
@@ -68,7 +64,8 @@ impl Troubles {
         if signal.trouble.is_none() {
             self.signals.fetch_add(1, Ordering::AcqRel);
         }
-        let lately = signal.said.is_some_and(|said| now.duration_since(said) < SAY_AGAIN);
+        // While it goes on, and also when it comes and goes.
+        let lately = !signal.told.is_time();
         let trouble = signal.trouble.get_or_insert(Trouble { since: now, dropped: 0, told: false });
         let first_drop = failed.then == Then::Dropped && trouble.dropped == 0 && trouble.told;
         if failed.then == Then::Dropped {
@@ -79,7 +76,7 @@ impl Troubles {
         }
         let again = std::mem::replace(&mut trouble.told, true);
         let (dropped, since) = (trouble.dropped, trouble.since);
-        signal.said = Some(now);
+        signal.told.say();
         drop(signal);
         let Failed { signal, endpoint, items, error, then } = failed;
         let (signal, error, then, waiting) = (signal.name(), &error.message[..], then.words(), waiting());
@@ -151,7 +148,7 @@ mod tests {
         assert!(fail(&troubles, OtlpSignal::Traces, Then::Dropped), "the first loss is news");
         assert!(!fail(&troubles, OtlpSignal::Traces, Then::Dropped));
         assert_eq!(dropped(&troubles), 14);
-        tokio::time::advance(SAY_AGAIN).await;
+        tokio::time::advance(Seldom::AGAIN).await;
         assert!(fail(&troubles, OtlpSignal::Traces, Then::Again));
     }
 
@@ -174,7 +171,7 @@ mod tests {
             assert!(troubles.taken(OtlpSignal::Traces, None, || None));
             assert!(!fail(&troubles, OtlpSignal::Traces, Then::Dropped));
         }
-        tokio::time::advance(SAY_AGAIN).await;
+        tokio::time::advance(Seldom::AGAIN).await;
         assert!(fail(&troubles, OtlpSignal::Traces, Then::Dropped));
     }
 }
