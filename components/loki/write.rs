@@ -2,6 +2,7 @@
 
 mod arguments;
 mod arrivals;
+mod health;
 mod lane;
 mod metrics;
 mod pipeline;

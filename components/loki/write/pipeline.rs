@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::arguments::{self, WriteArguments, duration};
+use super::health::Health;
 use super::lane::Lane;
 use super::metrics::Metrics;
 use super::sender::Endpoint;
@@ -25,6 +26,7 @@ use super::taken::Taken;
 pub struct Pipeline {
     endpoints: Vec<Lanes>,
     external: Labels,
+    health: Arc<Health>,
     calls: AtomicU64,
     /// Of the latest entry that was written down, where that is what taking means.
     last_written: Option<Gauge>,
@@ -69,6 +71,7 @@ impl Pipeline {
         let mut pipeline = Pipeline {
             endpoints: Vec::new(),
             external: Labels::from_pairs(&arguments.external_labels),
+            health: Arc::new(Health::new(context.clone())),
             calls: AtomicU64::new(1),
             last_written: arguments.has_wal().then(|| metrics.wal_last_written()),
             taken: None,
@@ -112,7 +115,8 @@ impl Pipeline {
         directory: &Path,
     ) -> Result<Lanes, String> {
         let max_streams = usize::try_from(arguments.max_streams).unwrap_or_default();
-        let shared = Endpoint::new(context, metrics, endpoint, max_streams, arguments.has_wal())
+        let health = (self.health.clone(), self.endpoints.len());
+        let shared = Endpoint::new(health, metrics, endpoint, max_streams, arguments.has_wal())
             .map_err(|error| error.to_string())?;
         let shared = Arc::new(shared);
         shared.tenant(&endpoint.tenant_id);
@@ -244,6 +248,7 @@ impl Pipeline {
             }
         }
         self.tasks.close(Duration::ZERO).await;
+        self.health.end();
         tracing::debug!(seconds = started.elapsed().as_secs_f64(), "endpoints are closed");
     }
 }

@@ -1,13 +1,13 @@
 //! Sending requests until they are accepted, or will never be.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base_sys::chance::Chance;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
-use sdk_component::Context;
 use sdk_net::client::may_refuse_one;
 use sdk_net::{Client, Response, SendError, address, shown_url, why_no_address};
 use sdk_queue::Queue;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::arguments::{self, duration};
 use super::arrivals::Arrivals;
+use super::health::Health;
 use super::lock;
 use super::metrics::{Metrics, Reason, TenantMetrics, WalMetrics};
 use super::refusal::{self, Entries};
@@ -40,9 +41,10 @@ pub struct Endpoint {
     attempts_on_refusal: Option<u32>,
     retry_on_429: bool,
     backoff: (Duration, Duration),
-    context: Context,
-    /// Since when attempts fail, or nothing is taken; nothing when the last one succeeded.
-    trouble: Mutex<Option<Instant>>,
+    /// That of all endpoints, and the how manieth this is.
+    health: (Arc<Health>, usize),
+    /// The last attempt failed, or nothing was taken.
+    is_in_trouble: AtomicBool,
     /// What waits for it.
     queues: Mutex<Vec<Queue>>,
 }
@@ -88,7 +90,7 @@ const SHOWN_BYTES: usize = 1024;
 
 impl Endpoint {
     pub fn new(
-        context: &Context,
+        health: (Arc<Health>, usize),
         metrics: &Metrics,
         arguments: &arguments::Endpoint,
         max_streams: usize,
@@ -118,8 +120,8 @@ impl Endpoint {
             attempts_on_refusal: arguments.attempts_on_refusal(),
             retry_on_429: arguments.retry_on_http_429,
             backoff: (duration(arguments.min_backoff_period), duration(arguments.max_backoff_period)),
-            context: context.clone(),
-            trouble: Mutex::default(),
+            health,
+            is_in_trouble: AtomicBool::new(false),
             queues: Mutex::default(),
         })
     }
@@ -230,7 +232,7 @@ impl Endpoint {
             metrics.request_bytes.observe(body.len() as f64);
             match self.judge(answer) {
                 Attempt::Accepted => {
-                    self.well();
+                    self.well(tenant);
                     return Ok(());
                 }
                 // The endpoint works, and says so.
@@ -240,8 +242,8 @@ impl Endpoint {
                 }
                 Attempt::Final { reason, of_entries, is_barred, why } => {
                     // An endpoint that was in trouble is not well because it refuses now for another reason.
-                    if is_barred || self.is_in_trouble() {
-                        self.refuses(&why);
+                    if is_barred || self.health.0.is_failing(self.health.1, tenant) {
+                        self.refuses(tenant, &why);
                     }
                     tracing::error!(
                         endpoint = self.shown,
@@ -255,7 +257,7 @@ impl Endpoint {
                 Attempt::Again { why, own_fault, retry_after } => {
                     attempts += 1;
                     metrics.retries.inc();
-                    self.troubled(&why);
+                    self.troubled(tenant, &why);
                     let limit = if own_fault { self.attempts_on_refusal } else { self.attempts };
                     if limit.is_some_and(|limit| attempts >= limit) {
                         tracing::error!(
@@ -323,43 +325,60 @@ impl Endpoint {
 
     /// The last attempt failed, or nothing is taken.
     pub fn is_in_trouble(&self) -> bool {
-        lock(&self.trouble).is_some()
+        self.is_in_trouble.load(Relaxed)
     }
 
-    fn troubled(&self, why: &str) {
-        let mut trouble = lock(&self.trouble);
-        if trouble.is_none() {
+    fn troubled(&self, tenant: &str, why: &str) {
+        let reason = format!("endpoint {} does not take entries{}: {why}", self.shown, self.of(tenant));
+        self.is_in_trouble.store(true, Relaxed);
+        if self.health.0.fails(self.health.1, tenant, reason) {
+            let tenant = self.has_several_tenants().then_some(tenant);
             tracing::warn!(
                 endpoint = self.shown,
+                tenant,
                 why,
                 "cannot send; the queue keeps what arrives, and it is tried again"
             );
         }
-        trouble.get_or_insert_with(Instant::now);
-        drop(trouble);
-        self.context.unhealthy(format!("endpoint {} does not take entries: {why}", self.shown));
     }
 
     /// It answers, and takes nothing. The log has a line for each request that is lost to it.
-    fn refuses(&self, why: &str) {
-        lock(&self.trouble).get_or_insert_with(Instant::now);
-        self.context.unhealthy(format!("endpoint {}: what is sent is refused and dropped: {why}", self.shown));
+    fn refuses(&self, tenant: &str, why: &str) {
+        let of = self.of(tenant);
+        let reason = format!("endpoint {}: what is sent{of} is refused and dropped: {why}", self.shown);
+        self.is_in_trouble.store(true, Relaxed);
+        self.health.0.fails(self.health.1, tenant, reason);
     }
 
-    fn well(&self) {
-        let Some(since) = lock(&self.trouble).take() else { return };
+    fn well(&self, tenant: &str) {
+        self.is_in_trouble.store(false, Relaxed);
+        let Some(failed_for) = self.health.0.well(self.health.1, tenant) else { return };
         let waiting = lock(&self.queues)
             .iter()
             .map(Queue::stats)
             .fold((0, 0), |(requests, bytes), queue| (requests + queue.records, bytes + queue.bytes));
+        let tenant = self.has_several_tenants().then_some(tenant);
         tracing::info!(
             endpoint = self.shown,
-            seconds = since.elapsed().as_secs_f64(),
+            tenant,
+            seconds = failed_for.as_secs_f64(),
             waiting_requests = waiting.0,
             waiting_bytes = waiting.1,
             "the endpoint takes entries again"
         );
-        self.context.healthy("sending");
+    }
+
+    fn has_several_tenants(&self) -> bool {
+        lock(&self.tenants).len() > 1
+    }
+
+    /// Whose, where there are several.
+    fn of(&self, tenant: &str) -> String {
+        match (self.has_several_tenants(), tenant) {
+            (false, _) => String::new(),
+            (true, "") => " without a tenant".to_owned(),
+            (true, tenant) => format!(" of tenant {tenant}"),
+        }
     }
 }
 

@@ -329,6 +329,56 @@ async fn an_endpoint_that_never_answers_is_given_up_on_and_its_health_says_so() 
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_refused_is_named_until_it_is_let_in_whatever_becomes_of_the_others() {
+    use sdk_component::HealthState::{Healthy, Unhealthy};
+    let barred = || serde_json::json!([401, "who are you"]);
+    let loki = Loki::start(vec![barred(), 204.into(), barred(), barred(), 204.into(), 204.into()]).await;
+    let config = format!("endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n}}", loki.url());
+    let mut alone = Alone::<Write>::start(&config, &Scope::new()).unwrap();
+    let refused = |tenants: &[&str]| {
+        let refused = tenants.iter().map(|tenant| {
+            format!(
+                "endpoint {}: what is sent of tenant {tenant} is refused and dropped: 401 Unauthorized: who are you",
+                loki.url()
+            )
+        });
+        (Unhealthy, refused.collect::<Vec<_>>().join("; "))
+    };
+    for (tenant, expected) in [
+        ("b", refused(&["b"])),
+        ("a", refused(&["b"])),
+        ("b", refused(&["b"])),
+        ("c", refused(&["b", "c"])),
+        ("b", refused(&["c"])),
+        ("c", (Healthy, "sending".to_owned())),
+    ] {
+        let labels = [("app", "x"), ("__tenant_id__", tenant)];
+        let _ = receiver(&alone).consume(lines(&labels, &["one"])).await.unwrap().await;
+        assert_eq!(alone.health(), Some(expected), "{tenant}");
+    }
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_endpoint_that_lets_nobody_in_is_named_while_the_other_one_takes_everything() {
+    use sdk_component::HealthState::Unhealthy;
+    let barred = || serde_json::json!([403, "nobody"]);
+    let [closed, open] = [Loki::start(vec![barred(), barred(), barred()]).await, Loki::start(Vec::new()).await];
+    let endpoint = |loki: &Loki| format!("endpoint {{\n url = {:?}\n batch_wait = \"5ms\"\n}}\n", loki.url());
+    let mut alone = Alone::<Write>::start(&(endpoint(&closed) + &endpoint(&open)), &Scope::new()).unwrap();
+    let refused = format!("endpoint {}: what is sent is refused and dropped: 403 Forbidden: nobody", closed.url());
+    for _ in 0..3 {
+        let _ = receiver(&alone).consume(lines(&[("a", "1")], &["one"])).await.unwrap().await;
+        assert_eq!(alone.health(), Some((Unhealthy, refused.clone())));
+    }
+    assert_eq!(lock(&open.seen).len(), 3);
+    // Endpoints that are changed begin anew.
+    alone.update(&endpoint(&open), &Scope::new()).unwrap();
+    until(|| alone.health().is_some_and(|(state, _)| state != Unhealthy)).await;
+    alone.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn an_endpoint_that_lets_nobody_in_is_unhealthy_and_one_that_refuses_a_request_is_not() {
     use sdk_component::HealthState::{Healthy, Unhealthy};
     let said = |status: u16, words: &str| serde_json::json!([status, words]);
