@@ -343,6 +343,9 @@ impl Shared {
     /// exporter is stopping.
     pub(crate) async fn send(&self, signal: OtlpSignal, items: u64, payload: Body, origin: Option<&Origin>) -> Answer {
         let first = self.settings();
+        if first.queue.enabled {
+            self.counters.left_queue(items, payload.len());
+        }
         let mut backoff = Backoff::new(&first.retry);
         loop {
             let settings = self.settings();

@@ -127,6 +127,16 @@ async fn what_may_pass_is_tried_again_and_counts_once_as_sent() {
     assert_eq!(bench.send(3).await.unwrap().await, Outcome::Delivered);
     assert_eq!(server.got(), 2);
     assert_eq!((bench.count("sent"), bench.count("send_failed")), (Some(3.0), Some(0.0)));
+    // One request left the queue, however often it was tried.
+    let page = bench.alone.metrics();
+    let size = |what: &str| {
+        let name = format!("otelcol_exporter_queue_batch_send_size{what}");
+        let line = page.lines().find(|line| line.split('{').next() == Some(&name));
+        line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
+    };
+    let bytes = batch(3).into_bytes().len().to_string();
+    assert_eq!((size("_count").as_deref(), size("_sum").as_deref()), (Some("1"), Some("3")));
+    assert_eq!((size("_bytes_count").as_deref(), size("_bytes_sum")), (Some("1"), Some(bytes)));
 }
 
 #[tokio::test]
