@@ -187,7 +187,8 @@ impl Endpoint {
     /// The client for its requests.
     pub fn client(&self) -> Result<Client, SendError> {
         let timeout = duration(self.remote_timeout);
-        Client::new(self.client.clone(), Options { timeout, connect_timeout: timeout, ..Options::default() })
+        let options = Options { timeout, connect_timeout: timeout, often: true, ..Options::default() };
+        Client::new(self.client.clone(), options)
     }
 
     /// Attempts before a request is dropped, whatever the failure was.

@@ -147,6 +147,7 @@ impl Setup {
         let options = Options {
             timeout: config.remote_timeout.to_std().unwrap_or(Duration::ZERO),
             any_address: config.round_robin_dns,
+            often: true,
             ..Options::default()
         };
         let client = Client::new(config.client.0.clone(), options);

@@ -1,21 +1,26 @@
 //! The one HTTP client: what [`ClientConfig`] makes.
 //!
-//! It stands on reqwest, which brings the connection pool, proxies and redirects; at some requests a second of up to a
-//! megabyte, what it costs over bare hyper does not show. Secret files and certificates are read again when they change.
+//! It stands on reqwest, which brings TLS, the connection pool, proxies and redirects. Requests that follow one another for as
+//! long as the collector runs, and need none of these, go on connections of ours (`direct`). Secret files and certificates are
+//! read again when they change.
 
 mod address;
 mod at_random;
 mod config;
 mod credentials;
+mod direct;
 mod identity;
+mod line;
 mod repeated;
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use hyper_util::client::proxy::matcher::Matcher;
 
@@ -23,7 +28,9 @@ pub use address::{address, address_doubt, check_address, why_no_address};
 pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
 use credentials::Credentials;
 pub(crate) use credentials::secret_value;
+use direct::{Connector, Idle, Wire, broken};
 pub use identity::Identity;
+use line::Line;
 pub use repeated::Repeated;
 
 use crate::secret_file::Stamp;
@@ -44,6 +51,9 @@ pub struct Options {
     pub keep_alive: Option<Duration>,
     /// Each connection goes to one of the addresses of the peer's name, chosen at random.
     pub any_address: bool,
+    /// Requests come again and again, and do no harm when they arrive twice: in plain HTTP they cost less. Connections stay
+    /// open until the next request.
+    pub often: bool,
 }
 
 /// Sends requests as the configuration says.
@@ -52,6 +62,8 @@ pub struct Client {
     options: Options,
     credentials: Credentials,
     headers: HeaderMap,
+    connector: Connector,
+    idle: Arc<Idle>,
     built: Mutex<Option<Built>>,
 }
 
@@ -80,7 +92,22 @@ pub struct Streaming {
     /// The headers.
     pub headers: HeaderMap,
     url: String,
-    response: reqwest::Response,
+    source: Source,
+}
+
+/// Where the body of an answer comes from.
+#[derive(Debug)]
+enum Source {
+    Pool(reqwest::Response),
+    /// A line of ours, and where it goes when the body is read.
+    Line {
+        line: Line,
+        server: Authority,
+        idle: Arc<Idle>,
+        most: usize,
+    },
+    /// All of it is read.
+    Nowhere,
 }
 
 /// What takes the pieces of a body that is larger than is kept, from its first byte on; false when it has had enough.
@@ -91,6 +118,12 @@ struct Within<'b> {
     limit: usize,
     /// Nothing is kept of a body that went here. Without it, a larger one is an error at once.
     beyond: Option<&'b mut Beyond<'b>>,
+}
+
+/// Why a body breaks off.
+enum Interrupted {
+    Pool(reqwest::Error),
+    Line(io::Error),
 }
 
 /// A body from its pieces, within its bound; of one that comes in one piece nothing is copied.
@@ -162,6 +195,7 @@ impl Default for Options {
             max_idle_connections: 4,
             keep_alive: None,
             any_address: false,
+            often: false,
         }
     }
 }
@@ -173,7 +207,8 @@ impl Client {
     pub fn new(config: ClientConfig, options: Options) -> Result<Client, SendError> {
         let credentials = Credentials::new(&config, &options)?;
         let headers = header_map(&config.http_headers)?;
-        Ok(Client { config, options, credentials, headers, built: Mutex::new(None) })
+        let (connector, idle) = (Connector::new(&options), Arc::default());
+        Ok(Client { config, options, credentials, headers, connector, idle, built: Mutex::new(None) })
     }
 
     /// What it was made of.
@@ -194,10 +229,13 @@ impl Client {
     async fn send_within(&self, request: Request<Bytes>, within: Within<'_>) -> Result<Response, SendError> {
         let url = shown(request.uri());
         let whole = async {
-            let response = self.execute(&url, request).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            let body = self.read_body(&url, response, within).await?;
-            Ok(Response { status, headers, body })
+            let mut answer = self.start(&url, request).await?;
+            let mut body = Gathered::new(answer.declared(), within, &url)?;
+            while let Some(chunk) = answer.next().await.map_err(|error| self.broken(&url, error))? {
+                body.push(chunk)?;
+            }
+            let body = body.whole();
+            Ok(Response { status: answer.status, headers: answer.headers, body })
         };
         self.in_time(&url, whole).await
     }
@@ -206,8 +244,26 @@ impl Client {
     /// for the head of the answer.
     pub async fn open(&self, request: Request<Bytes>) -> Result<Streaming, SendError> {
         let url = shown(request.uri());
-        let response = self.in_time(&url, self.execute(&url, request)).await?;
-        Ok(Streaming { status: response.status(), headers: response.headers().clone(), url, response })
+        self.in_time(&url, self.start(&url, request)).await
+    }
+
+    /// Sends a request, one way or the other, and reads the head of its answer.
+    async fn start(&self, url: &str, mut request: Request<Bytes>) -> Result<Streaming, SendError> {
+        self.complete(request.headers_mut()).await?;
+        if self.options.often
+            && let Some(server) = self.direct(request.uri())
+        {
+            let wire = Wire::of(&request, server);
+            let (line, status, headers) = self.ask_on(self.idle.take(server), &wire, &request, url).await?;
+            if !self.is_sent_on(status, &headers) {
+                let (server, idle, most) = (server.clone(), self.idle.clone(), self.options.max_idle_connections);
+                let source = Source::Line { line, server, idle, most };
+                return Ok(Streaming { status, headers, url: url.to_owned(), source });
+            }
+        }
+        let response = self.execute(url, request).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Streaming { status, headers, url: url.to_owned(), source: Source::Pool(response) })
     }
 
     async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
@@ -215,8 +271,7 @@ impl Client {
         tokio::time::timeout(self.options.timeout, work).await.map_err(late)?
     }
 
-    async fn execute(&self, url: &str, mut request: Request<Bytes>) -> Result<reqwest::Response, SendError> {
-        self.complete(request.headers_mut()).await?;
+    async fn execute(&self, url: &str, request: Request<Bytes>) -> Result<reqwest::Response, SendError> {
         let client = self.client()?;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| SendError::Config(format!("cannot request {url}: {}", innermost(&error))))?;
@@ -230,6 +285,11 @@ impl Client {
         {
             headers.insert(header::AUTHORIZATION, value);
         }
+        self.add_headers(headers);
+        Ok(())
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
         for name in self.headers.keys() {
             if !headers.contains_key(name) {
                 for value in self.headers.get_all(name) {
@@ -237,20 +297,13 @@ impl Client {
                 }
             }
         }
-        Ok(())
     }
 
-    async fn read_body(
-        &self,
-        url: &str,
-        mut response: reqwest::Response,
-        within: Within<'_>,
-    ) -> Result<Bytes, SendError> {
-        let mut body = Gathered::new(response.content_length(), within, url)?;
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(url, &error))? {
-            body.push(chunk)?;
+    fn broken(&self, url: &str, error: Interrupted) -> SendError {
+        match error {
+            Interrupted::Pool(error) => self.failed(url, &error),
+            Interrupted::Line(error) => broken(url, &error),
         }
-        Ok(body.whole())
     }
 
     fn failed(&self, url: &str, error: &reqwest::Error) -> SendError {
@@ -390,14 +443,43 @@ impl<'u, 'b> Gathered<'u, 'b> {
 impl Streaming {
     /// What has come next of the body; `None` at its end. May be dropped while it waits without losing anything.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, SendError> {
-        let broken = |error: reqwest::Error| SendError::Broken { url: self.url.clone(), error: innermost(&error) };
-        self.response.chunk().await.map_err(broken)
+        self.next().await.map_err(|error| match error {
+            Interrupted::Pool(error) => SendError::Broken { url: self.url.clone(), error: innermost(&error) },
+            Interrupted::Line(error) => broken(&self.url, &error),
+        })
+    }
+
+    fn declared(&self) -> Option<u64> {
+        match &self.source {
+            Source::Pool(response) => response.content_length(),
+            Source::Line { line, .. } => line.declared(),
+            Source::Nowhere => Some(0),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Interrupted> {
+        let piece = match &mut self.source {
+            Source::Pool(response) => response.chunk().await.map_err(Interrupted::Pool)?,
+            Source::Line { line, .. } => line.chunk().await.map_err(Interrupted::Line)?,
+            Source::Nowhere => None,
+        };
+        if piece.is_none()
+            && let Source::Line { line, server, idle, most } = std::mem::replace(&mut self.source, Source::Nowhere)
+        {
+            idle.put(server, line, most);
+        }
+        Ok(piece)
     }
 }
 
 // === impl ProxyConfig ===
 
 impl ProxyConfig {
+    /// Whether there may be one.
+    fn is_set(&self) -> bool {
+        self.proxy_from_environment || !self.proxy_url.is_empty()
+    }
+
     fn proxy(&self) -> Result<reqwest::Proxy, SendError> {
         let proxy = reqwest::Proxy::all(&self.proxy_url)
             .map_err(|error| SendError::Config(format!("cannot use proxy_url: {}", innermost(&error))))?;

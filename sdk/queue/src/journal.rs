@@ -23,7 +23,8 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Seek as _, Write as _};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -337,7 +338,7 @@ impl State {
         if is_first {
             file.begun = Instant::now();
         }
-        let written = write_at(&file.file, &self.buffer, file.bytes);
+        let written = file.file.write_all_at(&self.buffer, file.bytes);
         if written.is_ok() {
             file.bytes += length;
             return Ok(());
@@ -359,7 +360,7 @@ impl State {
             Some(Ok(file)) => (file, &spare),
             _ => (fs::create_private(&path)?, &path),
         };
-        let written = write_at(&file, &self.buffer, 0);
+        let written = file.write_all_at(&self.buffer, 0);
         let named = if *written_to == path { Ok(()) } else { std::fs::rename(&spare, &path) };
         if let Err(error) = written.and(named) {
             remove(written_to);
@@ -406,7 +407,7 @@ impl State {
             self.next_round = self.next_round.wrapping_add(1);
             let emptied = match file.bytes {
                 ..=SMALL_BYTES => file.file.set_len(0),
-                _ => write_at(&file.file, &[&frame::head(file.round)[..], &frame::END].concat(), 0),
+                _ => file.file.write_all_at(&[&frame::head(file.round)[..], &frame::END].concat(), 0),
             };
             match emptied {
                 Ok(()) => file.bytes = 0,
@@ -417,11 +418,6 @@ impl State {
             }
         }
     }
-}
-
-fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
-    file.seek(io::SeekFrom::Start(at))?;
-    file.write_all(bytes)
 }
 
 fn remove(path: &Path) {

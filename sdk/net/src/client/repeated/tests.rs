@@ -33,7 +33,7 @@ impl Raw {
                 counted.fetch_add(1, Ordering::Relaxed);
                 loop {
                     let mut request = Vec::new();
-                    while !request.ends_with(b"\r\n\r\n") {
+                    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
                         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
                             break;
                         }
@@ -159,14 +159,81 @@ async fn a_redirect_is_followed_and_a_refused_connection_tells_its_cause() {
     assert_eq!(error, format!("cannot connect to http://{closed}/page: Connection refused (os error 111)"));
 }
 
-#[test]
-fn only_what_nothing_stands_before_goes_directly() {
-    let direct = |text: &str| Direct::to(&Request::get(text).body(Bytes::new()).unwrap());
-    for not in ["https://a/", "http://me:secret@a/", "/page"] {
-        assert!(direct(not).is_none(), "{not}");
+#[tokio::test]
+async fn what_servers_say_besides_does_no_harm() {
+    // Hints before the answer; a body to the end of the connection; lengths with names and headers behind the last chunk.
+    let mut server = Raw::start(&[
+        ("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfine", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n2;a=b\r\nfi\r\n02\r\nne\r\n0\r\nx: y\r\n\r\n", false),
+        ("HTTP/1.0 200 OK\r\n\r\nfine", true),
+        // Who says more than it was asked for is not asked again here.
+        ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nfineHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nbad", true),
+        (FINE, false),
+    ])
+    .await;
+    let client = client(Options::default());
+    let mut page = client.repeated(server.request());
+    for connections in [1, 1, 1, 2, 3] {
+        let response = client.repeat(&mut page).await.unwrap();
+        assert_eq!((response.status, &response.body[..]), (StatusCode::OK, &b"fine"[..]));
+        assert_eq!(server.connections.load(Ordering::Relaxed), connections);
+        server.asked.recv().await.unwrap();
     }
-    for (text, host, port) in [("http://a/", "a", 80), ("http://[::1]:9100/x", "::1", 9100)] {
-        let direct = direct(text).unwrap();
-        assert_eq!((direct.host.as_str(), direct.port), (host, port));
+}
+
+#[tokio::test]
+async fn what_is_no_answer_is_told_at_once() {
+    for (answer, reason) in [
+        ("SSH-2.0-OpenSSH_9.2p1\r\n", "the answer is not HTTP: invalid HTTP version"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n", "the answer is not HTTP: \"-1\" is not its length"),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfine", "the connection was closed within the answer"),
+        (
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfine\r\n",
+            "the answer is not HTTP: the length of a chunk is no number",
+        ),
+        ("HTTP/1.1 200 OK\r\ncontent-le", "the connection was closed before an answer came"),
+    ] {
+        let answers = Box::leak(Box::new([(answer, true)]));
+        let server = Raw::start(answers).await;
+        let client = client(Options::default());
+        let error = client.repeat(&mut client.repeated(server.request())).await.unwrap_err();
+        assert!(matches!(error, SendError::Broken { .. }) && error.to_string().ends_with(reason), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_to_the_server_alone() {
+    let mut server = Raw::start(&[(FINE, false), (FINE, false)]).await;
+    let config = ClientConfig { bearer_token: "hunter2".into(), ..ClientConfig::default() };
+    let client = Client::new(config, Options::default()).unwrap();
+    let mut page = client.repeated(server.request());
+    for _ in 0..2 {
+        client.repeat(&mut page).await.unwrap();
+        let asked = server.asked.recv().await.unwrap();
+        assert_eq!(asked.matches("\r\nauthorization: Bearer hunter2\r\n").count(), 1, "{asked}");
+        assert!(!format!("{page:?}").contains("hunter2"));
+    }
+}
+
+#[tokio::test]
+async fn requests_that_come_often_share_the_connections_that_are_free() {
+    let mut server = Raw::start(&[
+        (FINE, false),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        // Before anything of the body was read.
+        ("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 4\r\n\r\nlong", true),
+        (FINE, false),
+    ])
+    .await;
+    let client = client(Options { often: true, ..Options::default() });
+    let put = |size: usize| Request::put(&server.url).body(Bytes::from(vec![b'x'; size])).unwrap();
+    assert_eq!(client.send(put(0)).await.unwrap().body, "fine");
+    assert!(server.asked.recv().await.unwrap().contains("\r\ncontent-length: 0\r\n"));
+    assert_eq!(client.send(put(0)).await.unwrap().status, StatusCode::NO_CONTENT);
+    assert_eq!(server.connections.load(Ordering::Relaxed), 1);
+    let mut answer = client.open(put(8 << 20)).await.unwrap();
+    assert_eq!((answer.status, server.connections.load(Ordering::Relaxed)), (StatusCode::PAYLOAD_TOO_LARGE, 2));
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "long");
+    assert_eq!(client.send(put(0)).await.unwrap().body, "fine");
+    assert_eq!(server.connections.load(Ordering::Relaxed), 3);
 }
