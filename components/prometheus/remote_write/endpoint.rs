@@ -446,9 +446,12 @@ impl Endpoint {
                 }
             }
         }
+        let done = filled.rows;
+        if done == batch.len() {
+            return None;
+        }
         let (mut too_old, mut highest) = (0, filled.highest);
         let mut full_shard = None;
-        let done = filled.rows;
         filled.rows = batch.len();
         for (row, (series, timestamp, value)) in batch.rows().enumerate().skip(done) {
             if timestamp < oldest {

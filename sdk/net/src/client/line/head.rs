@@ -32,8 +32,7 @@ pub(super) enum Framing {
 /// This is not how an answer begins.
 pub(super) fn parse(text: &[u8], looked: usize) -> Result<Option<(Head, usize)>, String> {
     let is_begun = text.iter().zip(b"HTTP/1.").all(|(byte, expected)| byte == expected);
-    let new = &text[looked.saturating_sub(3)..];
-    if is_begun && memchr::memmem::find(new, b"\n\r\n").is_none() && memchr::memmem::find(new, b"\n\n").is_none() {
+    if is_begun && looked > 0 && !has_empty_line(&text[looked.saturating_sub(3)..]) {
         return Ok(None);
     }
     let lines = memchr::memchr_iter(b'\n', text).take(MOST_HEADERS).count();
@@ -68,6 +67,11 @@ pub(super) fn parse(text: &[u8], looked: usize) -> Result<Option<(Head, usize)>,
     };
     let is_kept = is_kept && framing != Framing::ToTheEnd;
     Ok(Some((Head { status, headers, framing, is_kept }, length)))
+}
+
+/// Whether a line ends, and an empty one follows.
+fn has_empty_line(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', text).any(|end| matches!(text[end + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }
 
 /// What Go takes, too: headers over several lines, and a blank before the colon.
