@@ -12,6 +12,7 @@ use sdk_labels::Labels;
 use sdk_queue::{Found, Journal};
 use sdk_signals::{Delivery, LogBatch, LogEntry, LogGroup, Metadata, Outcome};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lock;
@@ -110,8 +111,13 @@ impl Taken {
         let mut waiting = FuturesUnordered::new();
         let mut done = Vec::new();
         loop {
+            let try_again = self.journal.tries_again_at();
             let closing = tokio::select! {
                 () = self.came.notified() => false,
+                () = tokio::time::sleep_until(try_again.unwrap_or_else(Instant::now)), if try_again.is_some() => {
+                    self.journal.try_again();
+                    false
+                }
                 Some(settled) = waiting.next(), if !waiting.is_empty() => {
                     done.extend(settled_number(settled));
                     false

@@ -18,6 +18,7 @@
 
 mod found;
 mod frame;
+mod unwritten;
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -33,6 +34,7 @@ use base_sys::fs;
 use tokio::time::Instant;
 
 pub use found::{Found, FoundFile};
+use unwritten::Unwritten;
 
 /// A file is followed by the next one when it has grown to this, or is this old: what is settled can be given back.
 const FILE_BYTES: u64 = 4 << 20;
@@ -47,6 +49,10 @@ const KEPT_BYTES: usize = 1 << 20;
 const CROWDED_BYTES: u64 = 64 << 20;
 /// And here it takes nothing more.
 const MOST_BYTES: u64 = 256 << 20;
+/// How long after the disk has not taken something that is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// What the disk has not taken is written in pieces of about this size, so that little is put together in vain.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// What was taken and is nowhere else yet.
 #[derive(Debug)]
@@ -82,6 +88,9 @@ struct State {
     settled: Vec<u64>,
     /// The disk does not take what we write, which was told.
     failing: bool,
+    /// What it has not taken, and when that is tried again.
+    unwritten: Unwritten,
+    retry_at: Instant,
     crowded_bytes: u64,
     /// The file that was begun when it was said last that there are many.
     crowded_at: u64,
@@ -152,6 +161,8 @@ impl Journal {
             begun: Vec::new(),
             settled: Vec::new(),
             failing: false,
+            unwritten: Unwritten::default(),
+            retry_at: Instant::now(),
             crowded_bytes: CROWDED_BYTES,
             crowded_at: 0,
             most_bytes: MOST_BYTES,
@@ -173,9 +184,21 @@ impl Journal {
         is_new && state.bytes() > state.crowded_bytes
     }
 
+    /// When to call [`Journal::try_again`], if the disk has not taken all.
+    pub fn tries_again_at(&self) -> Option<Instant> {
+        let state = self.lock();
+        (!state.unwritten.is_empty()).then_some(state.retry_at)
+    }
+
+    /// Writes what the disk has not taken, if it is time. Whatever is written does the same.
+    pub fn try_again(&self) {
+        self.lock().write();
+    }
+
     /// Nothing is written any more. What is settled is given back.
     pub fn close(&self) {
         let mut state = self.lock();
+        state.retry_at = Instant::now();
         state.write();
         state.file_is_old();
         state.reclaim();
@@ -201,15 +224,7 @@ impl Writing<'_> {
 
     /// An entry, or one part more of it, as `put` appends it.
     pub fn part(&mut self, entry: u64, put: impl FnOnce(&mut Vec<u8>)) {
-        let state = &mut *self.0;
-        let file = state.file_to_write();
-        let round = state.round();
-        frame::push_entry(&mut state.buffer, round, entry, put);
-        if let Entry::Vacant(new) = state.live.entry(entry) {
-            new.insert(file);
-            *state.live_in.entry(file).or_default() += 1;
-            state.begun.push(entry);
-        }
+        self.0.gather(entry, put);
     }
 
     /// It is settled: somebody else has it, or it was dropped and counted. True when others wait to be noted already, so that it
@@ -217,6 +232,7 @@ impl Writing<'_> {
     pub fn done(&mut self, entry: u64) -> bool {
         let state = &mut *self.0;
         let others_wait = !state.settled.is_empty();
+        state.unwritten.forget(entry);
         if !state.forget(entry) {
             return false;
         }
@@ -228,8 +244,8 @@ impl Writing<'_> {
         others_wait
     }
 
-    /// Writes it. False when the disk does not take it, which is told once: what was to be written is in memory as before, and
-    /// what is settled is noted later.
+    /// Writes it. What the disk does not take, which is told once, is written when it does, if it is not settled by then; what is
+    /// settled is noted later. False when more waits for that than may: what was to be written is in memory as before.
     pub fn finish(mut self) -> bool {
         self.0.write()
     }
@@ -266,50 +282,125 @@ impl State {
         }
     }
 
-    /// Writes what was gathered. Tells once when that fails or works again.
+    fn gather(&mut self, entry: u64, put: impl FnOnce(&mut Vec<u8>)) {
+        let file = self.file_to_write();
+        let round = self.round();
+        frame::push_entry(&mut self.buffer, round, entry, put);
+        if let Entry::Vacant(new) = self.live.entry(entry) {
+            new.insert(file);
+            *self.live_in.entry(file).or_default() += 1;
+            self.begun.push(entry);
+        }
+    }
+
+    /// Writes what was gathered, or keeps it until the disk takes it; false if it cannot be kept.
     fn write(&mut self) -> bool {
-        if self.buffer.is_empty() && self.settled.is_empty() {
-            return true;
+        if self.unwritten.is_empty() {
+            let gathered = self.buffer.len() as u64;
+            if gathered == 0 && self.settled.is_empty() {
+                return true;
+            }
+            let has_room = gathered == 0 || self.bytes() + gathered <= self.most_bytes;
+            if !has_room {
+                self.leave_out_what_was_gathered();
+            }
+            let mut written = self.write_gathered();
+            let is_kept = written.is_ok() || self.keep_what_was_gathered();
+            if !has_room {
+                written = written.and(Err(no_room()));
+            }
+            if gathered > 0 || written.is_err() {
+                self.tell(written);
+            }
+            return has_room && is_kept;
         }
-        let gathered = self.buffer.len() as u64;
-        let has_room = gathered == 0 || self.bytes() + gathered <= self.most_bytes;
-        if !has_room {
-            self.leave_out_what_was_gathered();
+        // Behind what has waited for longer.
+        let is_kept = self.keep_what_was_gathered();
+        if Instant::now() >= self.retry_at {
+            let written = self.write_unwritten();
+            self.tell(written);
         }
+        is_kept
+    }
+
+    /// Writes what the disk has not taken, piece by piece.
+    fn write_unwritten(&mut self) -> io::Result<()> {
+        while !self.unwritten.is_empty() {
+            while self.buffer.len() < PIECE_BYTES
+                && let Some((entry, part)) = self.unwritten.take()
+            {
+                self.gather(entry, |to| to.extend_from_slice(&part));
+            }
+            let has_room = self.bytes() + self.buffer.len() as u64 <= self.most_bytes;
+            let written = if has_room { self.write_gathered() } else { Err(no_room()) };
+            if written.is_err() {
+                for (entry, part) in frame::entries(&self.buffer).into_iter().rev() {
+                    self.unwritten.put_back(entry, part);
+                }
+                self.leave_out_what_was_gathered();
+                return written;
+            }
+        }
+        Ok(())
+    }
+
+    /// One write, with what is settled. When it fails, what was gathered is still there.
+    fn write_gathered(&mut self) -> io::Result<()> {
         self.file_to_write();
+        let gathered = self.buffer.len();
         if !self.settled.is_empty() {
             let round = self.round();
             frame::push_done(&mut self.buffer, round, &self.settled);
         }
-        let mut written = if self.buffer.is_empty() { Ok(()) } else { self.try_write() };
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = self.try_write();
         match written {
-            Ok(()) => self.settled.clear(),
-            Err(_) => self.leave_out_what_was_gathered(),
+            Ok(()) => {
+                self.settled.clear();
+                self.begun.clear();
+                self.buffer.clear();
+                self.buffer.shrink_to(KEPT_BYTES);
+            }
+            Err(_) => self.buffer.truncate(gathered),
         }
-        if !has_room {
-            written = written.and(Err(io::Error::other("as much as is allowed waits there already")));
-        }
-        self.begun.clear();
-        self.buffer.clear();
-        self.buffer.shrink_to(KEPT_BYTES);
+        written
+    }
+
+    /// Tells once when it fails or works again.
+    fn tell(&mut self, written: io::Result<()>) {
         let journal = &self.name;
-        match &written {
-            Ok(()) if gathered > 0 && std::mem::take(&mut self.failing) => {
+        match written {
+            Ok(()) if std::mem::take(&mut self.failing) => {
                 tracing::info!(journal, "what is taken can be written down again");
             }
             Ok(()) => {}
             Err(error) => {
+                self.retry_at = Instant::now() + RETRY;
                 if !std::mem::replace(&mut self.failing, true) {
                     tracing::error!(journal, %error, "cannot write down what is taken; until this works again, a kill loses what is in memory");
                 }
             }
         }
-        written.is_ok()
+    }
+
+    /// What was gathered, and is not settled, waits until the disk takes it. False when that is too much.
+    fn keep_what_was_gathered(&mut self) -> bool {
+        let mut is_kept = true;
+        for (entry, part) in frame::entries(&self.buffer) {
+            if self.live.contains_key(&entry) {
+                is_kept &= self.unwritten.keep(entry, part);
+            }
+        }
+        self.leave_out_what_was_gathered();
+        is_kept
     }
 
     /// What begins with it is in no file, and what becomes of that need not be noted.
     fn leave_out_what_was_gathered(&mut self) {
         self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
         let begun = std::mem::take(&mut self.begun);
         if begun.is_empty() {
             return;
@@ -321,14 +412,23 @@ impl State {
         self.reclaim();
     }
 
+    /// Writes the buffer, which is as before when that fails.
     fn try_write(&mut self) -> io::Result<()> {
         let is_first = self.current.as_ref().is_none_or(|file| file.bytes == 0);
-        if is_first {
-            let round = self.round();
-            self.buffer.splice(..0, frame::head(round));
-        }
+        let head = if is_first { frame::head(self.round()) } else { Vec::new() };
+        let head_bytes = head.len();
+        self.buffer.splice(..0, head);
         let length = self.buffer.len() as u64;
         self.buffer.extend_from_slice(&frame::END);
+        let written = self.write_buffer(is_first, length);
+        if written.is_err() {
+            self.buffer.truncate(length as usize);
+            self.buffer.drain(..head_bytes);
+        }
+        written
+    }
+
+    fn write_buffer(&mut self, is_first: bool, length: u64) -> io::Result<()> {
         let Some(file) = &mut self.current else {
             self.current = Some(self.first_write(length)?);
             self.next_file += 1;
@@ -418,6 +518,10 @@ impl State {
             }
         }
     }
+}
+
+fn no_room() -> io::Error {
+    io::Error::other("as much as is allowed waits there already")
 }
 
 fn remove(path: &Path) {

@@ -55,6 +55,20 @@ fn crc(round: u32, body: &[u8]) -> u32 {
     crc.finalize()
 }
 
+/// The entries, part by part, of frames that stand one behind the other as they were put together here.
+pub(super) fn entries(mut frames: &[u8]) -> Vec<(u64, &[u8])> {
+    let mut entries = Vec::new();
+    while let Some((frame, rest)) = frames.split_first_chunk::<FRAME_BYTES>() {
+        let length = u32::from_le_bytes([frame[0], frame[1], frame[2], frame[3]]);
+        let Some((body, rest)) = rest.split_at_checked(length as usize) else { break };
+        if let Some(Frame::Entry(number, bytes)) = parse(body) {
+            entries.push((number, bytes));
+        }
+        frames = rest;
+    }
+    entries
+}
+
 /// The frames of a file, in order. A damaged one is passed over, and the walk ends where none can be found any more;
 /// `damaged` hears the bytes.
 pub(super) fn frames<'a>(bytes: &'a [u8], mut damaged: impl FnMut(usize), mut each: impl FnMut(Frame<'a>)) {

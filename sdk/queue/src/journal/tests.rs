@@ -134,6 +134,14 @@ fn what_is_done_waits_for_the_next_write_but_not_for_long() {
     assert_eq!(found(folder.path()), [[4], [5]], "with the end");
 }
 
+/// The disk has room again, and it is time to try that.
+fn there_is_room(journal: &Journal, folder: &Path) {
+    assert!(journal.tries_again_at().is_some_and(|at| at > Instant::now()));
+    let mut state = journal.lock();
+    state.folder = folder.to_owned();
+    state.retry_at = Instant::now();
+}
+
 /// The disk is full: for the file at hand, and for new ones.
 fn fill_the_disk(journal: &Journal) {
     let mut state = journal.lock();
@@ -148,9 +156,7 @@ fn what_was_done_while_the_disk_was_full_is_noted_when_there_is_room_again() {
     let (journal, _) = open(folder.path());
     let entries: Vec<u64> = (0..4u8).map(|byte| written(&journal, &[byte])).collect();
     fill_the_disk(&journal);
-    for _ in 0..3 {
-        assert_eq!(write(&journal, b"in memory alone"), None);
-    }
+    let later: Vec<u64> = (5..8u8).map(|byte| written(&journal, &[byte])).collect();
     done(&journal, &entries[..1]);
     // Of what never was in a file there is nothing to note, however much comes.
     for _ in 0..100 {
@@ -158,20 +164,68 @@ fn what_was_done_while_the_disk_was_full_is_noted_when_there_is_room_again() {
         let lost = writing.new_entry();
         writing.part(lost, |to| to.push(9));
         writing.done(lost);
-        assert!(!writing.finish());
+        assert!(writing.finish());
     }
+    done(&journal, &later[1..2]);
     done(&journal, &entries[1..2]);
     assert_eq!(journal.lock().settled, entries[..2]);
     assert_eq!(journal.lock().live.len(), 2);
     assert_eq!(found(folder.path()).len(), 4, "nothing could be written");
     journal.lock().folder = folder.path().to_owned();
     written(&journal, &[4]);
+    assert_eq!(found(folder.path()).len(), 4, "it is not tried each time");
+    there_is_room(&journal, folder.path());
+    journal.try_again();
     // As a kill leaves it: nothing comes again, and nothing is lost.
-    assert_eq!(found(folder.path()), [[2], [3], [4]]);
+    assert_eq!(found(folder.path()), [[2], [3], [5], [7], [4]]);
+    assert_eq!(journal.tries_again_at(), None);
     let (journal, mut left) = open(folder.path());
     let left: Vec<_> = std::iter::from_fn(|| left.next_file()).flat_map(|file| file.parts).collect();
     done(&journal, &left.iter().map(|(entry, _)| *entry).collect::<Vec<_>>());
     assert!(found(folder.path()).is_empty());
+}
+
+#[test]
+fn much_that_the_disk_has_not_taken_is_written_in_its_order_and_settled_as_anything_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    let first = written(&journal, &[0]);
+    fill_the_disk(&journal);
+    // An entry that grows, and others of which several go with each piece, or one alone.
+    let mut writing = journal.write();
+    let grows = writing.new_entry();
+    writing.part(grows, |to| to.push(1));
+    assert!(writing.finish());
+    let sizes = [1000, 200_000, 100_000, 300_000, 70_000, 3];
+    let others: Vec<u64> = sizes.iter().map(|bytes| written(&journal, &vec![2; *bytes])).collect();
+    let mut writing = journal.write();
+    writing.part(grows, |to| to.push(3));
+    assert!(writing.finish());
+    for _ in 0..2 {
+        journal.lock().retry_at = Instant::now();
+        journal.try_again();
+        assert_eq!(found(folder.path()), [[0]], "it is still full");
+    }
+    there_is_room(&journal, folder.path());
+    journal.try_again();
+    let lengths: Vec<usize> = found(folder.path()).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [1, 1, 1000, 200_000, 100_000, 300_000, 70_000, 3, 1]);
+    done(&journal, &others);
+    assert_eq!(found(folder.path()), [[0], [1], [3]]);
+    done(&journal, &[first, grows]);
+    assert!(found(folder.path()).is_empty());
+}
+
+#[test]
+fn the_end_writes_what_the_disk_takes_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = open(folder.path());
+    written(&journal, &[0]);
+    fill_the_disk(&journal);
+    written(&journal, &[1]);
+    journal.lock().folder = folder.path().to_owned();
+    journal.close();
+    assert_eq!(found(folder.path()), [[0], [1]]);
 }
 
 #[test]
