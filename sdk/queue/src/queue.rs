@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_sys::clock;
+use base_sys::seldom::Seldom;
 use base_sys::task::{Scope, Task};
 use sdk_signals::{Outcome, Settle};
 use tokio::sync::{Notify, oneshot};
@@ -93,6 +94,8 @@ pub struct Stats {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub config: Config,
+    /// The disk that it should have had.
+    without: Option<Without>,
     pub counters: Arc<Counters>,
     state: Mutex<State>,
     /// The driver has something to do.
@@ -101,6 +104,20 @@ pub(crate) struct Shared {
     pub readable: Notify,
     /// Somebody may find room to push.
     pub writable: Notify,
+}
+
+/// A directory that cannot be used: so there is room for little.
+#[derive(Debug)]
+struct Without {
+    dir: PathBuf,
+    told: Seldom,
+}
+
+/// What made room, or found none.
+#[derive(Default)]
+struct Dropped {
+    settles: Vec<Settle>,
+    items: u64,
 }
 
 /// Everything that changes. Locked for moments; never across an await or a call of the disk.
@@ -203,12 +220,17 @@ impl Queue {
     pub async fn open_without_disk(config: Config, error: &OpenError) -> Queue {
         let queue = &config.name;
         tracing::error!(queue, %error, "sending without a disk: what cannot be sent before the end of the process is lost");
+        let without = Without { dir: error.dir.clone(), told: Seldom::default() };
         // Without a disk there is nothing that can fail.
-        Queue::open(Config { disk: None, ..config }).await.expect("a queue in memory opens")
+        Queue::start(Config { disk: None, ..config }, Some(without)).await.expect("a queue in memory opens")
     }
 
     /// Opens a queue, with what an earlier run left in its directory.
     pub async fn open(config: Config) -> Result<Queue, OpenError> {
+        Queue::start(config, None).await
+    }
+
+    async fn start(config: Config, without: Option<Without>) -> Result<Queue, OpenError> {
         let counters = Arc::new(Counters::default());
         let mut state = State::new();
         let mut store = None;
@@ -228,6 +250,7 @@ impl Queue {
         }
         let shared = Arc::new(Shared {
             config,
+            without,
             counters,
             state: Mutex::new(state),
             work: Notify::new(),
@@ -438,15 +461,29 @@ impl Shared {
     }
 
     fn offer(&self, record: Record, settle: Settle) -> Offer {
-        let mut dropped = Vec::new();
+        let mut dropped = Dropped::default();
         let offer = self.offer_or_drop(record, settle, &mut dropped);
-        for settle in dropped {
+        for settle in dropped.settles {
             settle.settle(Outcome::Dropped);
+        }
+        if dropped.items > 0 {
+            self.tell_dropped(dropped.items);
         }
         offer
     }
 
-    fn offer_or_drop(&self, record: Record, settle: Settle, dropped: &mut Vec<Settle>) -> Offer {
+    /// Says that so many more are dropped as there is no disk, and those of which nothing was said yet, once a minute. How many it
+    /// was said of.
+    fn tell_dropped(&self, items: u64) -> Option<u64> {
+        let Without { dir, told } = self.without.as_ref()?;
+        let items = told.more(items)?;
+        let (queue, directory, room) = (&self.config.name, dir.display(), self.config.memory_bytes);
+        let cure = "make the directory writable, by its permissions or with another --storage.path, and start again";
+        tracing::error!(queue, items, %directory, room, cure, "the queue is full, as it has memory alone: items are dropped");
+        Some(items)
+    }
+
+    fn offer_or_drop(&self, record: Record, settle: Settle, dropped: &mut Dropped) -> Offer {
         let mut state = self.lock();
         if state.closing {
             return Offer::Closed(record, settle);
@@ -482,7 +519,8 @@ impl Shared {
                 Overflow::DropNewest => {
                     self.counters.pushed.one(&record);
                     self.counters.lost_overflow.one(&record);
-                    dropped.push(settle);
+                    dropped.items += u64::from(record.items);
+                    dropped.settles.push(settle);
                     return Offer::Taken(Taken::Dropped);
                 }
                 // With a working disk it is the driver that makes room, by dropping the oldest segment.
@@ -490,7 +528,8 @@ impl Shared {
                 Overflow::DropOldest => match state.drop_oldest() {
                     Some((old, old_settle)) => {
                         self.counters.lost_overflow.one(&old);
-                        dropped.extend(old_settle);
+                        dropped.items += u64::from(old.items);
+                        dropped.settles.extend(old_settle);
                     }
                     None => return Offer::NoRoom(record, settle),
                 },
@@ -695,6 +734,12 @@ impl State {
         left.lost = lost.len() as u64 + self.writing;
         (left, lost)
     }
+}
+
+/// Says that so many more are dropped: of how many it was said.
+#[cfg(test)]
+pub(crate) fn tell_dropped(queue: &Queue, items: u64) -> Option<u64> {
+    queue.handle.shared.tell_dropped(items)
 }
 
 /// Records that wait for the driver, and those in its hands.

@@ -168,3 +168,26 @@ async fn a_disk_that_fails_degrades_to_memory_and_recovers() {
     }
     assert_eq!(queue.counters().lost(Lost::Stopped).records.load(Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_room_as_there_is_no_disk_is_told_once_a_minute() {
+    use base_sys::seldom::Seldom;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "").unwrap();
+    let in_a_file = dir.path().join("file/queue");
+    for (overflow, lost) in [(Overflow::DropNewest, 1), (Overflow::DropOldest, 0)] {
+        let queue = Queue::open_anyhow(Config { overflow, ..config(Some(&in_a_file), 100) }).await;
+        let ledger = Ledger::default();
+        assert_eq!(crate::queue::tell_dropped(&queue, 0), None, "nothing is lost");
+        for at in 0..2 {
+            queue.push(record(at, 100), ledger.page(at)).await.unwrap();
+        }
+        assert_eq!(ledger.outcome(lost), Some(Outcome::Dropped));
+        queue.push(record(2, 100), ledger.page(2)).await.unwrap();
+        assert_eq!(crate::queue::tell_dropped(&queue, 3), None, "the first was told, the others wait");
+        tokio::time::advance(Seldom::AGAIN).await;
+        assert_eq!(crate::queue::tell_dropped(&queue, 7), Some(1 + 3 + 7));
+    }
+    let asked_for = Queue::open(Config { overflow: Overflow::DropNewest, ..config(None, 100) }).await.unwrap();
+    assert_eq!(crate::queue::tell_dropped(&asked_for, 1), None, "who wants no disk knows it");
+}
