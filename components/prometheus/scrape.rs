@@ -60,6 +60,12 @@ struct Loop {
     retired: bool,
 }
 
+/// How the targets of these arguments are scraped.
+struct Before {
+    arguments: Arc<ScrapeArguments>,
+    manner: Arc<Manner>,
+}
+
 impl Component for Scrape {
     const NAME: &'static str = "prometheus.scrape";
 
@@ -100,9 +106,10 @@ impl Component for Scrape {
     async fn run(self: Arc<Self>, stop: Stop) -> Result<(), Stopped> {
         let seed = seed(&self.context);
         let mut wanted = self.wanted.subscribe();
+        let mut before = None;
         loop {
             let arguments = wanted.borrow_and_update().clone();
-            self.sync(&arguments, &stop, seed)?;
+            self.sync(&arguments, &mut before, &stop, seed)?;
             let next = async {
                 tokio::time::sleep(SYNC_INTERVAL).await;
                 wanted.changed().await
@@ -125,7 +132,13 @@ impl Component for Scrape {
 
 impl Scrape {
     /// Starts tasks for targets that are new, tells all others what has changed, and retires those that are gone.
-    fn sync(&self, arguments: &ScrapeArguments, stop: &Stop, seed: u64) -> Result<(), Stopped> {
+    fn sync(
+        &self,
+        arguments: &Arc<ScrapeArguments>,
+        before: &mut Option<Before>,
+        stop: &Stop,
+        seed: u64,
+    ) -> Result<(), Stopped> {
         let job = job(&self.context, arguments);
         let mut targets: HashMap<u64, Target> = HashMap::new();
         let mut refused = Vec::new();
@@ -145,11 +158,11 @@ impl Scrape {
             }
         }
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refused;
-        let mut manner = manner(&self.context, arguments).map_err(|problem| Stopped(problem.to_string()))?;
+        let mut forbidden = None;
         if arguments.target_limit > 0 && targets.len() as u64 > arguments.target_limit {
             self.metrics.exceeded_target_limit.inc();
             let (count, limit) = (targets.len(), arguments.target_limit);
-            manner.forbidden = Some(format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
+            forbidden = Some(format!("target_limit exceeded (number of targets: {count}, limit: {limit})"));
         }
         self.metrics.syncs.inc();
         self.metrics.reloads.inc();
@@ -157,7 +170,19 @@ impl Scrape {
         self.metrics.pool_targets.set_u64(targets.len() as u64);
         self.metrics.pool_limit.set_u64(arguments.target_limit);
 
-        let manner = Arc::new(manner);
+        let manner = match before.take() {
+            // Other targets alone: those that stay keep their connections.
+            Some(Before { arguments: same, manner })
+                if same.is_same_manner(arguments) && manner.forbidden == forbidden =>
+            {
+                manner
+            }
+            _ => {
+                let manner = manner(&self.context, arguments).map_err(|problem| Stopped(problem.to_string()))?;
+                Arc::new(Manner { forbidden, ..manner })
+            }
+        };
+        *before = Some(Before { arguments: arguments.clone(), manner: manner.clone() });
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.retain(|_, one| !one.orders.is_closed());
         let mut without = Vec::new();

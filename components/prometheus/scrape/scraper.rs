@@ -165,8 +165,11 @@ impl Scraper {
                                     page = self.page(&new);
                                 }
                             }
-                            manner = new;
-                            asked = manner.fetcher.ask_again(&self.target, &asked);
+                            // What is as it was keeps its connection.
+                            if !Arc::ptr_eq(&manner, &new) || before != self.target {
+                                manner = new;
+                                asked = manner.fetcher.ask_again(&self.target, &asked);
+                            }
                         }
                         Order::Retire => {
                             if !self.retire(&mut page, ever, &mut ticks).await {

@@ -1,6 +1,7 @@
 //! The component against peers that serve pages, through remote write to one that receives.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use base_stdx::protobuf::{push_varint, zigzag};
@@ -12,7 +13,10 @@ use sdk_signals::{MetricsReceiver, STALE, SampleBatch, is_stale};
 use sdk_testing::collector::Collector;
 use sdk_testing::component::{Alone, scope};
 use sdk_testing::oracle;
+use sdk_testing::patience::until;
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::relabel::Relabel;
@@ -420,6 +424,53 @@ async fn a_target_that_is_scraped_in_another_way_goes_on() {
     assert!(batches.iter().all(|batch| !batch.values.iter().any(|value| is_stale(*value))), "{batches:?}");
     let scraped = peer.asked().len();
     assert!(batches.len() >= scraped - 1 && batches.len() <= scraped, "{} of {scraped}", batches.len());
+}
+
+/// A target that keeps connections open: how many there were, and how many requests.
+async fn keeping_target() -> (String, Arc<[AtomicUsize; 2]>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+    let counted = counts.clone();
+    drop(base_sys::task::spawn("target", async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted[0].fetch_add(1, SeqCst);
+            let counted = counted.clone();
+            drop(base_sys::task::spawn("connection", async move {
+                let mut asked = Vec::new();
+                while stream.read_buf(&mut asked).await.is_ok_and(|read| read > 0) {
+                    if asked.ends_with(b"\r\n\r\n") {
+                        asked.clear();
+                        counted[1].fetch_add(1, SeqCst);
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\na 1\n";
+                        let _ = stream.write_all(answer).await;
+                    }
+                }
+            }));
+        }
+    }));
+    (address, counts)
+}
+
+#[tokio::test]
+async fn targets_that_stay_keep_their_connections_when_others_come() {
+    let (address, counts) = keeping_target().await;
+    let target = format!("{{ __address__ = \"{address}\" }}");
+    let (collector, config, names) = scrape(&target, "");
+    let mut alone = Alone::<Scrape>::start(&config, &names).expect("it starts");
+    collector.wait_for(1).await;
+    let more = config.replace(&target, &format!("{target}, {{ __address__ = \"127.0.0.1:1\" }}"));
+    alone.update(&more, &names).expect("good arguments");
+    until(|| alone.metric("prometheus_scrape_targets_gauge", &[]) == Some(2.0)).await;
+    let asked = counts[1].load(SeqCst);
+    until(|| counts[1].load(SeqCst) >= asked + 2).await;
+    assert_eq!(counts[0].load(SeqCst), 1, "connections");
+    // Another way to ask is another connection.
+    alone
+        .update(&more.replace("forward_to", "enable_compression = false\nforward_to"), &names)
+        .expect("good arguments");
+    until(|| counts[0].load(SeqCst) == 2).await;
+    alone.stop().await.expect("it stops");
 }
 
 #[tokio::test]
