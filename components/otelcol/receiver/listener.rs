@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sdk_component::{BoxFuture, Context, Stop};
-use sdk_net::server::{NotAccepted, cure};
+use sdk_net::server::{Accepted, Door, Listener, briefly, cure};
 use sdk_otel::tls::Reloading;
 use sdk_protocols_grpc::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -29,6 +29,8 @@ use crate::grpc_server::{Connected, Grpc};
 const MAX_CONNECTIONS: usize = 10_000;
 /// A TLS handshake that takes longer is not one.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection without a request for so long makes room when no file descriptor is left.
+const UNUSED: Duration = Duration::from_secs(1);
 /// Time between two tries to get a port.
 const BIND_RETRY: Duration = Duration::from_secs(5);
 
@@ -145,34 +147,35 @@ impl Serve for Server {
             listener = bind::<TcpListener>(self.name, &self.endpoint, health) => listener,
             () = stop.stopped() => return,
         };
+        let listener = match Listener::of(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                health.cannot_listen(&self.endpoint, &error, "check the endpoint");
+                let _ = tokio::time::timeout(BIND_RETRY, stop.stopped()).await;
+                return;
+            }
+        };
         let connections = task::Scope::new();
         let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let mut not_accepted = NotAccepted::default();
+        let mut door = Door::new(listener);
         loop {
-            let permit = tokio::select! {
-                Ok(permit) = free.clone().acquire_owned() => permit,
-                () = stop.stopped() => break,
-            };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = door.next(&free) => accepted,
                 () = stop.stopped() => break,
             };
-            match accepted {
-                Ok((tcp, peer)) => {
-                    let (server, closing) = (self.clone(), connections.stopped());
-                    let connection = async move {
-                        let _permit = permit;
-                        if let Err(error) = connection(&server, tcp, peer, closing).await {
-                            tracing::debug!(%peer, %error, "connection ended");
-                        }
-                    };
-                    connections.spawn("connection", connection.instrument(context.span().clone()));
+            let Some(Accepted { stream, peer, slot, last }) = accepted else { continue };
+            let (server, crowded) = (self.clone(), door.crowded());
+            let closing = briefly(connections.stopped(), last.is_some());
+            let connection = async move {
+                let _held = (slot, last);
+                if let Err(error) = connection(&server, stream, peer, closing, &crowded).await {
+                    tracing::debug!(%peer, %error, "connection ended");
                 }
-                Err(error) => not_accepted.wait(&self.endpoint, &error).await,
-            }
+            };
+            connections.spawn("connection", connection.instrument(context.span().clone()));
         }
         // The port is free before the last requests have ended: a changed server may need it.
-        drop(listener);
+        drop(door);
         connections.close(stop.grace()).await;
     }
 }
@@ -250,14 +253,14 @@ async fn connection(
     tcp: TcpStream,
     peer: SocketAddr,
     closing: impl Future<Output = ()> + Send,
+    crowded: &Notify,
 ) -> Result<(), String> {
-    tcp.set_nodelay(true).map_err(|error| error.to_string())?;
-    let Some(tls) = &server.tls else { return speak(server, tcp, peer, closing).await };
+    let Some(tls) = &server.tls else { return speak(server, tcp, peer, closing, crowded).await };
     let acceptor = tokio_rustls::TlsAcceptor::from(tls.get());
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(tcp)).await;
     let stream =
         stream.map_err(|_| "TLS handshake took too long")?.map_err(|error| format!("TLS handshake: {error}"))?;
-    speak(server, stream, peer, closing).await
+    speak(server, stream, peer, closing, crowded).await
 }
 
 async fn speak<S>(
@@ -265,6 +268,7 @@ async fn speak<S>(
     stream: S,
     peer: SocketAddr,
     closing: impl Future<Output = ()> + Send,
+    crowded: &Notify,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -293,6 +297,7 @@ where
                 ended = &mut serving => return ended.map_err(|error| error.to_string()),
                 () = closing => {}
                 () = activity.idle_for(*idle) => {}
+                () = activity.unused(crowded) => {}
             }
             serving.as_mut().graceful_shutdown();
             serving.await.map_err(|error| error.to_string())
@@ -322,6 +327,20 @@ impl Activity {
                 return;
             }
             tokio::time::sleep_until(deadline).await;
+        }
+    }
+}
+
+impl Activity {
+    /// Resolves when others are in want of the descriptor and nothing was asked here for a while.
+    async fn unused(&self, crowded: &Notify) {
+        loop {
+            crowded.notified().await;
+            tokio::time::sleep(UNUSED).await;
+            let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
+            if self.under_way.load(Ordering::Acquire) == 0 && last.elapsed() >= UNUSED {
+                return;
+            }
         }
     }
 }

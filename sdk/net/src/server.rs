@@ -6,7 +6,7 @@ mod not_accepted;
 pub mod push;
 mod tls;
 
-pub use accept::{Limits, serve, serve_switching};
+pub use accept::{Accepted, Door, Last, Limits, briefly, serve, serve_switching};
 pub use arguments::{GrpcServer, Http2, HttpServer, PushServer, PushTls};
 pub use not_accepted::NotAccepted;
 pub use push::Push;
@@ -50,6 +50,14 @@ impl Listener {
         let bound = bound.and_then(|tcp| Ok((tcp.local_addr()?, tcp)));
         let (local, tcp) = bound.map_err(|error| BindError::new(address, error))?;
         Ok(Listener { tcp, address: local })
+    }
+
+    /// Of a port that is bound already.
+    ///
+    /// # Errors
+    /// The system does not know its address.
+    pub fn of(tcp: TcpListener) -> io::Result<Listener> {
+        Ok(Listener { address: tcp.local_addr()?, tcp })
     }
 
     /// Where it listens; the real port when 0 was asked for.

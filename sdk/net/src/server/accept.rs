@@ -123,7 +123,7 @@ pub(super) async fn serve_counted<S, F, B>(
         };
         let Some(Accepted { stream, peer, slot, last }) = accepted else { continue };
         let limits = if last.is_some() { brief.clone() } else { limits.clone() };
-        let (service, tls, stopped, crowded) = (service.clone(), tls(), scope.stopped(), door.crowded.clone());
+        let (service, tls, stopped, crowded) = (service.clone(), tls(), scope.stopped(), door.crowded());
         let stopped = briefly(stopped, last.is_some());
         let open = connections.clone().map(Open::new);
         scope.spawn("connection", async move {
@@ -161,8 +161,8 @@ impl Drop for Open {
     }
 }
 
-/// Where connections come in.
-struct Door {
+/// Where connections come in: also when no file descriptor is left, one at a time and briefly, as one is kept for that.
+pub struct Door {
     listener: Listener,
     reserve: Arc<Mutex<Reserve>>,
     /// Held by the connection that has the reserve's descriptor.
@@ -173,16 +173,19 @@ struct Door {
 }
 
 /// A connection and its place among those that are open.
-struct Accepted {
-    stream: TcpStream,
-    peer: SocketAddr,
-    slot: OwnedSemaphorePermit,
-    /// It has the last file descriptor, and must give it back soon.
-    last: Option<Last>,
+pub struct Accepted {
+    /// What is said on it.
+    pub stream: TcpStream,
+    /// Who is at its other end.
+    pub peer: SocketAddr,
+    /// To be kept as long as it is open.
+    pub slot: OwnedSemaphorePermit,
+    /// It has the last file descriptor, and must give it back soon ([`briefly`]): to be kept as long, too.
+    pub last: Option<Last>,
 }
 
 /// The use of the last file descriptor. At its end that is kept again, before anybody else can take it.
-struct Last {
+pub struct Last {
     reserve: Arc<Mutex<Reserve>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -194,7 +197,8 @@ const BRIEFLY: Duration = Duration::from_secs(5);
 const UNUSED: Duration = Duration::from_secs(1);
 
 impl Door {
-    fn new(listener: Listener) -> Door {
+    /// Lets in who comes to this port.
+    pub fn new(listener: Listener) -> Door {
         let mut reserve = Reserve::default();
         reserve.keep();
         let reserve = Arc::new(Mutex::new(reserve));
@@ -202,7 +206,13 @@ impl Door {
         Door { listener, reserve, last, crowded, not_accepted: NotAccepted::default() }
     }
 
-    async fn next(&mut self, slots: &Arc<Semaphore>) -> Option<Accepted> {
+    /// Told when no descriptor is left: connections that are not used are to make room.
+    pub fn crowded(&self) -> Arc<Notify> {
+        self.crowded.clone()
+    }
+
+    /// The next connection, once there is a slot; nothing if it cannot be taken, which is said and waited for.
+    pub async fn next(&mut self, slots: &Arc<Semaphore>) -> Option<Accepted> {
         let slot = slots.clone().acquire_owned().await.ok()?;
         let error = match self.listener.tcp.accept().await {
             Ok((stream, peer)) => {
@@ -258,8 +268,8 @@ fn lock(reserve: &Mutex<Reserve>) -> MutexGuard<'_, Reserve> {
     reserve.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// When a connection ends that may not last.
-async fn briefly(stopped: impl Future<Output = ()>, is_last: bool) {
+/// When a connection ends that may not last: when `stopped` does, or soon if it has the last file descriptor.
+pub async fn briefly(stopped: impl Future<Output = ()>, is_last: bool) {
     tokio::select! {
         () = stopped => {}
         () = tokio::time::sleep(BRIEFLY), if is_last => {}
