@@ -1,5 +1,6 @@
 //! One request for a page.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ const UNSEEN_BYTES: usize = 8 << 20;
 const INFLATED_AT_ONCE: usize = 4 << 10;
 /// A compressed page may be this much larger than what it becomes.
 const INCOMPRESSIBLE: usize = 4 << 10;
+/// So much of the room for a page is kept for the next one, by each thread.
+const MOST_KEPT: usize = 256 << 10;
 /// Connections that are kept for each host. One target is one request at a time.
 const IDLE_CONNECTIONS: usize = 2;
 
@@ -221,8 +224,9 @@ impl Fetcher {
         if !is_gzip {
             return Ok(if body.len() <= room { Ok(Vec::from(body)) } else { Err(body) });
         }
-        match Coding::Gzip.expand(&body, room) {
-            Ok(page) => Ok(Ok(page)),
+        let mut page = used_room();
+        match Coding::Gzip.expand_into(&body, room, &mut page) {
+            Ok(()) => Ok(Ok(page)),
             Err(ExpandError::TooLarge { .. }) => Ok(Err(body)),
             Err(error) => Err(Unfetched::because(error.to_string())),
         }
@@ -237,6 +241,22 @@ impl Fetcher {
         };
         Unfetched { reason, too_large: true }
     }
+}
+
+/// Gives the room of a page back that has been read: the next one takes it.
+pub(crate) fn give_room_back(page: Vec<u8>) {
+    if page.capacity() <= MOST_KEPT {
+        ROOM.set(page);
+    }
+}
+
+fn used_room() -> Vec<u8> {
+    ROOM.take()
+}
+
+thread_local! {
+    /// Of the page before. It is too much to be asked for, and given back, with each of a hundred pages a second.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Unfetched {

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::failures::FailureLog;
-use super::fetch::{Asked, Fetcher, Unfetched};
+use super::fetch::{Asked, Fetcher, Unfetched, give_room_back};
 use super::metrics::Metrics;
 use super::page::{Limit, Page, Rules};
 use super::target::Target;
@@ -273,7 +273,9 @@ impl Scraper {
             Ok(fetched) => {
                 report.body_bytes = fetched.body.len() as f64;
                 // Labels of the target are part of the rules, but each target has its own.
-                match page.read(&fetched.body, fetched.format, &self.rules(manner), time) {
+                let read = page.read(&fetched.body, fetched.format, &self.rules(manner), time);
+                give_room_back(fetched.body);
+                match read {
                     Ok(scraped) => {
                         self.metrics.duplicates.add(scraped.duplicates);
                         self.metrics.out_of_bounds.add(scraped.out_of_bounds);

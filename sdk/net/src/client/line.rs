@@ -209,9 +209,13 @@ impl Sending<'_> {
         while !self.is_done() && self.failed.is_none() {
             let head = &self.head[self.sent.min(self.head.len())..];
             let body = &self.body[self.sent.saturating_sub(self.head.len())..];
-            let both = [IoSlice::new(head), IoSlice::new(body)];
-            let slices = if head.is_empty() { &both[1..] } else { &both };
-            match Pin::new(&mut *stream).poll_write_vectored(cx, slices) {
+            let stream = Pin::new(&mut *stream);
+            let wrote = match (head.is_empty(), body.is_empty()) {
+                (_, true) => stream.poll_write(cx, head),
+                (true, _) => stream.poll_write(cx, body),
+                _ => stream.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]),
+            };
+            match wrote {
                 Poll::Ready(Ok(sent)) => self.sent += sent,
                 Poll::Ready(Err(error)) => self.failed = Some(error),
                 Poll::Pending => return,

@@ -61,28 +61,35 @@ enum Member {
 // === impl Wrapper ===
 
 impl Wrapper {
-    /// The body inside, of at most `limit` bytes.
-    pub(crate) fn expand(self, body: &[u8], limit: usize) -> Result<Vec<u8>, Unexpanded> {
+    /// The body inside, of at most `limit` bytes, in place of what is in `out`.
+    pub(crate) fn expand_into(self, body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), Unexpanded> {
         let mut decompressor = DECOMPRESSORS.take(|_| true).unwrap_or_else(Decompressor::new);
-        let expanded = self.expand_with(&mut decompressor, body, limit);
+        let expanded = self.expand_with(&mut decompressor, body, limit, out);
         DECOMPRESSORS.keep(decompressor);
         expanded
     }
 
-    fn expand_with(self, decompressor: &mut Decompressor, body: &[u8], limit: usize) -> Result<Vec<u8>, Unexpanded> {
+    fn expand_with(
+        self,
+        decompressor: &mut Decompressor,
+        body: &[u8],
+        limit: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unexpanded> {
         // No more is written than `limit`; memory that nobody writes to costs nothing.
         let first = self.told(body).min(body.len().saturating_mul(MOST_EXPANSION)).min(limit).min(MAX_FIRST_CAPACITY);
-        let mut out = Vec::with_capacity(first);
+        out.clear();
+        out.reserve_exact(first);
         let mut rest = body;
         loop {
             let allowed = limit - out.len();
-            match decompressor.member(self, rest, &mut out, allowed) {
+            match decompressor.member(self, rest, out, allowed) {
                 Member::Damaged => return Err(Unexpanded::Damaged),
                 Member::Larger if out.capacity() - out.len() >= allowed => return Err(Unexpanded::TooLarge),
                 Member::Larger => {
                     let grown = out.capacity().max(LEAST_GROWN).saturating_mul(GROWTH).min(limit);
                     match out.is_empty() {
-                        true => out = Vec::with_capacity(grown),
+                        true => *out = Vec::with_capacity(grown),
                         false => out.reserve_exact(grown - out.len()),
                     }
                 }
@@ -94,10 +101,7 @@ impl Wrapper {
                 }
             }
         }
-        if out.capacity() / 2 > out.len() {
-            out.shrink_to_fit();
-        }
-        Ok(out)
+        Ok(())
     }
 
     /// What a body says that it becomes, or what such bodies become.

@@ -122,14 +122,27 @@ impl Coding {
     /// # Errors
     /// A body of another coding, a damaged one, or one that becomes larger than `limit`.
     pub fn expand(self, body: &[u8], limit: usize) -> Result<Vec<u8>, ExpandError> {
+        let mut out = Vec::new();
+        self.expand_into(body, limit, &mut out)?;
+        if out.capacity() / 2 > out.len() {
+            out.shrink_to_fit();
+        }
+        Ok(out)
+    }
+
+    /// The same, in place of what is in `out`, whose room is used again where the coding allows.
+    ///
+    /// # Errors
+    /// As of [`Coding::expand`]; what is in `out` then has no meaning.
+    pub fn expand_into(self, body: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), ExpandError> {
         let damaged = |error| ExpandError::Damaged { coding: self, error };
         let expanded = match self {
             Coding::Identity if body.len() > limit => return Err(ExpandError::TooLarge { limit }),
             Coding::Identity => Ok(Some(body.to_vec())),
             Coding::Gzip | Coding::Zlib => {
                 let wrapper = if self == Coding::Gzip { Wrapper::Gzip } else { Wrapper::Zlib };
-                match wrapper.expand(body, limit) {
-                    Ok(expanded) => Ok(Some(expanded)),
+                match wrapper.expand_into(body, limit, out) {
+                    Ok(()) => return Ok(()),
                     Err(Unexpanded::TooLarge) => Ok(None),
                     // libdeflate does not say what is wrong with it. A decoder of streams does.
                     Err(Unexpanded::Damaged) if self == Coding::Gzip => {
@@ -141,14 +154,17 @@ impl Coding {
                 }
             }
             Coding::Zstd => expand_zstd(body, limit),
-            Coding::SnappyBlock if body.starts_with(SNAPPY_FRAMED) => return Coding::SnappyFramed.expand(body, limit),
+            Coding::SnappyBlock if body.starts_with(SNAPPY_FRAMED) => {
+                return Coding::SnappyFramed.expand_into(body, limit, out);
+            }
             Coding::SnappyBlock => {
                 expand_snappy(body, limit).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
             }
             Coding::SnappyFramed => read_bounded(snap::read::FrameDecoder::new(body), body.len() * 2, limit),
             Coding::Lz4 => read_bounded(lz4_flex::frame::FrameDecoder::new(body), body.len() * 2, limit),
         };
-        expanded.map_err(damaged)?.ok_or(ExpandError::TooLarge { limit })
+        *out = expanded.map_err(damaged)?.ok_or(ExpandError::TooLarge { limit })?;
+        Ok(())
     }
 
     /// The coded body. `level` is the coding's own scale; without one its default applies.
