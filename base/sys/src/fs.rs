@@ -84,6 +84,18 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Writes all of it at this place of a file, wherever the file stands.
+pub fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::write_all_at(file, bytes, at);
+    #[cfg(not(unix))]
+    {
+        let mut file = file;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(at))?;
+        io::Write::write_all(&mut file, bytes)
+    }
+}
+
 /// Creates a directory and its parents, for the owner (and, as Alloy does, the group) only.
 pub fn create_dir_private(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

@@ -229,15 +229,18 @@ impl Client {
     async fn send_within(&self, request: Request<Bytes>, within: Within<'_>) -> Result<Response, SendError> {
         let url = shown(request.uri());
         let whole = async {
-            let mut answer = self.start(&url, request).await?;
-            let mut body = Gathered::new(answer.declared(), within, &url)?;
-            while let Some(chunk) = answer.next().await.map_err(|error| self.broken(&url, error))? {
-                body.push(chunk)?;
-            }
-            let body = body.whole();
-            Ok(Response { status: answer.status, headers: answer.headers, body })
+            let answer = self.start(&url, request).await?;
+            self.gather(&url, answer, within).await
         };
         self.in_time(&url, whole).await
+    }
+
+    async fn gather(&self, url: &str, mut answer: Streaming, within: Within<'_>) -> Result<Response, SendError> {
+        let mut body = Gathered::new(answer.declared(), within, url)?;
+        while let Some(chunk) = answer.next().await.map_err(|error| self.broken(url, error))? {
+            body.push(chunk)?;
+        }
+        Ok(Response { status: answer.status, headers: answer.headers, body: body.whole() })
     }
 
     /// Sends one request; the body of the answer is left to the caller, who bounds its size and its time. The timeout is
@@ -255,15 +258,15 @@ impl Client {
         {
             let wire = Wire::of(&request, server);
             let (line, status, headers) = self.ask_on(self.idle.take(server), &wire, &request, url).await?;
-            if !self.is_sent_on(status, &headers) {
-                let (server, idle, most) = (server.clone(), self.idle.clone(), self.options.max_idle_connections);
+            let (server, idle, most) = (server.clone(), self.idle.clone(), self.options.max_idle_connections);
+            let Some(next) = self.sent_on(&request, status, &headers) else {
                 let source = Source::Line { line, server, idle, most };
                 return Ok(Streaming { status, headers, url: url.to_owned(), source });
-            }
+            };
+            idle.put(server, line, most);
+            request = next;
         }
-        let response = self.execute(url, request).await?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        Ok(Streaming { status, headers, url: url.to_owned(), source: Source::Pool(response) })
+        self.execute(url, request).await
     }
 
     async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
@@ -271,11 +274,14 @@ impl Client {
         tokio::time::timeout(self.options.timeout, work).await.map_err(late)?
     }
 
-    async fn execute(&self, url: &str, request: Request<Bytes>) -> Result<reqwest::Response, SendError> {
+    /// Sends a complete request by the pool.
+    async fn execute(&self, url: &str, request: Request<Bytes>) -> Result<Streaming, SendError> {
         let client = self.client()?;
         let request = reqwest::Request::try_from(request)
             .map_err(|error| SendError::Config(format!("cannot request {url}: {}", innermost(&error))))?;
-        client.execute(request).await.map_err(|error| self.failed(url, &error))
+        let response = client.execute(request).await.map_err(|error| self.failed(url, &error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Streaming { status, headers, url: url.to_owned(), source: Source::Pool(response) })
     }
 
     /// Adds what the configuration says to a request's own headers.

@@ -25,7 +25,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -438,7 +437,7 @@ impl State {
         if is_first {
             file.begun = Instant::now();
         }
-        let written = file.file.write_all_at(&self.buffer, file.bytes);
+        let written = fs::write_at(&file.file, &self.buffer, file.bytes);
         if written.is_ok() {
             file.bytes += length;
             return Ok(());
@@ -460,7 +459,7 @@ impl State {
             Some(Ok(file)) => (file, &spare),
             _ => (fs::create_private(&path)?, &path),
         };
-        let written = file.write_all_at(&self.buffer, 0);
+        let written = fs::write_at(&file, &self.buffer, 0);
         let named = if *written_to == path { Ok(()) } else { std::fs::rename(&spare, &path) };
         if let Err(error) = written.and(named) {
             remove(written_to);
@@ -507,7 +506,7 @@ impl State {
             self.next_round = self.next_round.wrapping_add(1);
             let emptied = match file.bytes {
                 ..=SMALL_BYTES => file.file.set_len(0),
-                _ => file.file.write_all_at(&[&frame::head(file.round)[..], &frame::END].concat(), 0),
+                _ => fs::write_at(&file.file, &[&frame::head(file.round)[..], &frame::END].concat(), 0),
             };
             match emptied {
                 Ok(()) => file.bytes = 0,

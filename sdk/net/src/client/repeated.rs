@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, LOCATION};
 
 use super::direct::{Wire, broken};
 use super::line::Line;
@@ -60,13 +60,18 @@ impl Client {
         beyond: &mut Beyond<'_>,
     ) -> Result<Response, SendError> {
         let Repeated { request, url, direct } = repeated;
-        if let Some(direct) = direct {
-            let response = self.ask(direct, request, url, Within { limit, beyond: Some(&mut *beyond) }).await?;
-            if !self.is_sent_on(response.status, &response.headers) {
-                return Ok(response);
-            }
+        let Some(direct) = direct else {
+            return self.send_within(request.clone(), Within { limit, beyond: Some(beyond) }).await;
+        };
+        let response = self.ask(direct, request, url, Within { limit, beyond: Some(&mut *beyond) }).await?;
+        if !response.status.is_redirection() {
+            return Ok(response);
         }
-        self.send_within(request.clone(), Within { limit, beyond: Some(beyond) }).await
+        let mut complete = request.clone();
+        self.complete(complete.headers_mut()).await?;
+        let Some(next) = self.sent_on(&complete, response.status, &response.headers) else { return Ok(response) };
+        let answer = self.execute(url, next).await?;
+        self.gather(url, answer, Within { limit, beyond: Some(beyond) }).await
     }
 
     async fn ask(
@@ -82,7 +87,8 @@ impl Client {
         let before = direct.line.take().filter(Line::is_open);
         let (mut line, status, headers) = self.ask_on(before, wire, request, url).await?;
         let declared = line.declared();
-        if self.is_sent_on(status, &headers) && declared.is_none_or(|length| length > SHORT) {
+        let may_send_on = status.is_redirection() && headers.contains_key(LOCATION);
+        if may_send_on && declared.is_none_or(|length| length > SHORT) {
             // Nobody reads this: it is cheaper to connect again.
             return Ok(Response { status, headers, body: Bytes::new() });
         }

@@ -237,3 +237,31 @@ async fn requests_that_come_often_share_the_connections_that_are_free() {
     assert_eq!(client.send(put(0)).await.unwrap().body, "fine");
     assert_eq!(server.connections.load(Ordering::Relaxed), 3);
 }
+
+#[tokio::test]
+async fn who_is_sent_on_asks_there_once_and_says_who_it_is_on_the_same_machine_alone() {
+    let mut end = Raw::start(&[(FINE, false), (FINE, false), (FINE, false), (FINE, false)]).await;
+    let port = end.url.rsplit(':').next().unwrap().trim_end_matches("/page?a=1");
+    for (status, host, body, expected) in [
+        ("302 Found", "127.0.0.1", "x", "GET /end HTTP/1.1\r\n"),
+        ("307 Temporary Redirect", "127.0.0.1", "x", "POST /end HTTP/1.1\r\n"),
+        ("307 Temporary Redirect", "localhost", "x", "POST /end HTTP/1.1\r\n"),
+        ("301 Moved Permanently", "localhost", "", "GET /end HTTP/1.1\r\n"),
+    ] {
+        let answer = format!("HTTP/1.1 {status}\r\nlocation: http://{host}:{port}/end\r\ncontent-length: 0\r\n\r\n");
+        let mut begin = Raw::start(Box::leak(Box::new([(&*String::leak(answer), true)]))).await;
+        let config = ClientConfig { bearer_token: "hunter2".into(), ..ClientConfig::default() };
+        let client = Client::new(config, Options { often: true, ..Options::default() }).unwrap();
+        let request = |method: &str| Request::builder().method(method).uri(&begin.url).body(body.into()).unwrap();
+        let response = match body {
+            "" => client.repeat(&mut client.repeated(request("GET"))).await,
+            _ => client.send(request("POST")).await,
+        };
+        assert_eq!(response.unwrap().body, "fine");
+        assert!(begin.asked.recv().await.unwrap().contains("\r\nauthorization: Bearer hunter2\r\n"));
+        assert!(begin.asked.try_recv().is_err(), "it was asked twice");
+        let asked = end.asked.recv().await.unwrap();
+        assert!(asked.starts_with(expected), "{asked}");
+        assert_eq!(asked.contains("\r\nauthorization: Bearer hunter2\r\n"), host == "127.0.0.1", "{asked}");
+    }
+}
