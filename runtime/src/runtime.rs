@@ -241,7 +241,8 @@ impl Controller {
                 self.shared.ready.store(true, Ordering::Release);
                 *lock(&self.shared.loaded) = texts;
                 for warning in warnings.0.iter().filter(|found| found.severity == Severity::Warning) {
-                    tracing::warn!("{warning}");
+                    let hint = (!warning.hints.is_empty()).then(|| warning.hints.join("; "));
+                    tracing::warn!(hint, "{warning}");
                 }
                 if !root.plan.nodes.iter().any(PlannedNode::runs) {
                     tracing::warn!(

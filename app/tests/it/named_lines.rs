@@ -46,15 +46,26 @@ fn a_line_about_a_request_names_the_receiver() {
 
 #[test]
 fn a_line_about_arguments_names_their_component_at_the_start_and_after_a_reload() {
-    let text = |collector: &str| {
-        format!("prometheus.exporter.unix \"host\" {{\n\tenable_collectors = [\"{collector}\"]\n}}\n")
+    let text = |mode: &str| {
+        format!("otelcol.processor.probabilistic_sampler \"some\" {{\n\tmode = \"{mode}\"\n\toutput {{ }}\n}}\n")
     };
-    let (folder, mut running) = start(&text("proceses"));
-    let line = line_with(&mut running, "collector=proceses");
-    assert!(line.contains("component_id=prometheus.exporter.unix.host"), "{line}");
-    std::fs::write(folder.path().join("config.alloy"), text("tcpstats")).expect("it is written");
+    let (folder, mut running) = start(&text("hash"));
+    let line = line_with(&mut running, "mode=hash");
+    assert!(line.contains("component_id=otelcol.processor.probabilistic_sampler.some"), "{line}");
+    std::fs::write(folder.path().join("config.alloy"), text("equal")).expect("it is written");
     running.signal("HUP");
-    let line = line_with(&mut running, "collector=tcpstats");
-    assert!(line.contains("component_id=prometheus.exporter.unix.host"), "{line}");
+    let line = line_with(&mut running, "mode=equal");
+    assert!(line.contains("component_id=otelcol.processor.probabilistic_sampler.some"), "{line}");
+    running.stop("TERM");
+}
+
+#[test]
+fn what_is_doubted_at_a_load_is_told_with_its_place_and_what_to_write() {
+    let text = "prometheus.exporter.unix \"host\" {\n\tenable_collectors = [\"proceses\"]\n}\n";
+    let (_folder, mut running) = start(text);
+    let line = line_with(&mut running, "proceses");
+    for words in ["config.alloy:2:22", "prometheus.exporter.unix.host", "hint=\"did you mean", "processes"] {
+        assert!(line.contains(words), "{words}: {line}");
+    }
     running.stop("TERM");
 }
