@@ -224,6 +224,10 @@ impl Fetcher {
         if !is_gzip {
             return Ok(if body.len() <= room { Ok(Vec::from(body)) } else { Err(body) });
         }
+        if self.size_limit == 0 && Coding::Gzip.told(&body).is_some_and(|told| told > room) {
+            // Whether that is true is found out without keeping any of it.
+            return Ok(Err(body));
+        }
         let mut page = used_room();
         match Coding::Gzip.expand_into(&body, room, &mut page) {
             Ok(()) => Ok(Ok(page)),

@@ -554,9 +554,12 @@ async fn a_page_without_a_limit_is_kept_when_its_end_has_been_seen() {
         compressed(90),
         compressed(120),
         compressed(120),
+        // In one member, which says how large it is.
+        gzipped(comments.repeat(160).as_bytes(), 1),
+        gzipped(comments.repeat(160).as_bytes(), 1),
     ];
-    let sizes = [8_000_000, 9_000_000, 9_000_000, 9_000_000, 12_000_000].map(Ok).to_vec();
-    assert_eq!(fetched(pages, "").await, (sizes, 7));
+    let sizes = [8_000_000, 9_000_000, 9_000_000, 9_000_000, 12_000_000, 16_000_000].map(Ok).to_vec();
+    assert_eq!(fetched(pages, "").await, (sizes, 9));
     assert_eq!(fetched(vec![plain(90)], "body_size_limit = \"10MB\"").await, (vec![Ok(9_000_000)], 1));
 }
 

@@ -9,6 +9,7 @@ mod at_random;
 mod config;
 mod credentials;
 mod direct;
+mod gathered;
 mod identity;
 mod line;
 mod repeated;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::uri::Authority;
 use http::{HeaderMap, HeaderName, Request, StatusCode, header};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -29,6 +30,8 @@ pub use config::{Authorization, BasicAuth, ClientConfig, OAuth2, ProxyConfig};
 use credentials::Credentials;
 pub(crate) use credentials::secret_value;
 use direct::{Connector, Idle, Wire, broken};
+pub use gathered::Beyond;
+use gathered::{Gathered, Within};
 pub use identity::Identity;
 use line::Line;
 pub use repeated::Repeated;
@@ -110,32 +113,10 @@ enum Source {
     Nowhere,
 }
 
-/// What takes the pieces of a body that is larger than is kept, from its first byte on; false when it has had enough.
-pub type Beyond<'b> = dyn FnMut(&[u8]) -> bool + Send + 'b;
-
-/// How much of a body is kept, and what becomes of a larger one.
-struct Within<'b> {
-    limit: usize,
-    /// Nothing is kept of a body that went here. Without it, a larger one is an error at once.
-    beyond: Option<&'b mut Beyond<'b>>,
-}
-
 /// Why a body breaks off.
 enum Interrupted {
     Pool(reqwest::Error),
     Line(io::Error),
-}
-
-/// A body from its pieces, within its bound; of one that comes in one piece nothing is copied.
-struct Gathered<'u, 'b> {
-    declared: usize,
-    within: Within<'b>,
-    url: &'u str,
-    first: Bytes,
-    /// All of it, once there is a second piece.
-    all: BytesMut,
-    /// It did not fit.
-    is_beyond: bool,
 }
 
 /// Why there is no answer. None of these texts holds a secret; URLs come without query and credentials.
@@ -392,55 +373,6 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("config", &self.config).field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-// === impl Gathered ===
-
-impl<'u, 'b> Gathered<'u, 'b> {
-    fn new(declared: Option<u64>, within: Within<'b>, url: &'u str) -> Result<Self, SendError> {
-        let declared = declared.unwrap_or(0) as usize;
-        let (first, all) = (Bytes::new(), BytesMut::new());
-        let mut gathered = Gathered { declared, within, url, first, all, is_beyond: false };
-        gathered.check(declared)?;
-        Ok(gathered)
-    }
-
-    fn push(&mut self, chunk: Bytes) -> Result<(), SendError> {
-        self.check(self.first.len() + self.all.len() + chunk.len())?;
-        if self.is_beyond {
-            return self.pass_on(&chunk);
-        }
-        if self.first.is_empty() && self.all.is_empty() {
-            self.first = chunk;
-            return Ok(());
-        }
-        if self.all.is_empty() {
-            self.all.reserve(self.declared.min(1 << 20).max(2 * self.first.len()));
-            self.all.extend_from_slice(&std::mem::take(&mut self.first));
-        }
-        self.all.extend_from_slice(&chunk);
-        Ok(())
-    }
-
-    fn check(&mut self, length: usize) -> Result<(), SendError> {
-        if length > self.within.limit && !self.is_beyond {
-            self.is_beyond = true;
-            let (first, all) = (std::mem::take(&mut self.first), std::mem::take(&mut self.all));
-            self.pass_on(&first)?;
-            self.pass_on(&all)?;
-        }
-        Ok(())
-    }
-
-    fn pass_on(&mut self, piece: &[u8]) -> Result<(), SendError> {
-        let goes_on = self.within.beyond.as_mut().is_some_and(|beyond| beyond(piece));
-        let (url, limit) = (self.url, self.within.limit);
-        if goes_on { Ok(()) } else { Err(SendError::TooLarge { url: url.to_owned(), limit }) }
-    }
-
-    fn whole(self) -> Bytes {
-        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }
 

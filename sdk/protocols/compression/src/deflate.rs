@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 
 use libdeflate_sys as ffi;
 
-use crate::MAX_FIRST_CAPACITY;
 use crate::idle::Idle;
+use crate::{Coding, MAX_FIRST_CAPACITY};
 
 /// What stands around the deflated bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +107,7 @@ impl Wrapper {
     /// What a body says that it becomes, or what such bodies become.
     fn told(self, body: &[u8]) -> usize {
         match self {
-            // Of its last member (RFC 1952, 2.3.1), as a rule the only one.
-            Wrapper::Gzip => body.last_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize),
+            Wrapper::Gzip => Coding::Gzip.told(body).unwrap_or(0),
             Wrapper::Zlib => body.len().saturating_mul(USUAL_EXPANSION),
         }
     }

@@ -167,6 +167,17 @@ impl Coding {
         Ok(())
     }
 
+    /// What a body says that it becomes, in bytes. That need not be true; `None` if it does not say.
+    #[must_use]
+    pub fn told(self, body: &[u8]) -> Option<usize> {
+        match self {
+            // Of its last member (RFC 1952, 2.3.1), as a rule the only one.
+            Coding::Gzip => body.last_chunk().map(|bytes| u32::from_le_bytes(*bytes) as usize),
+            Coding::Zstd => zstd_safe::get_frame_content_size(body).ok().flatten()?.try_into().ok(),
+            _ => None,
+        }
+    }
+
     /// The coded body. `level` is the coding's own scale; without one its default applies.
     #[must_use]
     pub fn compress(self, body: &[u8], level: Option<i32>) -> Vec<u8> {
@@ -225,8 +236,7 @@ fn compress_zstd(body: &[u8], level: i32) -> io::Result<Vec<u8>> {
 
 fn expand_zstd(body: &[u8], limit: usize) -> io::Result<Option<Vec<u8>>> {
     // A frame that says what it becomes, as that of a whole body does, is expanded to where it stays.
-    let told = zstd_safe::get_frame_content_size(body).ok().flatten().and_then(|told| usize::try_from(told).ok());
-    if let Some(told) = told.filter(|told| *told <= limit.min(MAX_FIRST_CAPACITY)) {
+    if let Some(told) = Coding::Zstd.told(body).filter(|told| *told <= limit.min(MAX_FIRST_CAPACITY)) {
         let mut out = Vec::with_capacity(told);
         let mut decompressor = ZSTD_DECOMPRESSORS.take(|_| true).map_or_else(zstd::bulk::Decompressor::new, Ok)?;
         let expanded = decompressor.decompress_to_buffer(body, &mut out);
