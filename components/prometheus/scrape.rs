@@ -62,7 +62,8 @@ struct Loop {
 
 /// How the targets of these arguments are scraped.
 struct Before {
-    arguments: Arc<ScrapeArguments>,
+    /// Without targets and receivers.
+    arguments: ScrapeArguments,
     manner: Arc<Manner>,
 }
 
@@ -170,19 +171,16 @@ impl Scrape {
         self.metrics.pool_targets.set_u64(targets.len() as u64);
         self.metrics.pool_limit.set_u64(arguments.target_limit);
 
+        let same = arguments.manner();
         let manner = match before.take() {
             // Other targets alone: those that stay keep their connections.
-            Some(Before { arguments: same, manner })
-                if same.is_same_manner(arguments) && manner.forbidden == forbidden =>
-            {
-                manner
-            }
+            Some(before) if before.arguments == same && before.manner.forbidden == forbidden => before.manner,
             _ => {
                 let manner = manner(&self.context, arguments).map_err(|problem| Stopped(problem.to_string()))?;
                 Arc::new(Manner { forbidden, ..manner })
             }
         };
-        *before = Some(Before { arguments: arguments.clone(), manner: manner.clone() });
+        *before = Some(Before { arguments: same, manner: manner.clone() });
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.retain(|_, one| !one.orders.is_closed());
         let mut without = Vec::new();

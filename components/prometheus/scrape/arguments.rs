@@ -16,7 +16,7 @@ use super::page::PageFormat;
 ///
 /// Each target is scraped on its own, spread over the interval. Besides the samples of its page each scrape gives `up`
 /// and four more series about itself. A series that vanishes from a page is marked as ended.
-#[derive(Arguments, Clone, Debug)]
+#[derive(Arguments, Clone, Debug, PartialEq)]
 #[block(validate)]
 pub struct ScrapeArguments {
     /// What to scrape.
@@ -197,78 +197,9 @@ impl Protocol {
 }
 
 impl ScrapeArguments {
-    /// Whether pages are asked for and read as with other arguments: targets and receivers may differ.
-    pub(crate) fn is_same_manner(&self, other: &ScrapeArguments) -> bool {
-        let ScrapeArguments {
-            targets: _,
-            forward_to: _,
-            job_name,
-            honor_labels,
-            honor_timestamps,
-            track_timestamps_staleness,
-            params,
-            scrape_classic_histograms,
-            scrape_native_histograms,
-            scrape_failure_log_file,
-            scrape_interval,
-            scrape_timeout,
-            scrape_protocols,
-            metrics_path,
-            scheme,
-            body_size_limit,
-            sample_limit,
-            target_limit,
-            label_limit,
-            label_name_length_limit,
-            label_value_length_limit,
-            client,
-            extra_metrics,
-            enable_protobuf_negotiation,
-            metric_name_validation_scheme,
-            metric_name_escaping_scheme,
-            scrape_fallback_protocol,
-            convert_classic_histograms_to_nhcb,
-            enable_compression,
-            native_histogram_bucket_limit,
-            native_histogram_min_bucket_factor,
-            honor_metadata,
-            enable_type_and_unit_labels,
-            start_timestamp_zero_ingestion,
-            clustering,
-        } = self;
-        *job_name == other.job_name
-            && *honor_labels == other.honor_labels
-            && *honor_timestamps == other.honor_timestamps
-            && *track_timestamps_staleness == other.track_timestamps_staleness
-            && *params == other.params
-            && *scrape_classic_histograms == other.scrape_classic_histograms
-            && *scrape_native_histograms == other.scrape_native_histograms
-            && *scrape_failure_log_file == other.scrape_failure_log_file
-            && *scrape_interval == other.scrape_interval
-            && *scrape_timeout == other.scrape_timeout
-            && *scrape_protocols == other.scrape_protocols
-            && *metrics_path == other.metrics_path
-            && *scheme == other.scheme
-            && *body_size_limit == other.body_size_limit
-            && *sample_limit == other.sample_limit
-            && *target_limit == other.target_limit
-            && *label_limit == other.label_limit
-            && *label_name_length_limit == other.label_name_length_limit
-            && *label_value_length_limit == other.label_value_length_limit
-            && *client == other.client
-            && *extra_metrics == other.extra_metrics
-            && *enable_protobuf_negotiation == other.enable_protobuf_negotiation
-            && *metric_name_validation_scheme == other.metric_name_validation_scheme
-            && *metric_name_escaping_scheme == other.metric_name_escaping_scheme
-            && *scrape_fallback_protocol == other.scrape_fallback_protocol
-            && *convert_classic_histograms_to_nhcb == other.convert_classic_histograms_to_nhcb
-            && *enable_compression == other.enable_compression
-            && *native_histogram_bucket_limit == other.native_histogram_bucket_limit
-            && *native_histogram_min_bucket_factor == other.native_histogram_min_bucket_factor
-            && *honor_metadata == other.honor_metadata
-            && *enable_type_and_unit_labels == other.enable_type_and_unit_labels
-            && *start_timestamp_zero_ingestion == other.start_timestamp_zero_ingestion
-            && *clustering == other.clustering
+    /// How pages are asked for and read: all but where they are, and where what they say goes.
+    pub(crate) fn manner(&self) -> ScrapeArguments {
+        ScrapeArguments { targets: Vec::new(), forward_to: Vec::new(), ..self.clone() }
     }
 
     /// The formats to ask for. Only one of them has native histograms: where these are wanted and nothing is said about

@@ -74,9 +74,11 @@ impl<B> Receiver<B> {
     pub fn consume(&self, batch: B) -> BoxFuture<'_, Result<Delivery, Refused>> {
         self.consumer.consume(batch)
     }
+}
 
-    /// Whether both lead to the same consumer.
-    pub fn is(&self, other: &Receiver<B>) -> bool {
+/// Two are equal that lead to the same consumer.
+impl<B> PartialEq for Receiver<B> {
+    fn eq(&self, other: &Receiver<B>) -> bool {
         Arc::ptr_eq(&self.consumer, &other.consumer)
     }
 }

@@ -53,7 +53,7 @@ pub struct Metadata {
 }
 
 /// What `loki.*` components list in `forward_to`: the capsule `loki.LogsReceiver`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LogsReceiver(pub Receiver<LogBatch>);
 
 // === impl LogBatch ===
@@ -158,7 +158,7 @@ impl CapsuleObject for LogsReceiver {
     }
 
     fn equals(&self, other: &dyn CapsuleObject) -> Option<bool> {
-        Some(other.as_any().downcast_ref::<LogsReceiver>().is_some_and(|other| self.0.is(&other.0)))
+        Some(other.as_any().downcast_ref() == Some(self))
     }
 
     fn data_edge(&self) -> Option<DataEdge> {

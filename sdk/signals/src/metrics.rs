@@ -117,7 +117,7 @@ pub fn is_stale(value: f64) -> bool {
 }
 
 /// What `prometheus.*` components list in `forward_to`: the capsule `storage.Appendable`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricsReceiver(pub Receiver<SampleBatch>);
 
 // === impl SampleBatch ===
@@ -215,7 +215,7 @@ impl CapsuleObject for MetricsReceiver {
     }
 
     fn equals(&self, other: &dyn CapsuleObject) -> Option<bool> {
-        Some(other.as_any().downcast_ref::<MetricsReceiver>().is_some_and(|other| self.0.is(&other.0)))
+        Some(other.as_any().downcast_ref() == Some(self))
     }
 
     fn data_edge(&self) -> Option<DataEdge> {

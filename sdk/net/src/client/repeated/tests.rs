@@ -58,6 +58,14 @@ impl Raw {
     }
 }
 
+/// What is asked for once more is fine, and came on the connection of this number; the request as the server saw it.
+async fn is_fine(client: &Client, page: &mut Repeated, server: &mut Raw, connection: usize) -> String {
+    let response = client.repeat(page).await.unwrap();
+    assert_eq!((response.status, &response.body[..]), (StatusCode::OK, &b"fine"[..]));
+    assert_eq!(server.connections.load(Ordering::Relaxed), connection);
+    server.asked.recv().await.unwrap()
+}
+
 fn client(options: Options) -> Client {
     Client::new(ClientConfig::default(), options).unwrap()
 }
@@ -76,11 +84,8 @@ async fn one_connection_serves_while_the_server_keeps_it() {
     .await;
     let client = client(Options::default());
     let mut page = client.repeated(server.request());
-    for connections in [1, 1, 1, 2, 3] {
-        let response = client.repeat(&mut page).await.unwrap();
-        assert_eq!((response.status, &response.body[..]), (StatusCode::OK, &b"fine"[..]));
-        assert_eq!(server.connections.load(Ordering::Relaxed), connections);
-        let asked = server.asked.recv().await.unwrap();
+    for connection in [1, 1, 1, 2, 3] {
+        let asked = is_fine(&client, &mut page, &mut server, connection).await;
         let host = server.url.trim_start_matches("http://").trim_end_matches("/page?a=1");
         assert!(asked.starts_with("GET /page?a=1 HTTP/1.1\r\n"), "{asked}");
         for header in [&format!("host: {host}"), "accept: */*", "user-agent: Ferroalloy/"] {
@@ -173,11 +178,8 @@ async fn what_servers_say_besides_does_no_harm() {
     .await;
     let client = client(Options::default());
     let mut page = client.repeated(server.request());
-    for connections in [1, 1, 1, 2, 3] {
-        let response = client.repeat(&mut page).await.unwrap();
-        assert_eq!((response.status, &response.body[..]), (StatusCode::OK, &b"fine"[..]));
-        assert_eq!(server.connections.load(Ordering::Relaxed), connections);
-        server.asked.recv().await.unwrap();
+    for connection in [1, 1, 1, 2, 3] {
+        is_fine(&client, &mut page, &mut server, connection).await;
     }
 }
 
