@@ -9,6 +9,7 @@ mod buddyinfo;
 mod cgroups;
 mod collector;
 mod conntrack;
+mod conversation;
 mod cpu;
 mod cpu_vulnerabilities;
 mod cpufreq;

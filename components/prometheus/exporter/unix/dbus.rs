@@ -1,16 +1,33 @@
 //! As much of D-Bus as asking a service for its properties takes: calls without a body or with texts, and answers.
 
 use std::io::{self, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+
+use super::conversation::{self, Conversation};
 
 /// A connection to a bus, or to a service that speaks D-Bus itself.
 pub(crate) struct Connection {
-    stream: BufReader<UnixStream>,
+    stream: BufReader<Conversation>,
     serial: u32,
     /// Whom calls are for; a service that is asked directly needs no name.
     destination: Option<&'static str>,
+    /// Why nothing more can be asked.
+    over: Option<(io::ErrorKind, String)>,
+}
+
+/// A message that answers a call.
+struct Answer {
+    kind: u8,
+    /// Whether its numbers are written from their big end.
+    big: bool,
+    /// The fields, and the body behind them.
+    bytes: Vec<u8>,
+    /// How long the fields are.
+    fields: usize,
+    /// The type of the body.
+    signature: String,
+    /// The name of what went wrong.
+    error: String,
 }
 
 /// A value of an answer.
@@ -24,14 +41,14 @@ pub(crate) enum Value {
     Parts(Vec<Value>),
 }
 
-/// An answer is not waited for longer.
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The largest answer: D-Bus allows twice as much.
 const MOST_BYTES: usize = 64 << 20;
 
 /// Parts within parts.
 const DEEPEST: usize = 32;
+
+/// What an answer is made of; of a unit of systemd there are ten.
+const MOST_VALUES: usize = 2 << 20;
 
 const CALL: u8 = 1;
 const ANSWER: u8 = 2;
@@ -57,10 +74,8 @@ pub(crate) fn system_bus() -> PathBuf {
 impl Connection {
     /// Says who we are, and hello to the bus.
     pub fn open(socket: &Path, destination: Option<&'static str>) -> io::Result<Connection> {
-        let stream = UnixStream::connect(socket)?;
-        stream.set_read_timeout(Some(TIMEOUT))?;
-        stream.set_write_timeout(Some(TIMEOUT))?;
-        let mut connection = Connection { stream: BufReader::new(stream), serial: 0, destination };
+        let stream = Conversation::at_path(socket, conversation::TIME)?;
+        let mut connection = Connection { stream: BufReader::new(stream), serial: 0, destination, over: None };
         let user: String = nix::unistd::geteuid().to_string().bytes().map(|byte| format!("{byte:02x}")).collect();
         connection.stream.get_mut().write_all(format!("\0AUTH EXTERNAL {user}\r\n").as_bytes())?;
         let answer = connection.line()?;
@@ -70,22 +85,43 @@ impl Connection {
         connection.stream.get_mut().write_all(b"BEGIN\r\n")?;
         if destination.is_some() {
             let bus = "org.freedesktop.DBus";
-            connection.send(Some(bus), "/org/freedesktop/DBus", bus, "Hello", &[])?;
-            connection.answer()?;
+            connection.ask(Some(bus), "/org/freedesktop/DBus", bus, "Hello", &[])?;
         }
         Ok(connection)
     }
 
     /// Calls a method with texts, and waits for what it answers.
     pub fn call(&mut self, path: &str, interface: &str, member: &str, texts: &[&str]) -> io::Result<Vec<Value>> {
-        self.send(self.destination, path, interface, member, texts)?;
-        self.answer()
+        self.ask(self.destination, path, interface, member, texts)
     }
 
     /// One property of an object.
     pub fn property(&mut self, path: &str, interface: &str, name: &str) -> io::Result<Value> {
         let mut answer = self.call(path, "org.freedesktop.DBus.Properties", "Get", &[interface, name])?;
         if answer.is_empty() { Err(io::ErrorKind::InvalidData.into()) } else { Ok(answer.swap_remove(0)) }
+    }
+
+    /// Why nothing more can be asked: the time is over, or the other side has gone.
+    pub fn over(&self) -> Option<io::Error> {
+        self.over.as_ref().map(|(kind, why)| io::Error::new(*kind, why.as_str()))
+    }
+
+    fn ask(
+        &mut self,
+        destination: Option<&str>,
+        path: &str,
+        interface: &str,
+        member: &str,
+        texts: &[&str],
+    ) -> io::Result<Vec<Value>> {
+        if let Some(error) = self.over() {
+            return Err(error);
+        }
+        let answer = self.send(destination, path, interface, member, texts).and_then(|()| self.answer());
+        if let Err(error) = &answer {
+            self.over = Some((error.kind(), error.to_string()));
+        }
+        answer?.read()
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -130,7 +166,7 @@ impl Connection {
     }
 
     /// The answer to the last call; what else comes is not for us.
-    fn answer(&mut self) -> io::Result<Vec<Value>> {
+    fn answer(&mut self) -> io::Result<Answer> {
         loop {
             let mut head = [0; 16];
             self.stream.read_exact(&mut head)?;
@@ -148,31 +184,45 @@ impl Connection {
             if length > MOST_BYTES {
                 return Err(invalid("a message that is too large"));
             }
-            let mut rest = vec![0; length];
-            self.stream.read_exact(&mut rest)?;
-            let mut reader = Reader { bytes: &rest[..fields], at: 0, big, depth: 0 };
-            let (mut signature, mut to, mut error) = (String::new(), 0, String::new());
-            while reader.at < fields {
-                reader.align(8);
-                let code = reader.byte()?;
-                match (code, reader.variant()?) {
-                    (SIGNATURE, Value::Text(text)) => signature = text,
-                    (ERROR_NAME, Value::Text(text)) => error = text,
-                    (ANSWER_TO, Value::Number(serial)) => to = serial,
-                    _ => {}
-                }
+            let mut bytes = vec![0; length];
+            self.stream.read_exact(&mut bytes)?;
+            let mut answer =
+                Answer { kind: head[1], big, bytes, fields, signature: String::new(), error: String::new() };
+            let to = answer.address()?;
+            if to == u64::from(self.serial) && [ANSWER, ERROR].contains(&answer.kind) {
+                return Ok(answer);
             }
-            if to != u64::from(self.serial) {
-                continue;
-            }
-            let mut reader = Reader { bytes: &rest[fields.next_multiple_of(8)..], at: 0, big, depth: 0 };
-            let values = reader.values(&signature)?;
-            match (head[1], values.first()) {
-                (ANSWER, _) => return Ok(values),
-                (ERROR, Some(Value::Text(text))) => return Err(io::Error::other(format!("{error}: {text}"))),
-                (ERROR, _) => return Err(io::Error::other(error)),
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Which call it is for; reads the fields.
+    fn address(&mut self) -> io::Result<u64> {
+        let mut reader = Reader::new(&self.bytes[..self.fields], self.big);
+        let mut to = 0;
+        while reader.at < self.fields {
+            reader.align(8);
+            let code = reader.byte()?;
+            match (code, reader.variant()?) {
+                (SIGNATURE, Value::Text(text)) => self.signature = text,
+                (ERROR_NAME, Value::Text(text)) => self.error = text,
+                (ANSWER_TO, Value::Number(serial)) => to = serial,
                 _ => {}
             }
+        }
+        Ok(to)
+    }
+
+    /// What it holds, or what it refuses.
+    fn read(self) -> io::Result<Vec<Value>> {
+        let values = Reader::new(&self.bytes[self.fields.next_multiple_of(8)..], self.big).values(&self.signature)?;
+        match (self.kind, values.first()) {
+            (ERROR, Some(Value::Text(text))) => Err(io::Error::other(format!("{}: {text}", self.error))),
+            (ERROR, _) => Err(io::Error::other(self.error)),
+            _ => Ok(values),
         }
     }
 }
@@ -242,9 +292,15 @@ struct Reader<'m> {
     at: usize,
     big: bool,
     depth: usize,
+    /// How many values there were.
+    values: usize,
 }
 
-impl Reader<'_> {
+impl<'m> Reader<'m> {
+    fn new(bytes: &'m [u8], big: bool) -> Reader<'m> {
+        Reader { bytes, at: 0, big, depth: 0, values: 0 }
+    }
+
     fn align(&mut self, to: usize) {
         self.at = self.at.next_multiple_of(to);
     }
@@ -293,8 +349,12 @@ impl Reader<'_> {
 
     fn value(&mut self, kind: &str) -> io::Result<Value> {
         self.depth += 1;
+        self.values += 1;
         if self.depth > DEEPEST {
             return Err(invalid("parts within parts without end"));
+        }
+        if self.values > MOST_VALUES {
+            return Err(invalid("an answer of too many parts"));
         }
         let value = match kind.as_bytes()[0] {
             b'y' => Value::Number(self.byte()?.into()),
@@ -366,12 +426,16 @@ pub(crate) mod fake {
     /// The type of an answer and its values, or an error.
     pub(crate) type Answer = Result<(&'static str, Vec<Value>), &'static str>;
 
+    /// The error that is not answered: the service goes away instead.
+    pub(crate) const GOES_AWAY: &str = "goes away";
+
     /// Takes one connection, and answers calls until it ends; `answer` gets the path, the member and the last text.
     pub(crate) fn serve(socket: &Path, answer: impl Fn(&str, &str, &str) -> Answer + Send + 'static) -> JoinHandle<()> {
         let listener = UnixListener::bind(socket).unwrap();
         std::thread::spawn(move || {
             let (stream, _) = listener.accept().unwrap();
-            let mut peer = Connection { stream: BufReader::new(stream), serial: 0, destination: None };
+            let stream = Conversation::over(stream, conversation::TIME);
+            let mut peer = Connection { stream: BufReader::new(stream), serial: 0, destination: None, over: None };
             assert!(peer.line().unwrap().starts_with("\0AUTH EXTERNAL "));
             peer.stream.get_mut().write_all(b"OK 0123\r\n").unwrap();
             assert_eq!(peer.line().unwrap(), "BEGIN");
@@ -381,7 +445,7 @@ pub(crate) mod fake {
                 let (body, serial, fields) = (word(4) as usize, word(8), word(12) as usize);
                 let mut rest = vec![0; fields.next_multiple_of(8) + body];
                 peer.stream.read_exact(&mut rest).unwrap();
-                let mut reader = Reader { bytes: &rest[..fields], at: 0, big: false, depth: 0 };
+                let mut reader = Reader::new(&rest[..fields], false);
                 let (mut path, mut member, mut signature) = (String::new(), String::new(), String::new());
                 while reader.at < fields {
                     reader.align(8);
@@ -394,10 +458,14 @@ pub(crate) mod fake {
                         _ => {}
                     }
                 }
-                let mut reader = Reader { bytes: &rest[fields.next_multiple_of(8)..], at: 0, big: false, depth: 0 };
+                let mut reader = Reader::new(&rest[fields.next_multiple_of(8)..], false);
                 let texts = reader.values(&signature).unwrap();
                 let last = texts.last().and_then(Value::text).unwrap_or_default();
-                let bytes = message(serial, answer(&path, &member, last));
+                let answer = answer(&path, &member, last);
+                if answer == Err(GOES_AWAY) {
+                    return;
+                }
+                let bytes = message(serial, answer);
                 peer.stream.get_mut().write_all(&bytes).unwrap();
             }
         })
@@ -475,11 +543,38 @@ mod tests {
     fn values_are_read_in_either_byte_order() {
         // An array of one struct of a text and a number.
         let little = [12, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'h', b'i', 0, 0, 7, 0, 0, 0];
-        let mut reader = Reader { bytes: &little, at: 0, big: false, depth: 0 };
+        let mut reader = Reader::new(&little, false);
         let expected = Value::Parts(vec![Value::Parts(vec![Value::Text("hi".to_owned()), Value::Number(7)])]);
         assert_eq!(reader.values("a(su)").unwrap(), [expected]);
         let big = [0, 0, 1, 2];
-        assert_eq!(Reader { bytes: &big, at: 0, big: true, depth: 0 }.values("u").unwrap(), [Value::Number(258)]);
+        assert_eq!(Reader::new(&big, true).values("u").unwrap(), [Value::Number(258)]);
+    }
+
+    #[test]
+    fn what_is_refused_is_no_end_and_who_goes_away_is_asked_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("bus");
+        let served = fake::serve(&socket, |_, member, _| match member {
+            "Good" => Ok(("s", vec![Value::Text("yes".to_owned())])),
+            "Bad" => Err("no such method"),
+            _ => Err(fake::GOES_AWAY),
+        });
+        let mut connection = Connection::open(&socket, None).unwrap();
+        assert!(connection.call("/", "i", "Bad", &[]).unwrap_err().to_string().ends_with("no such method"));
+        assert!(connection.over().is_none());
+        assert_eq!(connection.call("/", "i", "Good", &[]).unwrap(), [Value::Text("yes".to_owned())]);
+        let gone = connection.call("/", "i", "Last", &[]).unwrap_err();
+        served.join().unwrap();
+        assert_eq!(connection.over().unwrap().to_string(), gone.to_string());
+        assert_eq!(connection.call("/", "i", "Good", &[]).unwrap_err().kind(), gone.kind());
+    }
+
+    #[test]
+    fn an_answer_has_no_more_parts_than_fit() {
+        let mut bytes = (MOST_VALUES as u32).to_le_bytes().to_vec();
+        bytes.resize(bytes.len() + MOST_VALUES, 0);
+        let error = Reader::new(&bytes, false).values("ay").unwrap_err();
+        assert!(error.to_string().contains("too many parts"), "{error}");
     }
 
     #[test]
@@ -487,10 +582,10 @@ mod tests {
         for (signature, bytes) in
             [("s", &[255, 255, 255, 255][..]), ("as", &[9, 0, 0, 0]), ("v", &[1, b'z', 0]), ("t", &[1])]
         {
-            assert!(Reader { bytes, at: 0, big: false, depth: 0 }.values(signature).is_err(), "{signature}");
+            assert!(Reader::new(bytes, false).values(signature).is_err(), "{signature}");
         }
         let nested = "v".repeat(64);
         let endless: Vec<u8> = [1, b'v', 0].repeat(64);
-        assert!(Reader { bytes: &endless, at: 0, big: false, depth: 0 }.values(&nested[..1]).is_err());
+        assert!(Reader::new(&endless, false).values(&nested[..1]).is_err());
     }
 }

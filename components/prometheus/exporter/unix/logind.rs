@@ -55,6 +55,9 @@ impl Collector for Logind {
             let (Some(kind), Some(class)) = (known(&kind, &TYPES), known(&class, &CLASSES)) else { continue };
             *counts.entry((seat, remote.number() == Some(1), kind, class)).or_default() += 1.0;
         }
+        if let Some(error) = logind.over() {
+            return Err(failed("ask for all sessions")(error));
+        }
         let mut family = page.family("node_logind_sessions", "Number of sessions registered in logind.", Kind::Gauge);
         for (remote, written) in [(true, "true"), (false, "false")] {
             for kind in TYPES {

@@ -1,23 +1,20 @@
 //! The processes that supervisord runs, and how they are.
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::net::ToSocketAddrs as _;
+use std::path::Path;
 
 use base_metrics::{FamilyWriter, Kind};
 use base64::Engine as _;
 use url::Url;
 
 use super::collector::{Collector, Failure, Scratch};
+use super::conversation::{self, Conversation};
 use super::xmlrpc::{self, Members};
 
 pub(crate) struct Supervisord {
     url: Url,
 }
-
-/// An answer is not waited for longer.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Thousands of processes fit.
 const MOST_BYTES: u64 = 16 << 20;
@@ -34,35 +31,20 @@ impl Supervisord {
     fn ask(&self) -> Result<Vec<Members>, String> {
         let words = |error: io::Error| error.to_string();
         let answer = if self.url.scheme() == "unix" {
-            let stream = UnixStream::connect(self.url.path()).map_err(words)?;
-            stream
-                .set_read_timeout(Some(TIMEOUT))
-                .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
-                .map_err(words)?;
+            let stream = Conversation::at_path(Path::new(self.url.path()), conversation::TIME).map_err(words)?;
             self.over(stream, "unix", "/RPC2")
         } else {
             let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
             let port = self.url.port_or_known_default().unwrap_or(80);
             let addresses = (host, port).to_socket_addrs().map_err(words)?;
-            let mut outcome = Err(io::Error::other(format!("{host} has no address")));
-            for address in addresses {
-                outcome = TcpStream::connect_timeout(&address, TIMEOUT);
-                if outcome.is_ok() {
-                    break;
-                }
-            }
-            let stream = outcome.map_err(words)?;
-            stream
-                .set_read_timeout(Some(TIMEOUT))
-                .and_then(|()| stream.set_write_timeout(Some(TIMEOUT)))
-                .map_err(words)?;
+            let stream = Conversation::at_addresses(addresses, conversation::TIME).map_err(words)?;
             self.over(stream, &self.url[url::Position::BeforeHost..url::Position::AfterPort], self.url.path())
         };
         xmlrpc::answer(&answer?)
     }
 
     /// HTTP/1.0, so that an answer ends where the connection does.
-    fn over(&self, mut stream: impl Read + Write, host: &str, path: &str) -> Result<String, String> {
+    fn over(&self, mut stream: Conversation, host: &str, path: &str) -> Result<String, String> {
         let call = xmlrpc::call("supervisor.getAllProcessInfo");
         let who = match (self.url.username(), self.url.password()) {
             ("", None) => String::new(),

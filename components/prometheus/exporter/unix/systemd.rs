@@ -43,6 +43,10 @@ const STATES: [&str; 5] = ["active", "activating", "deactivating", "inactive", "
 const SERVICE: &str = "org.freedesktop.systemd1";
 const MANAGER: (&str, &str) = ("/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
 
+/// Units that are of a type, and whom to ask for it.
+const HAVE_TYPES: [(&str, &str); 2] =
+    [("service", "org.freedesktop.systemd1.Service"), ("mount", "org.freedesktop.systemd1.Mount")];
+
 /// Older ones tell neither their state nor when timers fired.
 const TELLS_STATE: f64 = 212.0;
 
@@ -91,6 +95,9 @@ impl Collector for Systemd {
         let shown = |unit: &&Unit| unit.loaded && include.is_match(&unit.name) && !exclude.is_match(&unit.name);
         for unit in units.iter().filter(shown) {
             self.settings.show(unit, number, &mut systemd, page);
+            if let Some(error) = systemd.over() {
+                return Err(failed("ask for all units")(error));
+            }
         }
         if number >= TELLS_STATE {
             let state = systemd.property(MANAGER.0, MANAGER.1, "SystemState").map_err(failed("ask for its state"))?;
@@ -108,13 +115,16 @@ impl SystemdSettings {
     /// What a unit does not tell is left out.
     fn show(&self, unit: &Unit, version: f64, systemd: &mut Connection, page: &mut FamilyWriter<'_>) {
         let kind = unit.name.rsplit('.').next().unwrap_or_default();
+        let mut of_kind = None;
+        if let Some(interface) = HAVE_TYPES.iter().find(|(suffix, _)| *suffix == kind).map(|(_, interface)| interface) {
+            of_kind = systemd.property(&unit.path, interface, "Type").ok();
+            // One whose type was not told in time would become another series.
+            if systemd.over().is_some() {
+                return;
+            }
+        }
         let mut ask =
             |interface: &str, name: &str| systemd.property(&unit.path, &format!("{SERVICE}.{interface}"), name).ok();
-        let of_kind = match kind {
-            "service" => ask("Service", "Type"),
-            "mount" => ask("Mount", "Type"),
-            _ => None,
-        };
         let of_kind = of_kind.as_ref().and_then(Value::text).unwrap_or_default();
         let mut family = page.family("node_systemd_unit_state", "Systemd unit", Kind::Gauge);
         for state in STATES {
@@ -296,6 +306,44 @@ mod tests {
                 "node_systemd_version{version=\"252.22\"} 252.22",
             ]
         );
+    }
+
+    #[test]
+    fn units_that_were_told_stay_when_systemd_goes_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("bus");
+        let unit = |name: &str| {
+            let path = format!("/u/{name}");
+            Value::Parts([name, "d", "loaded", "active", "s", "", &path].map(|text| Value::Text(text.into())).to_vec())
+        };
+        let units = ["a.service", "b.service", "c.target"].map(unit).to_vec();
+        let served = fake::serve(&socket, move |path, member, name| match (path, member, name) {
+            (_, "Hello", _) => Ok(("s", vec![Value::Text(":1.7".to_owned())])),
+            (_, "ListUnits", _) => Ok(("a(sssssso)", vec![Value::Parts(units.clone())])),
+            (_, _, "Version") => Ok(("v", vec![Value::Text("252".to_owned())])),
+            ("/u/a.service", _, "Type") => Ok(("v", vec![Value::Text("simple".to_owned())])),
+            _ => Err(fake::GOES_AWAY),
+        });
+        let settings = SystemdSettings {
+            include: Pattern::new(".+").unwrap(),
+            exclude: Pattern::new("^$").unwrap(),
+            restarts: false,
+            start_time: false,
+            tasks: false,
+        };
+        let mut systemd = Systemd { settings, sockets: Sockets { bus: socket, private: dir.path().join("none") } };
+        let (mut page, mut text) = (Page::new(), String::new());
+        let outcome = systemd.collect(&mut Scratch::default(), &mut page.writer());
+        page.encode(&mut text, &base_metrics::Losses::default());
+        served.join().unwrap();
+        assert!(matches!(outcome, Err(Failure::Failed(why)) if why.starts_with("cannot ask for all units: ")));
+        assert!(
+            text.contains("node_systemd_unit_state{name=\"a.service\",state=\"active\",type=\"simple\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("node_systemd_units{state=\"active\"} 3"), "{text}");
+        // Not without its type, which would be another series.
+        assert!(!text.contains("b.service") && !text.contains("c.target"), "{text}");
     }
 
     #[test]
