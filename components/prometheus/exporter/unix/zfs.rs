@@ -83,25 +83,42 @@ impl Collector for Zfs {
     }
 }
 
-fn show(page: &mut FamilyWriter<'_>, of: &str, file: &str, name: &str, labels: &[(&str, &str)], value: u64) {
+fn show(page: &mut FamilyWriter<'_>, of: &str, file: &str, name: &str, labels: &[(&str, &str)], value: f64) {
     let key = format!("kstat.zfs.misc.{file}.{name}");
     // A dot within the name parts it too.
     let name = key.rsplit('.').next().unwrap_or_default().replace('-', "_");
-    page.family(&format!("node_{of}_{name}"), &key, Kind::Untyped).sample(labels, value as f64);
+    page.family(&format!("node_{of}_{name}"), &key, Kind::Untyped).sample(labels, value);
 }
 
-/// Lines of `name type data` behind a heading of these words.
+/// Lines of `name type data` behind a heading of these words. The data may have blanks in it.
 fn rows(text: &str) -> Option<impl Iterator<Item = [&str; 3]>> {
-    let mut lines = text.lines().map(|line| line.split_whitespace());
-    lines.find(|words| words.clone().eq(["name", "type", "data"]))?;
-    Some(lines.filter_map(|mut words| Some([words.next()?, words.next()?, words.next()?])))
+    let word = |text: &'_ str| text.find(char::is_whitespace).unwrap_or(text.len());
+    let mut lines = text.lines();
+    lines.find(|line| line.split_whitespace().eq(["name", "type", "data"]))?;
+    Some(lines.filter_map(move |line| {
+        let (name, rest) = line.trim().split_at(word(line.trim()));
+        let rest = rest.trim_start();
+        let (kind, data) = rest.split_at(word(rest));
+        let data = data.trim_start();
+        (!data.is_empty()).then_some([name, kind, data])
+    }))
+}
+
+/// What a line holds as a number. How much memory is available is below zero when it is short of it.
+fn number(data: &str, kind: &str) -> Option<f64> {
+    match kind {
+        INT64 if data.starts_with('-') => data.parse::<i64>().ok().map(|value| value as f64),
+        _ => data.parse::<u64>().ok().map(|value| value as f64),
+    }
 }
 
 /// The rows of these types.
-fn numbers<'t>(text: &'t str, path: &Path, types: &[&str]) -> Result<Vec<(&'t str, u64)>, Failure> {
+fn numbers<'t>(text: &'t str, path: &Path, types: &[&str]) -> Result<Vec<(&'t str, f64)>, Failure> {
     let rows = rows(text).ok_or_else(|| Failure::malformed(path, "there is no \"name type data\""))?;
     rows.filter(|[name, kind, _]| types.contains(kind) && *name != "dataset_name")
-        .map(|[name, _, data]| data.parse().map(|value| (name, value)).map_err(|_| Failure::malformed(path, data)))
+        .map(|[name, kind, data]| {
+            number(data, kind).map(|value| (name, value)).ok_or_else(|| Failure::malformed(path, data))
+        })
         .collect()
 }
 
@@ -110,7 +127,7 @@ fn dataset(text: &str) -> Option<&str> {
 }
 
 /// A line of names that begins with `nread`, and a line of numbers.
-fn table<'t>(text: &'t str, path: &Path) -> Result<Vec<(&'t str, u64)>, Failure> {
+fn table<'t>(text: &'t str, path: &Path) -> Result<Vec<(&'t str, f64)>, Failure> {
     let mut lines = text.lines();
     let is_heading = |line: &&str| line.starts_with("nread") && line.split_whitespace().count() >= IO_COLUMNS;
     let Some(names) = lines.find(is_heading) else { return Ok(Vec::new()) };
@@ -119,8 +136,24 @@ fn table<'t>(text: &'t str, path: &Path) -> Result<Vec<(&'t str, u64)>, Failure>
     names
         .split_whitespace()
         .map(|name| {
-            let value = values.next().and_then(|value| value.parse().ok());
+            let value = values.next().and_then(|value| number(value, UINT64));
             value.map(|value| (name, value)).ok_or_else(|| Failure::malformed(path, name))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_below_zero_and_names_with_blanks_are_read() {
+        let text = "7 1 0x01 3 1 2 3\nname type data\nmemory_available_bytes 3 -1048576\nhits 4 18446744073709551615\n\
+                    dataset_name 7 tank/my  films\nc 4 -1\n";
+        let all = numbers(text, Path::new("f"), &[INT64]).unwrap();
+        assert_eq!(all, [("memory_available_bytes", -1_048_576.0)]);
+        assert_eq!(dataset(text), Some("tank/my  films"));
+        // What has no sign is not below zero.
+        assert!(numbers(text, Path::new("f"), &[UINT64]).is_err());
+    }
 }
