@@ -1,6 +1,6 @@
 //! The one HTTP client: what [`ClientConfig`] makes.
 //!
-//! It stands on reqwest, which brings TLS, the connection pool, proxies and redirects. Requests that follow one another for as
+//! It stands on reqwest, which brings TLS, the connection pool and proxies. Requests that follow one another for as
 //! long as the collector runs, and need none of these, go on connections of ours (`direct`). Secret files and certificates are
 //! read again when they change.
 
@@ -12,6 +12,7 @@ mod direct;
 mod gathered;
 mod identity;
 mod line;
+mod redirect;
 mod repeated;
 
 use std::fmt;
@@ -34,6 +35,7 @@ pub use gathered::Beyond;
 use gathered::{Gathered, Within};
 pub use identity::Identity;
 use line::Line;
+use redirect::MOST_REQUESTS;
 pub use repeated::Repeated;
 
 use crate::secret_file::Stamp;
@@ -231,23 +233,36 @@ impl Client {
         self.in_time(&url, self.start(&url, request)).await
     }
 
-    /// Sends a request, one way or the other, and reads the head of its answer.
+    /// Sends a request and reads the head of its answer.
     async fn start(&self, url: &str, mut request: Request<Bytes>) -> Result<Streaming, SendError> {
         self.complete(request.headers_mut()).await?;
-        if self.options.often
-            && let Some(server) = self.direct(request.uri())
-        {
-            let wire = Wire::of(&request, server);
-            let (line, status, headers) = self.ask_on(self.idle.take(server), &wire, &request, url).await?;
-            let (server, idle, most) = (server.clone(), self.idle.clone(), self.options.max_idle_connections);
-            let Some(next) = self.sent_on(&request, status, &headers) else {
-                let source = Source::Line { line, server, idle, most };
-                return Ok(Streaming { status, headers, url: url.to_owned(), source });
-            };
-            idle.put(server, line, most);
+        self.follow(url, request, 0).await
+    }
+
+    /// Sends a complete request, and goes where its answers send us on. So many requests were made before.
+    async fn follow(&self, url: &str, mut request: Request<Bytes>, before: usize) -> Result<Streaming, SendError> {
+        for _ in before..MOST_REQUESTS {
+            let mut answer = self.ask_once(url, &request).await?;
+            let Some(next) = self.sent_on(&request, answer.status, &answer.headers) else { return Ok(answer) };
+            if answer.declared() == Some(0) {
+                // Its connection can be used again.
+                let _ = answer.next().await;
+            }
             request = next;
         }
-        self.execute(url, request).await
+        Err(SendError::Broken { url: url.to_owned(), error: "too many redirects".to_owned() })
+    }
+
+    /// Sends a complete request, one way or the other.
+    async fn ask_once(&self, url: &str, request: &Request<Bytes>) -> Result<Streaming, SendError> {
+        let Some(server) = self.direct(request.uri()).filter(|_| self.options.often) else {
+            return self.execute(url, request.clone()).await;
+        };
+        let wire = Wire::of(request, server);
+        let (line, status, headers) = self.ask_on(self.idle.take(server), &wire, request, url).await?;
+        let (server, idle, most) = (server.clone(), self.idle.clone(), self.options.max_idle_connections);
+        let source = Source::Line { line, server, idle, most };
+        Ok(Streaming { status, headers, url: url.to_owned(), source })
     }
 
     async fn in_time<T>(&self, url: &str, work: impl Future<Output = Result<T, SendError>>) -> Result<T, SendError> {
@@ -343,10 +358,8 @@ impl Client {
             .connect_timeout(self.options.connect_timeout)
             .pool_max_idle_per_host(self.options.max_idle_connections)
             .tls_backend_preconfigured(config.tls_config.client()?)
-            .redirect(match config.follow_redirects {
-                true => reqwest::redirect::Policy::limited(10),
-                false => reqwest::redirect::Policy::none(),
-            });
+            // Where it leads we see to ourselves.
+            .redirect(reqwest::redirect::Policy::none());
         if !config.enable_http2 {
             builder = builder.http1_only();
         }
@@ -529,7 +542,6 @@ fn innermost(error: &reqwest::Error) -> String {
     let cause = deepest(error);
     if cause.downcast_ref::<reqwest::Error>().is_some() {
         return match error {
-            error if error.is_redirect() => "too many redirects".to_owned(),
             error if error.is_builder() => "the request or the client is not valid".to_owned(),
             _ => "the request failed".to_owned(),
         };

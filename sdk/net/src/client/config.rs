@@ -34,7 +34,7 @@ pub struct ClientConfig {
     /// Certificates to show and to trust.
     #[block(optional)]
     pub tls_config: TlsConfig,
-    /// Follow redirects (at most ten).
+    /// Follow redirects; with the first request ten are made at most.
     #[attr(default = true)]
     pub follow_redirects: bool,
     /// Speak HTTP/2 where the server offers it over TLS.

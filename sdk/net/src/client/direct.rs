@@ -1,6 +1,6 @@
 //! Servers that nothing stands before: no TLS, no proxy.
 //!
-//! To these a request goes on a [`Line`] of ours. What a pool of connections, redirects and the reading of the address cost each
+//! To these a request goes on a [`Line`] of ours. What a pool of connections and the reading of the address cost each
 //! time is more than a small request's own way through the kernel. Whatever is not as simple goes the way of
 //! [`super::Client::send`].
 
@@ -10,15 +10,11 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST, LOCATION, PROXY_AUTHORIZATION,
-    REFERER, TRANSFER_ENCODING, USER_AGENT,
-};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::Instant;
 use tower_service::Service as _;
-use url::Url;
 
 use super::line::{Line, Unanswered};
 use super::{Client, Options, SendError, cause};
@@ -176,41 +172,6 @@ impl Client {
             Ok((status, headers)) => Ok((line, status, headers)),
             Err(Unanswered::Silently(error) | Unanswered::Broken(error)) => Err(broken(url, &error)),
         }
-    }
-
-    /// The request that an answer sends us on with, made as Go makes it; None if it does not.
-    pub(super) fn sent_on(
-        &self,
-        request: &Request<Bytes>,
-        status: StatusCode,
-        headers: &HeaderMap,
-    ) -> Option<Request<Bytes>> {
-        let is_get = match status {
-            StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND => *request.method() == Method::POST,
-            StatusCode::SEE_OTHER => true,
-            StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT => false,
-            _ => return None,
-        };
-        let location = headers.get(LOCATION).filter(|_| self.config.follow_redirects)?;
-        let from = Url::parse(&request.uri().to_string()).ok()?;
-        let to = from.join(std::str::from_utf8(location.as_bytes()).ok()?).ok()?;
-        let mut next = request.clone();
-        *next.uri_mut() = to.as_str().parse().ok()?;
-        if is_get {
-            *next.method_mut() = Method::GET;
-            *next.body_mut() = Bytes::new();
-            for name in [CONTENT_TYPE, CONTENT_LENGTH, CONTENT_ENCODING, TRANSFER_ENCODING] {
-                next.headers_mut().remove(name);
-            }
-        }
-        // As Go has it, the same machine may see them on another port, and a server that leads on to TLS does.
-        if from.host() != to.host() {
-            for name in [AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION] {
-                next.headers_mut().remove(name);
-            }
-        }
-        next.headers_mut().insert(REFERER, HeaderValue::from_str(from.as_str()).ok()?);
-        Some(next)
     }
 }
 

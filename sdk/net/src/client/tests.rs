@@ -225,6 +225,33 @@ async fn redirects_are_followed_unless_the_user_says_no() {
 }
 
 #[tokio::test]
+async fn a_chain_of_redirects_ends_after_ten_requests() {
+    let server = Server::start(
+        None,
+        Arc::new(|seen| {
+            let mut answer = http::Response::new(Full::from(seen.header("referer").to_owned()));
+            if let left @ 1.. = seen.path[1..].parse::<u32>().unwrap() {
+                *answer.status_mut() = StatusCode::PERMANENT_REDIRECT;
+                answer.headers_mut().insert("location", (left - 1).to_string().parse().unwrap());
+            }
+            answer
+        }),
+    )
+    .await;
+    let often = Options { often: true, ..Options::default() };
+    for client in [client(""), Client::new(ClientConfig::default(), often).unwrap()] {
+        assert_eq!(client.send(get(&server.url("/9"))).await.unwrap().body, server.url("/1"));
+        assert_eq!(client.repeat(&mut client.repeated(get(&server.url("/9")))).await.unwrap().body, server.url("/1"));
+        server.seen.lock().unwrap().clear();
+        let error = client.send(get(&server.url("/10"))).await.unwrap_err().to_string();
+        assert_eq!(error, format!("request to {} failed: too many redirects", server.url("/10")));
+        let error = client.repeat(&mut client.repeated(get(&server.url("/10")))).await.unwrap_err().to_string();
+        assert_eq!(error, format!("request to {} failed: too many redirects", server.url("/10")));
+        assert_eq!(server.seen.lock().unwrap().len(), 20);
+    }
+}
+
+#[tokio::test]
 async fn oauth2_tokens_are_kept_and_the_secret_moves_to_the_body_when_the_server_wants_it_there() {
     let server = Server::start(
         None,
