@@ -56,6 +56,9 @@ const OLDER_THAN_START: Duration = Duration::from_secs(60 * 60);
 /// Series for which the outcome of external labels and rules is remembered.
 const REMEMBERED_SERIES: usize = 200_000;
 
+/// How often a journal that cannot be opened is tried again.
+const RETRY_DISK: Duration = Duration::from_secs(5);
+
 /// Where each endpoint has a folder, in the component's own.
 pub(crate) const QUEUES: &str = "queue";
 pub(crate) const JOURNALS: &str = "taken";
@@ -93,6 +96,8 @@ pub(crate) struct Endpoint {
     pub(crate) setup: Setup,
     pub(crate) queue: Queue,
     pub(crate) journal: Journal,
+    /// The journal's folder.
+    journals: PathBuf,
     pub(crate) metrics: Metrics,
     expired: Seldom,
     pending: Mutex<Pending>,
@@ -239,7 +244,7 @@ async fn open_journal(folder: PathBuf, name: String) -> Result<(Journal, Vec<Fou
 
 impl Endpoint {
     /// Opens the queue and the journal in their folders below `data`, with what an earlier run left there. Where these cannot
-    /// be used, it sends from memory alone.
+    /// be used, it sends from memory alone, until they [can be](Endpoint::find_disk).
     pub(crate) async fn open(
         mut setup: Setup,
         component: &str,
@@ -255,13 +260,21 @@ impl Endpoint {
             overflow: Overflow::DropOldest,
         };
         // It also makes sure that nobody else works here.
-        let (queue, journal, found) = match Queue::open(config.clone()).await {
-            Ok(queue) => {
-                let (journal, found) = open_journal(data.join(JOURNALS).join(&setup.folder), name).await?;
-                (queue, journal, found)
-            }
+        let journals = data.join(JOURNALS).join(&setup.folder);
+        let opened = match Queue::open(config.clone()).await {
+            Ok(queue) => match open_journal(journals.clone(), name).await {
+                Ok((journal, found)) => Ok((queue, journal, found)),
+                Err(error) => {
+                    queue.close(Duration::ZERO).await;
+                    Err(error)
+                }
+            },
             // That passes, and what waits there is to be sent.
             Err(error) if error.error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => Err(error),
+        };
+        let (queue, journal, found) = match opened {
+            Ok(opened) => opened,
             Err(error) => (Queue::open_without_disk(config, &error).await, Journal::without_disk(), Vec::new()),
         };
         let limits = Limits {
@@ -293,11 +306,30 @@ impl Endpoint {
             setup,
             queue,
             journal,
+            journals,
             metrics,
             expired: Seldom::default(),
         });
         endpoint.take_up(found, generation).await;
         Ok(endpoint)
+    }
+
+    /// Waits until an endpoint that sends from memory alone can have its disk, and moves there.
+    pub(crate) async fn find_disk(self: Arc<Self>) {
+        // From now on nobody else works there.
+        let disk = self.queue.find_disk().await;
+        let found = loop {
+            let (endpoint, folder, name) = (self.clone(), self.journals.clone(), self.queue.name().to_owned());
+            match base_sys::task::blocking("journal", move || endpoint.journal.find(folder, name)).await.returned() {
+                Some(Ok(found)) => break found,
+                Some(Err(_)) => tokio::time::sleep(RETRY_DISK).await,
+                None => return,
+            }
+        };
+        self.metrics.samples.pending.add(self.queue.counters().recovered.items.load(Ordering::Relaxed) as f64);
+        // The journal knows first which of its requests the queue has as well.
+        disk.take_up();
+        self.take_up(found, self.first_generation).await;
     }
 
     /// Sends what was taken before a kill: it is newer than what the queue had written down, and older than what will come.

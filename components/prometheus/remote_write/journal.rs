@@ -12,7 +12,7 @@ mod part;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use futures_util::FutureExt;
 use sdk_queue::Writing;
@@ -23,8 +23,8 @@ pub(crate) use part::PartOf;
 
 /// The journal of one endpoint.
 pub(crate) struct Journal {
-    /// None without a disk: nothing is kept then.
-    files: Option<sdk_queue::Journal>,
+    /// None without a disk, until there is one: nothing is kept then.
+    files: OnceLock<sdk_queue::Journal>,
     state: Mutex<State>,
 }
 
@@ -40,22 +40,30 @@ struct State {
 impl Journal {
     /// Opens or creates it in a folder of its own, and reads what an earlier run has left. Blocking.
     pub(crate) fn open(folder: PathBuf, name: String) -> io::Result<(Journal, Vec<Found>)> {
-        let (files, found) = sdk_queue::Journal::open(folder, name)?;
-        let (found, useless) = found::read(found);
-        let met = found.iter().map(|found| (found.draft, false)).collect();
-        let journal = Journal { files: Some(files), state: Mutex::new(State { queued: VecDeque::new(), found: met }) };
-        useless.into_iter().for_each(|draft| journal.done(draft));
+        let journal = Journal::without_disk();
+        let found = journal.find(folder, name)?;
         Ok((journal, found))
     }
 
     /// Where there is no disk, and the queue is in memory alone.
     pub(crate) fn without_disk() -> Journal {
-        Journal { files: None, state: Mutex::new(State { queued: VecDeque::new(), found: HashMap::new() }) }
+        let state = State { queued: VecDeque::new(), found: HashMap::new() };
+        Journal { files: OnceLock::new(), state: Mutex::new(state) }
+    }
+
+    /// As [`Journal::open`], for one that is without a disk as yet. What is taken from now on stands there. Blocking.
+    pub(crate) fn find(&self, folder: PathBuf, name: String) -> io::Result<Vec<Found>> {
+        let (files, found) = sdk_queue::Journal::open(folder, name)?;
+        let (found, useless) = found::read(found);
+        self.lock().found = found.iter().map(|found| (found.draft, false)).collect();
+        self.files.set(files).map_err(|_| io::Error::other("it is open already"))?;
+        useless.into_iter().for_each(|draft| self.done(draft));
+        Ok(found)
     }
 
     /// Begins to write parts of drafts; none where there is no disk.
     pub(crate) fn write(&self) -> Option<Writing<'_>> {
-        let mut writing = self.files.as_ref()?.write();
+        let mut writing = self.files.get()?.write();
         let queued = &mut self.lock().queued;
         while let Some((draft, delivery)) = queued.front_mut()
             && let Some(outcome) = delivery.now_or_never()
@@ -69,7 +77,7 @@ impl Journal {
 
     /// The draft's request is in the queue; it is settled when this is.
     pub(crate) fn queued(&self, draft: u64, delivery: Delivery) {
-        if self.files.is_some() {
+        if self.files.get().is_some() {
             self.lock().queued.push_back((draft, delivery));
         }
     }
@@ -77,7 +85,7 @@ impl Journal {
     /// The endpoint has taken or refused the draft's request. That is written with a part, which comes soon, or with the next
     /// draft that is done: a kill until then sends one request again.
     pub(crate) fn done(&self, draft: u64) {
-        let Some(files) = &self.files else { return };
+        let Some(files) = self.files.get() else { return };
         let mut writing = files.write();
         if writing.done(draft) {
             writing.finish();
@@ -92,7 +100,7 @@ impl Journal {
 
     /// The queue is closed: what it has, or nobody needs any more, is given back.
     pub(crate) fn close(&self) {
-        let Some(files) = &self.files else { return };
+        let Some(files) = self.files.get() else { return };
         let mut writing = files.write();
         for (draft, mut delivery) in std::mem::take(&mut self.lock().queued) {
             if let Some(outcome) = (&mut delivery).now_or_never() {

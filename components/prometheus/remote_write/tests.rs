@@ -300,6 +300,35 @@ async fn without_a_disk_samples_are_sent_from_memory() {
     alone.stop().await.expect("it stops");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_can_be_used_later_keeps_what_waits_in_memory() {
+    let down = Peer::start(vec![Answer::status(503)]).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let blocked = folder.path().join("prometheus.remote_write.test");
+    std::fs::write(&blocked, "a file").expect("written");
+    let config = |peer: &Peer| {
+        let queue = "queue_config {\nbatch_send_deadline = \"10ms\"\n}";
+        format!("endpoint {{\nname = \"one\"\nurl = \"http://{}/\"\n{queue}\n}}", peer.address)
+    };
+    let alone = start(&config(&down), folder.path());
+    let first = push(&alone, batch([(0, 1.0), (1, 1.0)])).await;
+    std::fs::remove_file(&blocked).expect("removed");
+    assert_eq!(first.await, Outcome::Delivered, "it is on the disk");
+    // And what is taken from now on stands in the journal at once.
+    let second = push(&alone, batch([(0, 2.0)])).await;
+    let left = image(folder.path());
+    drop((second, alone));
+    tokio::time::resume();
+
+    let peer = Peer::start(vec![Answer::status(204)]).await;
+    let mut alone = start(&config(&peer), left.path());
+    until(|| peer.asked().iter().flat_map(sent).count() == 3).await;
+    let mut arrived: Vec<f64> = peer.asked().iter().flat_map(sent).map(|one| one.samples[0].value).collect();
+    arrived.sort_by(f64::total_cmp);
+    assert_eq!(arrived, [1.0, 1.0, 2.0]);
+    alone.stop().await.expect("it stops");
+}
+
 #[tokio::test]
 async fn a_folder_that_somebody_else_uses_is_waited_for() {
     let peer = Peer::start(vec![Answer::status(204)]).await;

@@ -231,6 +231,10 @@ impl Writer {
         let flushed = endpoint.clone();
         let until = stopping.clone();
         scope.spawn("remote_write flush", async move { until.run_until_cancelled(flush(flushed)).await });
+        if endpoint.queue.is_without_disk() {
+            let (finding, until) = (endpoint.clone().find_disk(), stopping.clone());
+            scope.spawn("remote_write disk", async move { until.run_until_cancelled(finding).await });
+        }
         Ok(Running { endpoint, stopping, scope })
     }
 }

@@ -104,6 +104,14 @@ impl Driver {
         let shared = self.shared.clone();
         let mut state = shared.lock();
         let memory_bytes = shared.config.memory_bytes;
+        if state.can_take_up()
+            && let Some(came) = state.came.take()
+        {
+            self.store = Some(state.take_up(came));
+            tracing::info!(queue = shared.config.name, "the queue has its disk now, which could not be used before");
+            shared.readable.notify_waiters();
+            shared.writable.notify_waiters();
+        }
         if state.closing {
             return Job::End;
         }

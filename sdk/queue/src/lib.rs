@@ -15,8 +15,9 @@
 //!
 //! What is promised: order is kept; a record whose settle handle heard `Delivered` was acknowledged, or is on the disk and
 //! survives `kill -9` and a power cut; a record that will never be sent is counted with its reason; a damaged file costs
-//! the damaged record; a full disk makes the queue a memory queue until there is room again. A crash may repeat records
-//! whose acknowledgement was not yet written down.
+//! the damaged record; a full disk makes the queue a memory queue until there is room again, and a directory that cannot be
+//! used makes it one until it can ([`Queue::open_anyhow`]). A crash may repeat records whose acknowledgement was not yet
+//! written down.
 
 mod body;
 mod config;
@@ -33,7 +34,7 @@ pub use config::{Config, Disk, Overflow, Written};
 pub use counters::{Counters, Lost};
 pub use folders::{Folders, LEFT_BEHIND, LEFT_BEHIND_HELP, hand_over, items_in};
 pub use journal::{Found, FoundFile, Journal, Writing};
-pub use queue::{Closed, Lease, Left, OpenError, Queue, Stats, Taken};
+pub use queue::{Closed, FoundDisk, Lease, Left, OpenError, Queue, Stats, Taken};
 pub use record::Record;
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use sdk_signals::{Outcome, Settle};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::config::{Config, Overflow, Written};
+use crate::config::{Config, Disk, Overflow, Written};
 use crate::counters::Counters;
 use crate::disk::{Position, Store};
 use crate::driver::{Driver, WRITE_BUFFER_BYTES};
@@ -94,7 +94,7 @@ pub struct Stats {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub config: Config,
-    /// The disk that it should have had.
+    /// The disk that it could not have when it was opened.
     without: Option<Without>,
     pub counters: Arc<Counters>,
     state: Mutex<State>,
@@ -112,6 +112,9 @@ struct Without {
     dir: PathBuf,
     told: Seldom,
 }
+
+/// A directory that could not be used is tried again this often.
+const REOPEN: Duration = Duration::from_secs(5);
 
 /// What made room, or found none.
 #[derive(Default)]
@@ -146,11 +149,29 @@ pub(crate) struct State {
     pub given_up: bool,
     /// Since when records are in memory alone, or were until they were acknowledged.
     pub unsaved_since: Option<Instant>,
+    /// It has files: a queue that was opened without a disk gets them later.
+    pub has_disk: bool,
+    /// They can be had since a moment ago, and the driver takes them up.
+    pub came: Option<Came>,
     /// Nothing shall be in memory alone any more ([`Queue::save_at_once`]).
     pub hurried: bool,
     /// No more leases ([`Queue::finish_leases`]).
     pub held: bool,
     pub closing: bool,
+}
+
+/// Files that can be used, though they could not when the queue was opened, and the records of their front file.
+#[derive(Debug)]
+pub(crate) struct Came {
+    pub store: Store,
+    pub front: Vec<(Record, i64)>,
+}
+
+/// The disk of a queue that was opened without one, once it can be used. Nobody else can have it meanwhile.
+#[derive(Debug)]
+pub struct FoundDisk {
+    shared: Arc<Shared>,
+    came: Came,
 }
 
 /// A record that can be sent.
@@ -208,21 +229,42 @@ impl Clone for Queue {
 }
 
 impl Queue {
-    /// Opens a queue that need not survive a crash: in memory alone where its directory cannot be used, which is said.
+    /// Opens a queue that need not survive a crash: in memory alone where its directory cannot be used, which is said, and until
+    /// it can be.
     pub async fn open_anyhow(config: Config) -> Queue {
         match Queue::open(config.clone()).await {
             Ok(queue) => queue,
-            Err(error) => Queue::open_without_disk(config, &error).await,
+            Err(error) => {
+                let queue = Queue::open_without_disk(config, &error).await;
+                let shared = queue.handle.shared.clone();
+                queue.handle.scope.spawn("queue disk", async move { find_disk(&shared).await.take_up() });
+                queue
+            }
         }
     }
 
-    /// Opens a queue in memory alone, and says why.
+    /// Opens a queue in memory alone, and says why. It stays there until somebody asks for [its disk](Queue::find_disk).
     pub async fn open_without_disk(config: Config, error: &OpenError) -> Queue {
         let queue = &config.name;
         tracing::error!(queue, %error, "sending without a disk: what cannot be sent before the end of the process is lost");
         let without = Without { dir: error.dir.clone(), told: Seldom::default() };
         // Without a disk there is nothing that can fail.
-        Queue::start(Config { disk: None, ..config }, Some(without)).await.expect("a queue in memory opens")
+        Queue::start(config, Some(without)).await.expect("a queue in memory opens")
+    }
+
+    /// Waits until the directory of a queue that was opened without a disk can be used.
+    pub async fn find_disk(&self) -> FoundDisk {
+        find_disk(&self.handle.shared).await
+    }
+
+    /// How it is called in logs.
+    pub fn name(&self) -> &str {
+        &self.handle.shared.config.name
+    }
+
+    /// It was opened without the disk that it is to have.
+    pub fn is_without_disk(&self) -> bool {
+        self.handle.shared.without.is_some() && !self.handle.shared.lock().has_disk
     }
 
     /// Opens a queue, with what an earlier run left in its directory.
@@ -234,19 +276,8 @@ impl Queue {
         let counters = Arc::new(Counters::default());
         let mut state = State::new();
         let mut store = None;
-        if let Some(disk) = config.disk.clone() {
-            let dir = disk.dir.clone();
-            let counters = counters.clone();
-            let opened = base_sys::task::blocking("queue", move || Store::open(disk, counters)).await;
-            let opened = opened.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")));
-            let (found, front) = opened.map_err(|error| OpenError { dir, error })?;
-            state.unread = found.unread().records;
-            state.unread_bytes = found.unread().bytes;
-            state.front_acked = found.front_acked();
-            for (record, taken_at_ms) in front {
-                state.make_ready(record, taken_at_ms, None, Origin::Front);
-            }
-            store = Some(found);
+        if let Some(disk) = config.disk.clone().filter(|_| without.is_none()) {
+            store = Some(state.take_up(open_store(disk, counters.clone()).await?));
         }
         let shared = Arc::new(Shared {
             config,
@@ -324,7 +355,8 @@ impl Queue {
     pub fn try_next(&self) -> Option<Lease> {
         let shared = &self.handle.shared;
         let mut state = shared.lock();
-        if state.closing || state.held {
+        // What an earlier run has left comes before what is in memory, so nothing more of that begins now.
+        if state.closing || state.held || state.came.is_some() {
             return None;
         }
         let number = state.next_waiting()?;
@@ -404,6 +436,36 @@ impl Queue {
     }
 }
 
+async fn open_store(disk: Disk, counters: Arc<Counters>) -> Result<Came, OpenError> {
+    let dir = disk.dir.clone();
+    let opened = base_sys::task::blocking("queue", move || Store::open(disk, counters)).await;
+    let opened = opened.returned().unwrap_or_else(|| Err(io::Error::other("the runtime is shutting down")));
+    opened.map(|(store, front)| Came { store, front }).map_err(|error| OpenError { dir, error })
+}
+
+async fn find_disk(shared: &Arc<Shared>) -> FoundDisk {
+    let Some(disk) = shared.config.disk.as_ref().filter(|_| shared.without.is_some()) else {
+        // It has its disk, or wants none.
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(REOPEN).await;
+        if let Ok(came) = open_store(disk.clone(), shared.counters.clone()).await {
+            return FoundDisk { shared: shared.clone(), came };
+        }
+    }
+}
+
+// === impl FoundDisk ===
+
+impl FoundDisk {
+    /// The queue uses it from now on: what waits in memory is written down, behind what an earlier run has left there.
+    pub fn take_up(self) {
+        self.shared.lock().came = Some(self.came);
+        self.shared.work.notify_one();
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
@@ -475,10 +537,10 @@ impl Shared {
     /// Says that so many more are dropped as there is no disk, and those of which nothing was said yet, once a minute. How many it
     /// was said of.
     fn tell_dropped(&self, items: u64) -> Option<u64> {
-        let Without { dir, told } = self.without.as_ref()?;
+        let Without { dir, told } = self.without.as_ref().filter(|_| !self.lock().has_disk)?;
         let items = told.more(items)?;
         let (queue, directory, room) = (&self.config.name, dir.display(), self.config.memory_bytes);
-        let cure = "make the directory writable, by its permissions or with another --storage.path, and start again";
+        let cure = "make the directory writable, which is noticed within seconds, or start with another --storage.path";
         tracing::error!(queue, items, %directory, room, cure, "the queue is full, as it has memory alone: items are dropped");
         Some(items)
     }
@@ -489,7 +551,7 @@ impl Shared {
             return Offer::Closed(record, settle);
         }
         let taken_at_ms = clock::now_ms();
-        let on_disk = self.config.disk.is_some();
+        let on_disk = state.has_disk;
         let first = self.config.written == Written::First && on_disk;
         loop {
             if !first && state.is_all_ready() && state.has_ready_room(record.size(), self.config.memory_bytes) {
@@ -545,7 +607,7 @@ impl Shared {
         state.pop_done();
         state.progress_at = Instant::now();
         let came_back = std::mem::take(&mut state.given_up);
-        let more_on_disk = state.unread > 0 || !state.tail.is_empty() || state.cursor_dirty;
+        let more_on_disk = state.unread > 0 || !state.tail.is_empty() || state.cursor_dirty || state.came.is_some();
         drop(state);
         if came_back {
             tracing::info!(queue = self.config.name, "the endpoint takes data again");
@@ -578,8 +640,12 @@ impl Shared {
         if entry.phase == Phase::Leased {
             entry.phase = Phase::Waiting;
             state.next = state.next.min(number);
+            let disk_came = state.came.is_some();
             drop(state);
             self.readable.notify_waiters();
+            if disk_came {
+                self.work.notify_one();
+            }
         }
     }
 }
@@ -609,10 +675,48 @@ impl State {
             progress_at: Instant::now(),
             given_up: false,
             unsaved_since: None,
+            has_disk: false,
+            came: None,
             hurried: false,
             held: false,
             closing: false,
         }
+    }
+
+    /// Begins with what an earlier run left in these files. Whatever is in memory comes behind that.
+    pub fn take_up(&mut self, Came { store, front }: Came) -> Store {
+        let is_empty = front.is_empty() && store.unread().records == 0;
+        if !is_empty {
+            self.move_to_tail();
+        }
+        (self.unread, self.unread_bytes) = (store.unread().records, store.unread().bytes);
+        self.front_acked = store.front_acked();
+        for (record, taken_at_ms) in front {
+            self.make_ready(record, taken_at_ms, None, Origin::Front);
+        }
+        self.has_disk = true;
+        store
+    }
+
+    /// Files that came can be taken up: nothing is on its way that would be overtaken by what they hold.
+    pub fn can_take_up(&self) -> bool {
+        let Some(came) = &self.came else { return false };
+        let is_empty = came.front.is_empty() && came.store.unread().records == 0;
+        is_empty || self.closing || self.ready.iter().all(|entry| entry.phase != Phase::Leased)
+    }
+
+    /// What could be sent waits behind what will be read. Leases that are still out find nothing.
+    fn move_to_tail(&mut self) {
+        self.first += self.ready.len() as u64;
+        self.next = self.first;
+        let waiting = self.ready.drain(..).rev().filter(|entry| entry.phase != Phase::Done);
+        for Entry { record, taken_at_ms, settle, .. } in waiting {
+            // In memory alone, so nobody was told of it.
+            let Some(settle) = settle else { continue };
+            self.tail_bytes += record.size();
+            self.tail.push_front(Pending { record, taken_at_ms, settle, committed: None });
+        }
+        self.ready_bytes = 0;
     }
 
     /// What happens now when there is no room.

@@ -191,3 +191,97 @@ async fn what_finds_no_room_as_there_is_no_disk_is_told_once_a_minute() {
     let asked_for = Queue::open(Config { overflow: Overflow::DropNewest, ..config(None, 100) }).await.unwrap();
     assert_eq!(crate::queue::tell_dropped(&asked_for, 1), None, "who wants no disk knows it");
 }
+
+/// Waits until the queue has the disk that it could not have, which is looked for every few seconds.
+async fn has_its_disk(queue: &Queue) {
+    for _ in 0..1000 {
+        if !queue.is_without_disk() {
+            return settle_down(queue).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it is still without a disk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_in_memory_moves_to_its_disk_once_that_can_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let blocked = dir.path().join("blocked");
+    std::fs::write(&blocked, "").unwrap();
+    let config = config(Some(&blocked.join("queue")), 250);
+    let ledger = Ledger::default();
+    let queue = Queue::open_anyhow(config.clone()).await;
+    for at in 0..2 {
+        queue.push(record(at, 100), ledger.page(at)).await.unwrap();
+    }
+    let lease = next(&queue).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(queue.is_without_disk());
+    assert_eq!(ledger.outcome(1), None, "it is in memory alone");
+
+    std::fs::remove_file(&blocked).unwrap();
+    has_its_disk(&queue).await;
+    // What is on its way is written down as well, and there is room for more than memory has.
+    for at in 2..5 {
+        queue.push(record(at, 100), ledger.page(at)).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    settle_down(&queue).await;
+    assert!((0..5).all(|at| ledger.outcome(at) == Some(Outcome::Delivered)));
+    lease.ack();
+    settle_down(&queue).await;
+    // As a kill does.
+    drop(queue);
+    drop(reopen(config.clone()).await);
+    assert_eq!(drain(&blocked.join("queue")).await.0, [1, 2, 3, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_comes_before_what_waits_in_memory() {
+    for stop_instead in [false, true] {
+        let dir = crashed_with(3, 100).await;
+        let (place, away) = (dir.path().join("queue"), dir.path().join("away"));
+        std::fs::create_dir(&away).unwrap();
+        for name in ["lock"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(files(dir.path(), "seg").iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()))
+        {
+            std::fs::rename(dir.path().join(&name), away.join(&name)).unwrap();
+        }
+        std::fs::write(&place, "").unwrap();
+        let config = config(Some(&place), 1 << 16);
+        let ledger = Ledger::default();
+        let queue = Queue::open_anyhow(config.clone()).await;
+        for at in 10..13 {
+            queue.push(record(at, 100), ledger.page(at)).await.unwrap();
+        }
+        next(&queue).await.ack();
+        let on_its_way = next(&queue).await;
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(&away, &place).unwrap();
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(
+            queue.is_without_disk() && queue.try_next().is_none(),
+            "11 is on its way, and 12 comes after what was left"
+        );
+        if stop_instead {
+            queue.close(Duration::from_secs(5)).await;
+            drop(on_its_way);
+            assert_eq!(drain(&place).await.0, [0, 1, 2, 11, 12]);
+            continue;
+        }
+        drop(on_its_way);
+        has_its_disk(&queue).await;
+        assert_eq!(queue.stats().records, 5);
+        for at in [0, 1, 2, 11, 12] {
+            let lease = next(&queue).await;
+            assert_eq!(number(lease.record()), at);
+            lease.ack();
+        }
+        settle_down(&queue).await;
+        drop(queue);
+        drop(reopen(config).await);
+        assert!(drain(&place).await.0.is_empty());
+    }
+}
