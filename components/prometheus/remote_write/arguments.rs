@@ -51,7 +51,8 @@ pub struct Endpoint {
     /// Send native histograms.
     #[attr(optional)]
     pub send_native_histograms: bool,
-    /// The version of the protocol. An endpoint that answers 415 gets the other one.
+    /// The version of the protocol. An endpoint that answers 415 gets the other one, and is asked again when it comes back after an
+    /// outage, and each hour: it may have been upgraded.
     #[attr(default = PROTOBUF_V1.to_owned())]
     pub protobuf_message: String,
     /// How to reach the endpoint and who to be there.

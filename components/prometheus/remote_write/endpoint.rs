@@ -10,8 +10,8 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base_stdx::GoDuration;
@@ -56,6 +56,11 @@ const OLDER_THAN_START: Duration = Duration::from_secs(60 * 60);
 /// Series for which the outcome of external labels and rules is remembered.
 const REMEMBERED_SERIES: usize = 200_000;
 
+/// An endpoint that does not take the configured version of the protocol is asked again after so long, as it may have been
+/// upgraded: that costs one request more.
+const ASK_AGAIN: Duration = Duration::from_secs(60 * 60);
+/// And when it was away meanwhile.
+const ASK_AGAIN_WHEN_BACK: Duration = Duration::from_secs(60);
 /// How often a journal that cannot be opened is tried again.
 const RETRY_DISK: Duration = Duration::from_secs(5);
 
@@ -110,8 +115,16 @@ pub(crate) struct Endpoint {
     began_at_ms: i64,
     /// Its requests are of another run than those that have been found in the queue.
     first_generation: u32,
-    /// The endpoint has refused the configured version of the protocol and takes the other.
-    speaks_other: AtomicBool,
+    version: std::sync::Mutex<Understood>,
+}
+
+/// Which version of the protocol the endpoint takes.
+#[derive(Default)]
+struct Understood {
+    /// Since when it gets the other version, as it has refused the configured one.
+    other_since: Option<Instant>,
+    /// That was told.
+    told: bool,
 }
 
 struct Pending {
@@ -298,7 +311,7 @@ impl Endpoint {
                 cache,
                 forms: Forms::new(),
             }),
-            speaks_other: AtomicBool::new(false),
+            version: std::sync::Mutex::default(),
             begun: Notify::new(),
             highest_timestamp: AtomicI64::new(0),
             began_at_ms,
@@ -526,20 +539,50 @@ impl Endpoint {
     /// In which version requests are written from now on.
     fn version(&self) -> Version {
         let configured = self.setup.version;
-        if self.speaks_other.load(Ordering::Relaxed) { configured.other() } else { configured }
+        match self.is_asked_again(ASK_AGAIN) {
+            true => configured,
+            false => configured.other(),
+        }
     }
 
-    /// The endpoint takes this version and not the other.
-    pub(crate) fn speaks(&self, version: Version) {
+    /// It gets the configured version, also if it has not taken that when it was asked last, before so long.
+    fn is_asked_again(&self, after: Duration) -> bool {
+        let mut version = self.lock_version();
+        version.other_since.take_if(|since| since.elapsed() >= after);
+        version.other_since.is_none()
+    }
+
+    /// The endpoint has taken this version, after it has refused the other one if `instead`.
+    pub(crate) fn takes(&self, version: Version, instead: bool) {
+        let mut understood = self.lock_version();
         let other = version != self.setup.version;
-        if self.speaks_other.swap(other, Ordering::Relaxed) != other {
-            let (remote_name, protobuf_message) = (&self.setup.name, version.message());
-            tracing::warn!(
+        if instead {
+            understood.other_since = other.then(Instant::now);
+        } else if other || !understood.told {
+            return;
+        }
+        if std::mem::replace(&mut understood.told, other) == other {
+            return;
+        }
+        let (remote_name, protobuf_message) = (&self.setup.name, version.message());
+        match other {
+            true => tracing::warn!(
                 remote_name,
                 protobuf_message,
                 "the endpoint does not take the other protobuf message; it gets this one"
-            );
+            ),
+            false => tracing::info!(remote_name, protobuf_message, "the endpoint takes this protobuf message now"),
         }
+    }
+
+    /// The endpoint was away, and may have been replaced by one that knows more.
+    pub(crate) fn is_back(&self) {
+        self.is_asked_again(ASK_AGAIN_WHEN_BACK);
+    }
+
+    fn lock_version(&self) -> MutexGuard<'_, Understood> {
+        // Nothing under this lock panics half-way through a change.
+        self.version.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Samples from before this are too old, in milliseconds since 1970.

@@ -210,8 +210,9 @@ impl Sender {
                     if let Attempt::InPart(taken) = outcome {
                         self.missed(&sent, taken);
                     }
-                    if has_switched {
-                        self.endpoint.speaks(sent.version);
+                    self.endpoint.takes(sent.version, has_switched);
+                    if attempt > 0 {
+                        self.endpoint.is_back();
                     }
                     self.health.well(&setup.name);
                     metrics.reached(meta.highest_timestamp);

@@ -619,6 +619,26 @@ async fn an_endpoint_that_does_not_know_version_2_gets_version_1_from_then_on() 
     }
 }
 
+#[tokio::test]
+async fn an_endpoint_that_was_upgraded_gets_the_configured_version_again() {
+    let (old, new) = ([Answer::status(415), Answer::status(204)], written(204, 1, 3, 1));
+    let away = Answer::status(503);
+    let peer = Peer::start(old.into_iter().chain([away.clone(), away, Answer::status(204), new]).collect()).await;
+    let mut alone = Alone::<RemoteWrite>::start(&version_2(&peer.address), &Scope::new()).expect("it starts");
+    assert_eq!(push(&alone, mixed()).await.await, Outcome::Delivered);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    tokio::time::resume();
+    // It comes back a minute later, and may be another one.
+    for _ in 0..3 {
+        assert_eq!(push(&alone, mixed()).await.await, Outcome::Delivered);
+    }
+    let asked = peer.asked();
+    let versions: Vec<_> = asked.iter().map(|asked| &asked.headers["x-prometheus-remote-write-version"]).collect();
+    assert_eq!(versions, ["2.0.0", "0.1.0", "0.1.0", "0.1.0", "0.1.0", "2.0.0", "2.0.0"]);
+    alone.stop().await.expect("it stops");
+}
+
 /// The first sample's value of each request.
 fn values(peer: &Peer) -> Vec<f64> {
     peer.asked().iter().flat_map(sent).map(|one| one.samples[0].value).collect()
