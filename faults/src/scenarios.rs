@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use sdk_testing::sink::Answer;
 
+use self::disk::Kill;
 use self::endpoints::{Dead, Where};
 use crate::config::Keeping;
 use crate::log::Rotation;
@@ -110,11 +111,21 @@ pub const SCENARIOS: &[Scenario] = &[
     )),
     scenario!("disk-full", "state directory full and freed, sink down meanwhile", |s| disk::full(
         lines(s, MEMORY),
-        false
+        Kill::Never
     )),
-    scenario!(long "disk-full-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), false)),
-    scenario!("disk-full-kill", "the same, and `kill -9` while it is full", |s| disk::full(lines(s, MEMORY), true)),
-    scenario!(long "disk-full-kill-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), true)),
+    scenario!(long "disk-full-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), Kill::Never)),
+    scenario!("disk-full-kill", "the same, and `kill -9` while it is full", |s| disk::full(
+        lines(s, MEMORY),
+        Kill::WhileFull
+    )),
+    scenario!(long "disk-full-kill-wal", "the same, with `wal`", |s| disk::full(lines(s, WAL), Kill::WhileFull)),
+    scenario!(long "disk-room-kill", "the same, and `kill -9` when there is room again and the sink is down still", |s| {
+        disk::full(lines(s, MEMORY), Kill::WithRoomAgain)
+    }),
+    scenario!(long "pushed-disk-room-kill-wal", "the same, of lines that are pushed, with `wal`", |s| disk::full(
+        pushed(s),
+        Kill::WithRoomAgain
+    )),
     scenario!("damage-positions", "positions file emptied, cut, flipped, random", damage::positions),
     scenario!(long "damage-queue", "each queue file emptied, cut, flipped, random", |s| damage::queue(lines(s, MEMORY))),
     scenario!(long "damage-queue-wal", "the same, with `wal`", |s| damage::queue(lines(s, WAL))),
@@ -252,7 +263,11 @@ pub const SCENARIOS: &[Scenario] = &[
     }),
     scenario!("samples-disk-full", "samples: state directory full and freed, backend down meanwhile", |s| disk::full(
         samples(s),
-        false
+        Kill::Never
+    )),
+    scenario!("samples-disk-room-kill", "samples: the same, and `kill -9` when there is room again", |s| disk::full(
+        samples(s),
+        Kill::WithRoomAgain
     )),
     scenario!(long "samples-damage-queue", "samples: each file of the queue and the journal emptied, cut, flipped, random", |s| {
         damage::queue(samples(s))

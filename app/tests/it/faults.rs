@@ -107,6 +107,7 @@ scenarios! {
     a_backend_of_an_older_version_gets_every_sample = "samples-415",
     a_dead_endpoint_costs_the_living_one_no_sample = "samples-dead-endpoint",
     a_full_disk_loses_no_sample = "samples-disk-full",
+    kill_9_after_a_full_disk_has_room_again_loses_no_sample = "samples-disk-room-kill",
     targets_that_mean_harm_disturb_nobody = "scrape-hostile",
     a_storm_of_reloads_leaves_no_gap_between_scrapes = "scrape-reload",
     a_backend_that_hangs_up_costs_no_sample = "samples-hangs-up",

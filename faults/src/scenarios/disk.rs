@@ -13,7 +13,19 @@ use crate::site::{Site, Source};
 /// A small disk that can be filled. It is gone with this value.
 struct SmallDisk(PathBuf);
 
+/// When the process is killed.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kill {
+    Never,
+    WhileFull,
+    /// When there is room again, and before the sink is back.
+    WithRoomAgain,
+}
+
 const BYTES: usize = 8 << 20;
+
+/// How soon after there is room again nothing may be in memory alone. A disk that was full is tried again each second.
+const WRITTEN_AGAIN: Duration = Duration::from_secs(4);
 
 // === impl SmallDisk ===
 
@@ -46,10 +58,10 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Filled while the sink is down, and freed when it is back, several times.
+/// Filled while the sink is down, and freed when it is back, or before that, several times.
 pub async fn full<W: Source>(
     site: impl Future<Output = Result<Site<W>, String>>,
-    killed: bool,
+    kill: Kill,
 ) -> Result<Outcome, String> {
     let site = site.await?;
     let disk = match SmallDisk::on(&site.state()) {
@@ -66,7 +78,11 @@ pub async fn full<W: Source>(
         site.tally.mood.answer(503);
         disk.fill();
         tokio::time::sleep(round).await;
-        if killed {
+        if kill == Kill::WithRoomAgain {
+            disk.free();
+            tokio::time::sleep(WRITTEN_AGAIN).await;
+        }
+        if kill != Kill::Never {
             site.kill(collector).await?;
             collector = site.start().await?;
         }
@@ -79,6 +95,6 @@ pub async fn full<W: Source>(
     collector.stop().await?;
     let _collector = site.start().await?;
     let outcome = site.all_arrive().await.noting(format!("filled {rounds} times")).nothing_lost();
-    let outcome = outcome.promised(killed || answers > 0.0, "it did not show its counters");
-    Ok(if killed { outcome } else { outcome.nothing_repeated() })
+    let outcome = outcome.promised(kill != Kill::Never || answers > 0.0, "it did not show its counters");
+    Ok(if kill == Kill::Never { outcome.nothing_repeated() } else { outcome })
 }
