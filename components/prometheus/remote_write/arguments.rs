@@ -15,7 +15,8 @@ use sdk_relabel::Rule;
 ///
 /// Samples wait in a queue for each endpoint: in memory first, on the disk when the endpoint is slow or down. What was
 /// taken and not sent, also by a process that was killed, is sent after a restart. Where the directory of `--storage.path`
-/// cannot be written to, samples wait in memory alone, and are lost with the process.
+/// cannot be written to, samples wait in memory alone, and are lost with the process; it is tried again every five seconds, and
+/// they move there as soon as it can be.
 #[derive(Arguments, Clone, Debug)]
 pub struct RemoteWriteArguments {
     /// Labels for each series that does not have them.
