@@ -34,6 +34,9 @@ use target::Target;
 
 /// New sets of targets are taken up at most this often; the first one at once.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
+/// Targets that are looked at, and told, when the configuration is read. Who writes them down makes the same mistake in all.
+const MOST_LOOKED_AT: usize = 100;
+const MOST_DOUBTED: usize = 3;
 /// Targets that are refused and shown; the log has all of them.
 const MOST_REFUSED_SHOWN: usize = 100;
 /// Nothing longer is read as the name of this host.
@@ -91,7 +94,9 @@ impl Component for Scrape {
 
     fn doubts(arguments: &ScrapeArguments) -> Vec<Problem> {
         let certificates = arguments.client.check_certificates("").err();
-        certificates.into_iter().chain(arguments.client.doubts("")).collect()
+        let targets = arguments.targets.iter().take(MOST_LOOKED_AT);
+        let targets = targets.filter_map(|found| target::doubt(found, arguments)).take(MOST_DOUBTED);
+        certificates.into_iter().chain(arguments.client.doubts("")).chain(targets).collect()
     }
 
     fn update(&self, arguments: ScrapeArguments) -> Result<Update, Problem> {

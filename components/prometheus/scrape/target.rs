@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base_stdx::{GoDuration, PrometheusDuration};
 use language_eval::Target as Discovered;
+use sdk_component::Problem;
 use sdk_labels::{Labels, LabelsBuilder};
 
 use super::arguments::ScrapeArguments;
@@ -28,6 +29,30 @@ pub(crate) struct Target {
     pub(crate) wanted: Wanted,
     /// Of its address and all labels, hidden ones too: two targets with the same are one.
     pub(crate) hash: u64,
+}
+
+/// What whoever wrote this target should know: why it will not be scraped, and what to write.
+pub(crate) fn doubt(found: &Discovered, arguments: &ScrapeArguments) -> Option<Problem> {
+    let error = Target::new(found, arguments, "").err()?;
+    let written: BTreeMap<&str, &str> = found.iter().collect();
+    let address = written.get("__address__").copied().unwrap_or_default();
+    let hint = match (address, written.first_key_value()) {
+        ("", Some((name, value))) if written.len() == 1 => {
+            format!("the address has this name: {{ \"__address__\" = {value:?} }}, and not {name:?}")
+        }
+        ("", _) => "say where it is: { \"__address__\" = \"host:port\", … }".to_owned(),
+        (address, _) => {
+            let (scheme, rest) = address.split_once("://").unwrap_or((&arguments.scheme, address));
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let path = if path.is_empty() { "metrics" } else { path };
+            format!(
+                "an address is host and port alone: {{ \"__address__\" = {host:?}, \"__scheme__\" = {scheme:?}, \"__metrics_path__\" = \"/{path}\" }}"
+            )
+        }
+    };
+    let is_address = address.is_empty() || address.contains('/');
+    let problem = Problem::at("targets", format!("a target cannot be scraped: {error}"));
+    Some(if is_address { problem.with_hint(hint) } else { problem })
 }
 
 impl Target {
@@ -191,6 +216,37 @@ mod tests {
         assert_eq!(target.url, "https://h:1/a%20b?a=%C3%BC&x=9&x=2+3");
         assert_eq!(target.labels.to_string(), r#"{env="test", instance="h:1", job="prometheus.scrape.test"}"#);
         assert_eq!((target.interval, target.timeout), (Duration::from_secs(5), Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn who_writes_a_target_that_cannot_be_scraped_is_told_what_to_write() {
+        let arguments: ScrapeArguments = decode("targets = []\nforward_to = []", &Scope::new()).expect("it decodes");
+        for (labels, message, hint) in [
+            (vec![("address", "h:1")], "no address", Some(r#"{ "__address__" = "h:1" }, and not "address""#)),
+            (vec![("host", "h"), ("port", "1")], "no address", Some(r#"{ "__address__" = "host:port", … }"#)),
+            (
+                vec![("__address__", "https://h:1/m/x")],
+                "is not a valid hostname",
+                Some(r#"{ "__address__" = "h:1", "__scheme__" = "https", "__metrics_path__" = "/m/x" }"#),
+            ),
+            (
+                vec![("__address__", "h:1/")],
+                "is not a valid hostname",
+                Some(r#"{ "__address__" = "h:1", "__scheme__" = "http", "__metrics_path__" = "/metrics" }"#),
+            ),
+            (vec![("__address__", "h"), ("__scrape_timeout__", "2m")], "cannot be greater than scrape interval", None),
+        ] {
+            let found: Discovered = labels.iter().copied().collect();
+            let doubt = doubt(&found, &arguments).expect("it is doubted");
+            assert!(doubt.message.contains(message), "{doubt:?}");
+            assert_eq!(
+                doubt.hint.as_deref().map(|said| said.contains(hint.unwrap_or("?"))),
+                hint.map(|_| true),
+                "{doubt:?}"
+            );
+        }
+        let found: Discovered = [("__address__", "h:1")].into_iter().collect();
+        assert!(doubt(&found, &arguments).is_none());
     }
 
     #[test]

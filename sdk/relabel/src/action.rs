@@ -103,7 +103,7 @@ impl FromValue for Action {
             let error = ValueError::new(error.to_string());
             match near {
                 Some(near) => error.with_hint(format!("did you mean {near:?}?")),
-                None => error,
+                None => error.with_hint(format!("actions are {}", Action::WORDS.join(", "))),
             }
         })
     }
