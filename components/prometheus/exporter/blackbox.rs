@@ -13,7 +13,7 @@ mod stream;
 mod target;
 mod tcp;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -84,6 +84,8 @@ pub struct Blackbox {
 struct Prober {
     modules: Modules,
     offset: f64,
+    /// Modules by which no probe can be made here, as the log says.
+    lame: Mutex<BTreeSet<String>>,
 }
 
 /// The largest file of modules.
@@ -184,7 +186,7 @@ impl BlackboxArguments {
         }
         let base = labels(context, Blackbox::NAME, "integrations/blackbox", context.id().to_owned());
         let targets = targets.into_iter().map(|target| target.exported(&base).into_iter().collect()).collect();
-        let prober = Prober { modules, offset: self.probe_timeout_offset.as_secs_f64() };
+        let prober = Prober { modules, offset: self.probe_timeout_offset.as_secs_f64(), lame: Mutex::default() };
         Ok((Arc::new(prober), ExporterExports { targets }))
     }
 }
@@ -257,11 +259,26 @@ impl Prober {
             "dns" => dns::probe(&mut probe, target, &module.dns.clone().unwrap_or_default()).await,
             other => return refused(StatusCode::BAD_REQUEST, format!("Unknown prober {}", quote(other.as_bytes()))),
         };
+        if let Some(why) = self.news_of(name, &probe) {
+            tracing::warn!(module = name, err = why, "no probe can be made by this module");
+        }
         probe.set(&SUCCESS, if success { 1.0 } else { 0.0 });
         probe.set(&DURATION, start.elapsed().as_secs_f64());
         match given("debug") {
             Some("true") => answer(StatusCode::OK, TEXT, probe.told()),
             _ => answer(StatusCode::OK, base_metrics::CONTENT_TYPE, probe.page()),
+        }
+    }
+
+    /// Why no target can be probed by a module, once until one can: the targets look as if they were down.
+    fn news_of<'p>(&self, module: &str, probe: &'p Probe) -> Option<&'p str> {
+        let mut lame = self.lame.lock().unwrap_or_else(PoisonError::into_inner);
+        match probe.equipped()? {
+            Ok(()) => {
+                lame.remove(module);
+                None
+            }
+            Err(why) => lame.insert(module.to_owned()).then_some(why),
         }
     }
 }

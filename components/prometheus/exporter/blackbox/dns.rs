@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::modules::{Dns, Expression, Validator};
 use super::probe::{Family, Probe};
-use super::resolve::resolve;
+use super::resolve::{at_port, resolve};
 use super::stream::{Stream, dial, secure};
 use super::target::split_host_port;
 use message::{Answer, Record};
@@ -51,7 +51,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Dns) -> bool
     if module.dns_over_tls && !is_tcp {
         return probe.fail("expected transport protocol tcp for DNS over TLS");
     }
-    let answer = ask(probe, module, SocketAddr::new(address, port), &host, is_tcp).await;
+    let answer = ask(probe, module, at_port(address, port), &host, is_tcp).await;
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return probe.fail(format!("error while sending a DNS query: {error}")),

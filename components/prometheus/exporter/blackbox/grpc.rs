@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::modules::Grpc;
 use super::probe::{Family, Probe};
-use super::resolve::resolve;
+use super::resolve::{at_port, resolve};
 use super::stream::{Shown, TlsManner, dial, no_certificate, secure};
 use super::target::split_host_port;
 
@@ -67,7 +67,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Grpc) -> boo
         Err(error) => return probe.fail(format!("{bare:?} is not the address of a server: {error}")),
     };
     let way = Arc::new(Way {
-        to: SocketAddr::new(address, port),
+        to: at_port(address, port),
         host,
         tls: module.tls.then(|| module.tls()),
         shown: Mutex::new(None),

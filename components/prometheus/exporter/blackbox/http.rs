@@ -62,7 +62,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Http, hostna
         let (found, seconds) = resolve(probe, module.family(), &host).await;
         probe.add_phase(&PHASES, "resolve", seconds);
         let Ok(found) = found else { return false };
-        address = Some(found);
+        address = Some(found.ip());
     }
     let tls = module.tls(client.tls_config.clone());
     if tls.newest.is_some()

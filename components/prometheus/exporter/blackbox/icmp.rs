@@ -50,13 +50,19 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Icmp) -> boo
         probe.add_phase(&PHASES, phase, 0.0);
     }
     let (address, seconds) = resolve(probe, module.family(), target).await;
-    let Ok(address) = address else { return false };
+    let Ok(to) = address else { return false };
+    let address = to.ip();
     probe.add_phase(&PHASES, "resolve", seconds);
     let start = Instant::now();
     let (socket, kind) = match open(address, module) {
         Ok(opened) => opened,
-        Err(error) => return probe.fail(format!("error opening a socket for ICMP: {error}")),
+        Err(error) => {
+            let why = format!("error opening a socket for ICMP: {error}");
+            probe.is_equipped(Err(&why));
+            return probe.fail(why);
+        }
     };
+    probe.is_equipped(Ok(()));
     let echo = Echo::new(module.payload_size);
     let packet = match kind {
         Kind::WholePacket => whole_packet(&echo, address, module),
@@ -65,7 +71,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Icmp) -> boo
     probe.add_phase(&PHASES, "setup", start.elapsed().as_secs_f64());
     let sent = Instant::now();
     let exchange = async {
-        let to = SocketAddr::new(address, 0).into();
+        let to = to.into();
         socket.async_io(Interest::WRITABLE, || SockRef::from(&socket).send_to(&packet, &to)).await?;
         let mut room = vec![0; 65_536];
         loop {

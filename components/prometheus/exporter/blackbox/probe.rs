@@ -19,6 +19,8 @@ pub(super) struct Probe {
     deadline: Instant,
     /// What happened, for who asks for it with `debug=true`, and for the log at the level debug.
     story: Vec<String>,
+    /// Whether this process has what such a probe takes, or why not; none if nobody looked.
+    equipped: Option<Result<(), String>>,
 }
 
 type Samples = BTreeMap<Vec<(&'static str, String)>, f64>;
@@ -37,7 +39,7 @@ pub(super) const FAILED_DUE_TO_REGEX: Family =
 
 impl Probe {
     pub fn until(deadline: Instant) -> Probe {
-        Probe { families: BTreeMap::new(), deadline, story: Vec::new() }
+        Probe { families: BTreeMap::new(), deadline, story: Vec::new(), equipped: None }
     }
 
     /// Sets a gauge without labels.
@@ -67,6 +69,16 @@ impl Probe {
         if self.story.len() < LONGEST_STORY {
             self.story.push(what);
         }
+    }
+
+    /// Notes that this process has what such a probe takes, or that it can make none, whatever the target.
+    pub fn is_equipped(&mut self, equipped: Result<(), &str>) {
+        self.equipped = Some(equipped.map_err(str::to_owned));
+    }
+
+    /// What [`Probe::is_equipped`] was told.
+    pub fn equipped(&self) -> Option<Result<(), &str>> {
+        self.equipped.as_ref().map(|equipped| equipped.as_ref().copied().map_err(String::as_str))
     }
 
     /// Notes why the probe fails.

@@ -1,13 +1,11 @@
 //! The TCP probe: a connection, and a conversation in lines if the module has one.
 
-use std::net::SocketAddr;
-
 use base_re2::Slots;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::modules::{QueryResponse, Tcp};
 use super::probe::{FAILED_DUE_TO_REGEX, Probe};
-use super::resolve::resolve;
+use super::resolve::{at_port, resolve};
 use super::stream::{Stream, TlsManner, dial, secure};
 use super::target::split_host_port;
 
@@ -33,7 +31,7 @@ pub(super) async fn probe(probe: &mut Probe, target: &str, module: &Tcp, hostnam
     }
     let (address, _) = resolve(probe, module.family(), &host).await;
     let Ok(address) = address else { return false };
-    let stream = match probe.in_time(dial(SocketAddr::new(address, port), module.source_ip_address)).await {
+    let stream = match probe.in_time(dial(at_port(address, port), module.source_ip_address)).await {
         Ok(stream) => stream,
         Err(error) => return probe.fail(format!("error dialing TCP: {error}")),
     };

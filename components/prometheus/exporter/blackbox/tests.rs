@@ -12,7 +12,11 @@ use super::*;
 mod tls;
 
 fn prober(modules: &str) -> Prober {
-    Prober { modules: modules::parse(&format!("modules:\n{modules}")).expect("good modules"), offset: 0.5 }
+    Prober {
+        modules: modules::parse(&format!("modules:\n{modules}")).expect("good modules"),
+        offset: 0.5,
+        lame: Mutex::default(),
+    }
 }
 
 /// What a scrape of this module and target is answered.
@@ -270,6 +274,27 @@ async fn an_echo_comes_back() {
         return;
     }
     assert!(has(&told, "probe_success 1") && told.contains("probe_icmp_reply_hop_limit"), "{told}");
+}
+
+#[tokio::test]
+async fn a_module_that_cannot_probe_here_is_told_of_once() {
+    // An address of nobody's (RFC 5737) cannot be ours.
+    let prober = prober("  ping: {prober: icmp, timeout: 5s, icmp: {source_ip_address: 192.0.2.1}}\n");
+    let uri = "/metrics?module=ping&target=127.0.0.1&debug=true".parse().unwrap();
+    let answer = prober.answer(&uri, &HeaderMap::new()).await;
+    let told = String::from_utf8_lossy(answer.body()).into_owned();
+    assert!(has(&told, "probe_success 0") && told.contains("error opening a socket for ICMP: "), "{told}");
+    assert_eq!(prober.lame.lock().unwrap().iter().collect::<Vec<_>>(), ["ping"]);
+
+    let mut probe = Probe::until(Instant::now());
+    assert_eq!(prober.news_of("other", &probe), None);
+    probe.is_equipped(Err("no permission"));
+    assert_eq!(prober.news_of("ping", &probe), None);
+    assert_eq!(prober.news_of("other", &probe), Some("no permission"));
+    probe.is_equipped(Ok(()));
+    assert_eq!(prober.news_of("ping", &probe), None);
+    probe.is_equipped(Err("no permission"));
+    assert_eq!(prober.news_of("ping", &probe), Some("no permission"));
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use super::PHASES;
 use super::proxy::{Proxies, credential};
 use crate::blackbox::modules::{Compression, Http};
 use crate::blackbox::probe::Probe;
-use crate::blackbox::resolve::addresses;
+use crate::blackbox::resolve::{addresses, at_port};
 use crate::blackbox::stream::{Shown, Stream, TlsManner, dial, secure};
 
 /// What is sent.
@@ -92,18 +92,18 @@ pub(super) async fn exchange(
     let host = next.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = next.port_or_known_default().unwrap_or(80);
     let start = Instant::now();
-    let address = match host.parse() {
-        Ok(address) => address,
+    let to = match host.parse() {
+        Ok(address) => SocketAddr::new(address, port),
         Err(_) => {
             let found = probe.in_time(addresses(host)).await?;
-            *found.first().ok_or_else(|| format!("{host} has no address"))?
+            at_port(*found.first().ok_or_else(|| format!("{host} has no address"))?, port)
         }
     };
     let resolved = Instant::now();
     if is_redirected {
         probe.add_phase(&PHASES, "resolve", (resolved - start).as_secs_f64());
     }
-    let mut stream = probe.in_time(dial(SocketAddr::new(address, port), None)).await?;
+    let mut stream = probe.in_time(dial(to, None)).await?;
     let connected = Instant::now();
     let (stream, shown): (Box<dyn Stream>, _) = if url.scheme() == "https" {
         if let Some(proxy) = proxy {
