@@ -190,6 +190,17 @@ fn arithmetic(operator: BinaryOperator, left: Number, right: Number) -> Result<V
     if matches!(operator, Divide | Modulo) && right.as_f64() == 0.0 {
         return divide_by_zero();
     }
+    // Two numbers from 2^63 on stay what they are; beside any other number they wrap around, as in Alloy.
+    if let (Number::Uint(left), Number::Uint(right)) = (left, right) {
+        return Ok(Value::Number(Number::from(match operator {
+            Add => left.wrapping_add(right),
+            Subtract => left.wrapping_sub(right),
+            Multiply => left.wrapping_mul(right),
+            Divide => left / right,
+            Modulo => left % right,
+            _ => unsigned_power(left, right),
+        })));
+    }
     let (Some(left), Some(right)) = (wrapped(left), wrapped(right)) else {
         let (left, right) = (left.as_f64(), right.as_f64());
         return Ok(Value::from(match operator {
@@ -226,7 +237,12 @@ fn wrapped(number: Number) -> Option<i64> {
 }
 
 fn power(base: i64, exponent: u64) -> i64 {
-    let (mut result, mut square, mut exponent) = (1_i64, base, exponent);
+    // What wraps around is the same bits, with and without a sign.
+    unsigned_power(base as u64, exponent) as i64
+}
+
+fn unsigned_power(base: u64, exponent: u64) -> u64 {
+    let (mut result, mut square, mut exponent) = (1_u64, base, exponent);
     while exponent > 0 {
         if exponent & 1 == 1 {
             result = result.wrapping_mul(square);

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
 use base64::alphabet;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use base64::{DecodeError, Engine};
 
 use super::arguments::only;
 use crate::value::{FunctionError, Text, Value};
@@ -36,16 +36,36 @@ pub fn to_url_base64(arguments: &[Value]) -> Result<Value, FunctionError> {
 /// one: spec §9, 7.)
 fn decode(engine: &GeneralPurpose, arguments: &[Value]) -> Result<Value, FunctionError> {
     let text: Text = only(arguments)?;
-    let text: Vec<u8> = text.as_bytes().iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
-    let decoded = engine.decode(&text).map_err(|error| {
-        let at = match error {
-            DecodeError::InvalidByte(at, _) | DecodeError::InvalidLastSymbol(at, _) => at,
-            DecodeError::InvalidLength(length) => length,
-            DecodeError::InvalidPadding => text.len(),
-        };
-        FunctionError::new(format!("illegal base64 data at input byte {at}"))
-    })?;
+    let whole = text.as_bytes();
+    let text: Vec<u8> = whole.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')).collect();
+    let decoded = engine
+        .decode(&text)
+        .map_err(|_| FunctionError::new(format!("illegal base64 data at input byte {}", wrong_byte(engine, whole))))?;
     Ok(Value::String(Text::from(decoded)))
+}
+
+/// Where Go says that a text stops being base64: at the character that does not belong there, or, if the end comes too early,
+/// where its last four characters begin.
+fn wrong_byte(engine: &GeneralPurpose, text: &[u8]) -> usize {
+    let mut letters = text.iter().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n'));
+    loop {
+        for letter in 0..4 {
+            let Some((at, byte)) = letters.next() else { return text.len() - letter };
+            if *byte == b'=' && letter == 2 {
+                return match letters.next() {
+                    None => text.len(),
+                    Some((_, b'=')) => letters.next().map_or(text.len(), |(at, _)| at),
+                    Some(_) => at,
+                };
+            }
+            if *byte == b'=' && letter == 3 {
+                return letters.next().map_or(text.len(), |(at, _)| at);
+            }
+            if engine.decode([*byte, b'A', b'A', b'A']).is_err() {
+                return at;
+            }
+        }
+    }
 }
 
 pub fn url_encode(arguments: &[Value]) -> Result<Value, FunctionError> {

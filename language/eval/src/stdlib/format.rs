@@ -48,6 +48,8 @@ struct Flags {
     sharp: bool,
     space: bool,
     zero: bool,
+    /// `%#v`: as Go would write it.
+    source: bool,
     width: Option<usize>,
     precision: Option<usize>,
 }
@@ -72,7 +74,7 @@ impl Printer<'_> {
                 if at > 0 {
                     self.out.extend(b", ");
                 }
-                self.print_typed(value)?;
+                self.print_typed(value, Flags::default())?;
             }
             self.out.push(b')');
         }
@@ -131,6 +133,11 @@ impl Printer<'_> {
             self.out.extend(format!("%!{verb}(BADINDEX)").bytes());
         } else if let Some(value) = self.values.get(self.next) {
             self.next += 1;
+            if matches!(verb, 'v' | 'w') {
+                flags.source = flags.sharp;
+                flags.sharp = false;
+                flags.plus = false;
+            }
             self.print(value, verb, flags)?;
         } else {
             self.out.extend(format!("%!{verb}(MISSING)").bytes());
@@ -199,83 +206,100 @@ impl Printer<'_> {
     fn print(&mut self, value: &Value, verb: char, flags: Flags) -> Result<(), FunctionError> {
         bounded(self.out.len() + flags.width.unwrap_or(0))?;
         if verb == 'T' {
-            self.pad(go_type(value).as_bytes(), Flags { zero: false, ..flags });
+            let name = go_type(value);
+            self.pad(first_characters(name.as_bytes(), flags.precision.unwrap_or(usize::MAX)), flags);
             return Ok(());
         }
         match value {
+            Value::Array(_) | Value::Object(_) if verb == 'w' => self.bad_verb(value, verb, flags)?,
             Value::Array(items) => {
-                self.out.push(b'[');
+                self.out.extend(if flags.source { &b"[]interface {}{"[..] } else { b"[" });
                 for (at, item) in items.iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(b' ');
-                    }
-                    self.print(item, verb, flags)?;
+                    self.separate(at, flags);
+                    self.print_inner(item, verb, flags)?;
                 }
-                self.out.push(b']');
+                self.out.push(if flags.source { b'}' } else { b']' });
             }
             Value::Object(object) => {
-                self.out.extend(b"map[");
+                self.out.extend(if flags.source { &b"map[string]interface {}{"[..] } else { b"map[" });
                 for (at, (name, field)) in object.iter().enumerate() {
-                    if at > 0 {
-                        self.out.push(b' ');
-                    }
-                    self.print_text(name.as_bytes(), verb, flags, value)?;
+                    self.separate(at, flags);
+                    self.print_text(name.as_bytes(), verb, flags)?;
                     self.out.push(b':');
-                    self.print(field, verb, flags)?;
+                    self.print_inner(field, verb, flags)?;
                 }
-                self.out.push(b']');
+                self.out.push(if flags.source { b'}' } else { b']' });
             }
             Value::Null if verb == 'v' => self.pad(b"<nil>", flags),
             Value::Bool(truth) if matches!(verb, 't' | 'v') => self.pad(truth.to_string().as_bytes(), flags),
             Value::Number(Number::Int(number)) => self.print_whole(i128::from(*number), verb, flags, value)?,
             Value::Number(Number::Uint(number)) => self.print_whole(i128::from(*number), verb, flags, value)?,
             Value::Number(Number::Float(number)) => self.print_float(*number, verb, flags, value)?,
-            Value::String(text) => self.print_text(text.as_bytes(), verb, flags, value)?,
-            Value::Secret(secret) => self.print_text(secret.value.as_bytes(), verb, flags, value)?,
+            Value::String(text) => self.print_text(text.as_bytes(), verb, flags)?,
+            Value::Secret(secret) => self.print_text(secret.value.as_bytes(), verb, flags)?,
             Value::Target(_) | Value::Capsule(_) | Value::Function(_) if matches!(verb, 'v' | 's') => {
                 self.pad(shown(value).as_bytes(), flags);
             }
-            _ => self.bad_verb(value, verb)?,
+            _ => self.bad_verb(value, verb, flags)?,
         }
         Ok(())
     }
 
-    fn bad_verb(&mut self, value: &Value, verb: char) -> Result<(), FunctionError> {
+    /// What stands inside a list or an object: there, nothing is no mistake for any verb.
+    fn print_inner(&mut self, value: &Value, verb: char, flags: Flags) -> Result<(), FunctionError> {
+        match value {
+            Value::Null => self.out.extend(if flags.source { &b"interface {}(nil)"[..] } else { b"<nil>" }),
+            value => self.print(value, verb, flags)?,
+        }
+        Ok(())
+    }
+
+    fn separate(&mut self, at: usize, flags: Flags) {
+        if at > 0 {
+            self.out.extend(if flags.source { &b", "[..] } else { b" " });
+        }
+    }
+
+    /// `%!d(string=x)`, with the width and the rest of what was asked for the number.
+    fn bad_verb(&mut self, value: &Value, verb: char, flags: Flags) -> Result<(), FunctionError> {
         self.out.extend(format!("%!{verb}(").bytes());
-        self.print_typed(value)?;
+        self.print_typed(value, flags)?;
         self.out.push(b')');
         Ok(())
     }
 
     /// `int=5`
-    fn print_typed(&mut self, value: &Value) -> Result<(), FunctionError> {
+    fn print_typed(&mut self, value: &Value, flags: Flags) -> Result<(), FunctionError> {
         if value.is_null() {
             self.out.extend(b"<nil>");
             return Ok(());
         }
         self.out.extend(go_type(value).bytes());
         self.out.push(b'=');
-        self.print(value, 'v', Flags::default())
+        self.print(value, 'v', flags)
     }
 
-    fn print_text(&mut self, text: &[u8], verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
-        let text = match flags.precision {
+    fn print_text(&mut self, text: &[u8], verb: char, flags: Flags) -> Result<(), FunctionError> {
+        // Bytes are counted where bytes are written, and characters where those are.
+        let cut = match flags.precision {
+            Some(precision) if matches!(verb, 'x' | 'X') => &text[..precision.min(text.len())],
             Some(precision) => first_characters(text, precision),
             None => text,
         };
         match verb {
-            'v' if flags.sharp => self.pad(quote::quote(text).as_bytes(), flags),
-            'v' | 's' => self.pad(text, flags),
-            'q' if flags.sharp && !text.contains(&b'`') && !text.iter().any(u8::is_ascii_control) => {
-                self.pad(&[b"`", text, b"`"].concat(), flags);
+            'v' if flags.source => self.pad(quote::quote(cut).as_bytes(), flags),
+            'v' | 's' => self.pad(cut, flags),
+            'q' if flags.sharp && !cut.contains(&b'`') && !cut.iter().any(u8::is_ascii_control) => {
+                self.pad(&[b"`", cut, b"`"].concat(), flags);
             }
-            'q' => self.pad(quote::quote(text).as_bytes(), flags),
+            'q' if flags.plus => self.pad(in_ascii(&quote::quote(cut)).as_bytes(), flags),
+            'q' => self.pad(quote::quote(cut).as_bytes(), flags),
             'x' | 'X' => {
-                bounded(text.len() * 2)?;
+                bounded(cut.len() * 5)?;
                 let separator = if flags.space { " " } else { "" };
                 let prefix = if flags.sharp { if verb == 'x' { "0x" } else { "0X" } } else { "" };
                 let mut hex = String::new();
-                for (at, byte) in text.iter().enumerate() {
+                for (at, byte) in cut.iter().enumerate() {
                     if at > 0 {
                         hex.push_str(separator);
                     }
@@ -286,21 +310,18 @@ impl Printer<'_> {
                 }
                 self.pad(hex.as_bytes(), flags);
             }
-            _ => match value {
-                // A key of an object.
-                Value::Object(_) => self.bad_verb(&Value::String(Text::from_bytes(text)), verb)?,
-                value => self.bad_verb(value, verb)?,
-            },
+            _ => self.bad_verb(&Value::String(Text::from_bytes(text)), verb, flags)?,
         }
         Ok(())
     }
 
     fn print_whole(&mut self, number: i128, verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
         let magnitude = number.unsigned_abs();
-        let (digits, prefix) = match verb {
+        let (mut digits, prefix) = match verb {
+            'v' if flags.source && matches!(value, Value::Number(Number::Uint(_))) => (format!("{magnitude:x}"), "0x"),
             'v' | 'd' => (magnitude.to_string(), ""),
             'b' => (format!("{magnitude:b}"), if flags.sharp { "0b" } else { "" }),
-            'o' => (format!("{magnitude:o}"), if flags.sharp { "0" } else { "" }),
+            'o' => (format!("{magnitude:o}"), ""),
             'O' => (format!("{magnitude:o}"), "0o"),
             'x' => (format!("{magnitude:x}"), if flags.sharp { "0x" } else { "" }),
             'X' => (format!("{magnitude:X}"), if flags.sharp { "0X" } else { "" }),
@@ -311,20 +332,23 @@ impl Printer<'_> {
             }
             'q' => {
                 let quoted = quote::quote(character_of(number).to_string().as_bytes());
+                let quoted = if flags.plus { in_ascii(&quoted) } else { quoted };
                 let inner = quoted.trim_matches('"').replace("\\\"", "\"").replace('\'', "\\'");
                 self.pad(format!("'{inner}'").as_bytes(), flags);
                 return Ok(());
             }
             'U' => {
                 let digits = flags.precision.unwrap_or(4).max(4);
-                let mut text = format!("U+{}", zero_filled(&format!("{magnitude:X}"), digits));
-                if flags.sharp {
+                // The bits of a negative number, as Go shows them.
+                let bits = number as u64;
+                let mut text = format!("U+{}", zero_filled(&format!("{bits:X}"), digits));
+                if flags.sharp && u32::try_from(bits).ok().and_then(char::from_u32).is_some() {
                     text.push_str(&format!(" '{}'", character_of(number)));
                 }
                 self.pad(text.as_bytes(), Flags { zero: false, ..flags });
                 return Ok(());
             }
-            _ => return self.bad_verb(value, verb),
+            _ => return self.bad_verb(value, verb, flags),
         };
         let sign = match (number < 0, flags.plus, flags.space) {
             (true, _, _) => "-",
@@ -332,23 +356,40 @@ impl Printer<'_> {
             (false, false, true) => " ",
             _ => "",
         };
-        let digits = match flags.precision {
-            Some(0) if number == 0 => String::new(),
-            Some(precision) => zero_filled(&digits, precision),
-            None => digits,
-        };
-        let zero = flags.zero && flags.precision.is_none();
-        self.pad_number(&format!("{sign}{prefix}"), &digits, Flags { zero, ..flags });
+        match (flags.precision, flags.width) {
+            (Some(0), _) if number == 0 => {
+                self.pad(b"", Flags { zero: false, ..flags });
+                return Ok(());
+            }
+            (Some(precision), _) => digits = zero_filled(&digits, precision),
+            // The width counts digits and sign, but not what `#` and `O` put between them.
+            (None, Some(width)) if flags.zero && !flags.minus => {
+                digits = zero_filled(&digits, width.saturating_sub(sign.len()));
+            }
+            _ => {}
+        }
+        if flags.sharp && matches!(verb, 'o' | 'O') && !digits.starts_with('0') {
+            digits.insert(0, '0');
+        }
+        self.pad(format!("{sign}{prefix}{digits}").as_bytes(), Flags { zero: false, ..flags });
         Ok(())
     }
 
     fn print_float(&mut self, number: f64, verb: char, flags: Flags, value: &Value) -> Result<(), FunctionError> {
-        let text = match verb {
-            'v' | 'g' => float::format(number, 'g', flags.precision.map(|digits| digits.min(ALL_DIGITS))),
-            'G' => float::format(number, verb, flags.precision.map(|digits| digits.min(ALL_DIGITS))),
+        let precision = flags.precision.map(|digits| digits.min(ALL_DIGITS));
+        let mut text = match verb {
+            'v' | 'g' => float::format(number, 'g', precision),
+            'G' => float::format(number, verb, precision),
             'e' | 'E' | 'f' | 'F' => with_digits(number, verb, flags.precision.unwrap_or(6)),
-            _ => return self.bad_verb(value, verb),
+            'b' if number.is_finite() => binary(number),
+            'x' | 'X' if number.is_finite() => hexadecimal(number, verb == 'X', precision),
+            'b' | 'x' | 'X' => float::format(number, 'g', None),
+            _ => return self.bad_verb(value, verb, flags),
         };
+        if flags.sharp && verb != 'b' && number.is_finite() {
+            let shown = matches!(verb, 'v' | 'g' | 'G').then(|| flags.precision.unwrap_or(6));
+            text = with_point(&text, shown);
+        }
         bounded(text.len())?;
         let (sign, digits) = match text.strip_prefix('-') {
             Some(digits) => ("-", digits),
@@ -393,6 +434,78 @@ fn with_digits(number: f64, verb: char, digits: usize) -> String {
     if digits > ALL_DIGITS && number.is_finite() {
         let end = text.find(['e', 'E']).unwrap_or(text.len());
         text.insert_str(end, &"0".repeat(digits - ALL_DIGITS));
+    }
+    text
+}
+
+/// With a point, and as many digits as were asked for, zeros at the end included.
+fn with_point(text: &str, digits: Option<usize>) -> String {
+    let end = text.find(['e', 'E', 'p', 'P']).unwrap_or(text.len());
+    let (number, exponent) = text.split_at(end);
+    let bare = number.trim_start_matches(['-', '+']);
+    let significant = bare.replace('.', "");
+    // A lone zero is a digit, zeros before other digits are not.
+    let known = significant.trim_start_matches('0').len().max(usize::from(bare == "0"));
+    let point = if number.contains('.') { "" } else { "." };
+    format!("{number}{point}{}{exponent}", "0".repeat(digits.unwrap_or(0).min(MAX_NUMBER).saturating_sub(known)))
+}
+
+/// The digits of the mantissa and the power of two: `6755399441055744p-52` is 1.5.
+fn binary(number: f64) -> String {
+    let (mantissa, exponent) = parts(number);
+    format!("{}{mantissa}p{exponent:+}", if number.is_sign_negative() { "-" } else { "" })
+}
+
+/// A mantissa of 53 bits and the power of two that it is multiplied with.
+fn parts(number: f64) -> (u64, i32) {
+    let bits = number.to_bits();
+    let (fraction, exponent) = (bits & ((1 << 52) - 1), ((bits >> 52) & 0x7ff) as i32);
+    if exponent == 0 { (fraction, -1074) } else { (fraction | 1 << 52, exponent - 1075) }
+}
+
+/// `0x1.8p+00`
+fn hexadecimal(number: f64, upper: bool, precision: Option<usize>) -> String {
+    let (mantissa, exponent) = parts(number);
+    let sign = if number.is_sign_negative() { "-" } else { "" };
+    // One bit before the point and 60 behind it, which are 15 digits.
+    let (mut bits, mut exponent) = match mantissa.leading_zeros() {
+        64 => (0, 0),
+        zeros => (u128::from(mantissa) << (zeros - 3), exponent + 63 - zeros as i32),
+    };
+    if let Some(precision) = precision.filter(|precision| *precision < 15) {
+        let (unit, rest) = (1_u128 << (60 - 4 * precision), bits & ((1 << (60 - 4 * precision)) - 1));
+        bits -= rest;
+        if rest * 2 > unit || rest * 2 == unit && bits & unit != 0 {
+            bits += unit;
+        }
+        if bits >> 61 != 0 {
+            bits >>= 1;
+            exponent += 1;
+        }
+    }
+    let mut digits = format!("{:015x}", bits & ((1 << 60) - 1));
+    match precision {
+        Some(precision) => {
+            digits.truncate(precision);
+            digits.push_str(&"0".repeat(precision - digits.len()));
+        }
+        None => digits.truncate(digits.trim_end_matches('0').len()),
+    }
+    let point = if digits.is_empty() { "" } else { "." };
+    let exponent_sign = if exponent < 0 { '-' } else { '+' };
+    let text = format!("{sign}0x{}{point}{digits}p{exponent_sign}{:02}", bits >> 60, exponent.abs());
+    if upper { text.to_uppercase() } else { text }
+}
+
+/// A quoted text with escapes for all that is not ASCII.
+fn in_ascii(quoted: &str) -> String {
+    let mut text = String::with_capacity(quoted.len());
+    for character in quoted.chars() {
+        match u32::from(character) {
+            0..=0x7f => text.push(character),
+            code @ 0x80..=0xffff => text.push_str(&format!("\\u{code:04x}")),
+            code => text.push_str(&format!("\\U{code:08x}")),
+        }
     }
     text
 }

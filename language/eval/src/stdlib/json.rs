@@ -1,5 +1,7 @@
 //! JSON: `encoding.from_json`, `encoding.to_json`.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -15,13 +17,14 @@ pub enum Json {
     Number(Number),
     String(String),
     Array(Vec<Json>),
-    /// A name may stand twice; the last one counts.
+    /// Of a name that stood twice, the last one.
     Object(Vec<(String, Json)>),
 }
 
 impl Json {
     pub fn parse(text: &Text) -> Result<Json, FunctionError> {
-        serde_json::from_str(&text.to_string_lossy()).map_err(|error| FunctionError::new(error.to_string()))
+        let text = text.to_string_lossy();
+        serde_json::from_str(&with_whole_characters(&text)).map_err(|error| FunctionError::new(error.to_string()))
     }
 
     pub fn to_value(&self) -> Value {
@@ -47,6 +50,34 @@ impl Json {
             other => other,
         }
     }
+}
+
+/// The text with `\ufffd` for each half of a character that stands alone, as in `"\ud83d"`: Go reads such a text, and who
+/// cuts texts at a length writes them.
+fn with_whole_characters(text: &str) -> Cow<'_, str> {
+    let mut whole = Cow::Borrowed(text);
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
+        at += found;
+        // Texts of the same length take each other's place, so that places in errors stay right.
+        at += match (escaped_unit(text, at), escaped_unit(text, at + 6)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 12,
+            (Some(0xd800..0xe000), _) => {
+                whole.to_mut().replace_range(at..at + 6, "\\ufffd");
+                6
+            }
+            (Some(_), _) => 6,
+            // An escape of two bytes; the second may begin a longer character, in a text that is wrong anyway.
+            (None, _) => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    whole
+}
+
+/// What `\u1234` stands for, if that is there.
+fn escaped_unit(text: &str, at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
 impl<'de> Deserialize<'de> for Json {
@@ -97,9 +128,15 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
+        let mut object: Vec<(String, Json)> = Vec::new();
         while let Some(field) = fields.next_entry()? {
             object.push(field);
+        }
+        let mut known = HashSet::with_capacity(object.len());
+        let last: Vec<bool> = object.iter().rev().map(|(name, _)| known.insert(name.as_str())).collect();
+        if last.contains(&false) {
+            let mut last = last.into_iter().rev();
+            object.retain(|_| last.next() == Some(true));
         }
         Ok(Json::Object(object))
     }
@@ -133,9 +170,9 @@ fn write_value(text: &mut Vec<u8>, value: &Value) -> Result<(), FunctionError> {
             text.extend(written.bytes());
         }
         Value::Number(number) => text.extend(number.to_string().bytes()),
-        Value::String(string) => write_string(text, &string.to_string_lossy()),
+        Value::String(string) => write_text(text, string.as_bytes()),
         // The result is a secret when this one is: see `holds_secret`.
-        Value::Secret(secret) => write_string(text, &secret.value.to_string_lossy()),
+        Value::Secret(secret) => write_text(text, secret.value.as_bytes()),
         Value::Array(items) => {
             text.push(b'[');
             for (at, item) in items.iter().enumerate() {
@@ -185,7 +222,20 @@ fn write_target(text: &mut Vec<u8>, target: &Target) {
 
 /// With the escapes of Go's encoder, which also keep the text out of trouble inside HTML and JavaScript.
 fn write_string(text: &mut Vec<u8>, string: &str) {
+    write_text(text, string.as_bytes());
+}
+
+/// A byte that is no UTF-8 becomes the escape of the character that stands for such bytes.
+fn write_text(text: &mut Vec<u8>, string: &[u8]) {
     text.push(b'"');
+    for chunk in string.utf8_chunks() {
+        write_characters(text, chunk.valid());
+        chunk.invalid().iter().for_each(|_| text.extend(b"\\ufffd"));
+    }
+    text.push(b'"');
+}
+
+fn write_characters(text: &mut Vec<u8>, string: &str) {
     for character in string.chars() {
         match character {
             '"' => text.extend(b"\\\""),
@@ -201,5 +251,4 @@ fn write_string(text: &mut Vec<u8>, string: &str) {
             other => text.extend(other.encode_utf8(&mut [0; 4]).bytes()),
         }
     }
-    text.push(b'"');
 }

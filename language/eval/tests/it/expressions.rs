@@ -137,3 +137,51 @@ fn same_json(left: &serde_json::Value, right: &serde_json::Value, any_order: boo
         (left, right) => left == right,
     }
 }
+
+/// Expressions beside those that were recorded: their text, as `%v` says it, or their error.
+#[test]
+fn neighbours_of_the_recorded_expressions_are_as_in_alloy() {
+    let table = [
+        ("18446744073709551615 + 18446744073709551615", "18446744073709551614"),
+        ("18446744073709551615 / 9223372036854775808", "1"),
+        (r#"encoding.from_json("\"\\ud83d x \\ud83d\\ude00\"")"#, "\u{fffd} x \u{1f600}"),
+        (r#"encoding.to_json({a = "\xff\u00e9"})"#, r#"{"a":"\ufffdé"}"#),
+        (r#"encoding.from_base64("a")"#, "encoding.from_base64 illegal base64 data at input byte 0"),
+        (r#"encoding.from_base64("aGk=\naGk")"#, "encoding.from_base64 illegal base64 data at input byte 5"),
+        (r#"encoding.from_base64("aGk=x")"#, "encoding.from_base64 illegal base64 data at input byte 4"),
+        (r#"encoding.from_base64("aG-k")"#, "encoding.from_base64 illegal base64 data at input byte 2"),
+        (r#"json_path(`{"a": [1, 2, {"c": "d"}]}`, "$.a[?(@ in [1, 3])]")"#, "[1]"),
+        (r#"json_path(`{"a": [1, 2, {"c": "d"}]}`, "$.a[?(@.c exists true)].c")"#, "[d]"),
+        (r#"json_path(`[{"c": ""}, {"c": "d"}]`, "$[?(@.c empty false)].c")"#, "[d]"),
+        (r#"json_path(`[[1], [1, 2]]`, "$[?(length(@) > 1)]")"#, "[[1 2]]"),
+        (r#"json_path(`[[1], [1, 2]]`, "$[?(count(@.*) == 1)]")"#, "[[1]]"),
+        (r#"json_path(`{"a": 1, "a": 2}`, "$[*]")"#, "[2]"),
+        // Widths and signs reach what does not fit its verb, too.
+        (r#"string.format("%05s|%-5t|%+.1F", -42, 255, 7)"#, "%!s(int=-0042)|%!t(int=255  )|%!F(int=+7)"),
+        (r#"string.format("%v|%d|%s", [null], [null], {a = null})"#, "[<nil>]|[<nil>]|map[a:<nil>]"),
+        (
+            r#"string.format("%#v", {a = "x", b = [1, null]})"#,
+            r#"map[string]interface {}{"a":"x", "b":[]interface {}{1, interface {}(nil)}}"#,
+        ),
+        (
+            r#"string.format("%x|%X|%.2x|%b", 1.5, -0.001, 1e21, 1.5)"#,
+            "0x1.8p+00|-0X1.0624DD2F1A9FCP-10|0x1.b2p+69|6755399441055744p-52",
+        ),
+        (r#"string.format("%#g|%#.3g|%#v", 1.0, -0.001, 1.5)"#, "1.00000|-0.00100|1.5"),
+        (r#"string.format("%05O|%#05x|%#O", -42, 255, -42)"#, "-0o0052|0x000ff|-0o052"),
+        (r#"string.format("%.3x|%+q|%U", "héllo", "é", -42)"#, r#"68c3a9|"\u00e9"|U+FFFFFFFFFFFFFFD6"#),
+        (r#"string.format("%6.2T|%w", [1], [1])"#, "    []|%!w([]interface {}=[1])"),
+    ];
+    let scope = scope();
+    for (expression, expected) in table {
+        let ours = match value_of(expression, &scope) {
+            Ok(Value::String(text)) => text.to_string_lossy().into_owned(),
+            Ok(_) => match value_of(&format!("string.format(`%v`, ({expression}))"), &scope) {
+                Ok(Value::String(text)) => text.to_string_lossy().into_owned(),
+                other => panic!("{expression}: {other:?}"),
+            },
+            Err(error) => error.message,
+        };
+        assert_eq!(ours, expected, "{expression}");
+    }
+}

@@ -14,7 +14,7 @@ pub enum Filter {
         operator: Comparison,
         right: Operand,
     },
-    /// A path leads somewhere (and, for a literal, it is true).
+    /// A path leads somewhere (and, for a literal and what a function gives, it is true).
     Exists(Operand),
 }
 
@@ -25,6 +25,16 @@ pub enum Operand {
     Here(Vec<Step>),
     /// From the whole text.
     Root(Vec<Step>),
+    Call(Function, Box<Operand>),
+}
+
+/// Functions of RFC 9535.
+#[derive(Clone, Copy, Debug)]
+pub enum Function {
+    /// Of a text in bytes, of a list or an object in items.
+    Length,
+    /// How many values a path leads to.
+    Count,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +45,12 @@ pub enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
+    /// The left is among the items of the right.
+    In,
+    /// The left has no items, or has some: the right says which is asked for.
+    Empty,
+    /// The left is there, or is not: the right says which is asked for.
+    Exists,
 }
 
 impl Filter {
@@ -47,7 +63,9 @@ impl Filter {
                 let (left, right) = (left.first(here, root), right.first(here, root));
                 compare(left.as_ref(), *operator, right.as_ref())
             }
-            Filter::Exists(Operand::Literal(literal)) => matches!(literal, Json::Bool(true)),
+            Filter::Exists(operand @ (Operand::Literal(_) | Operand::Call(..))) => {
+                matches!(operand.first(here, root), Some(Json::Bool(true)))
+            }
             Filter::Exists(operand) => operand.first(here, root).is_some(),
         }
     }
@@ -59,12 +77,51 @@ impl Operand {
             Operand::Literal(literal) => return Some(literal.clone()),
             Operand::Here(steps) => select(steps, here, root),
             Operand::Root(steps) => select(steps, root, root),
+            Operand::Call(function, operand) => return function.call(operand, here, root),
         };
         found.ok()?.first().map(|value| (*value).clone())
+    }
+
+    fn count(&self, here: &Json, root: &Json) -> Option<usize> {
+        match self {
+            Operand::Here(steps) => Some(select(steps, here, root).ok()?.len()),
+            Operand::Root(steps) => Some(select(steps, root, root).ok()?.len()),
+            Operand::Literal(_) | Operand::Call(..) => None,
+        }
+    }
+}
+
+impl Function {
+    pub const ALL: [(&str, Function); 2] = [("length(", Function::Length), ("count(", Function::Count)];
+
+    fn call(self, operand: &Operand, here: &Json, root: &Json) -> Option<Json> {
+        let number = match self {
+            Function::Length => length(&operand.first(here, root)?)?,
+            Function::Count => operand.count(here, root)?,
+        };
+        Some(Json::Number(Number::from(number as u64)))
+    }
+}
+
+fn length(value: &Json) -> Option<usize> {
+    match value {
+        Json::String(text) => Some(text.len()),
+        Json::Array(items) => Some(items.len()),
+        Json::Object(fields) => Some(fields.len()),
+        _ => None,
     }
 }
 
 fn compare(left: Option<&Json>, operator: Comparison, right: Option<&Json>) -> bool {
+    match (operator, left, right) {
+        (Comparison::In, Some(left), Some(Json::Array(items))) => return items.iter().any(|item| equal(left, item)),
+        (Comparison::Empty, Some(left), Some(Json::Bool(wanted))) => {
+            return length(left).is_some_and(|length| (length == 0) == *wanted);
+        }
+        (Comparison::Exists, left, Some(Json::Bool(wanted))) => return left.is_some() == *wanted,
+        (Comparison::In | Comparison::Empty | Comparison::Exists, ..) => return false,
+        _ => {}
+    }
     let order = match (left, right) {
         (Some(Json::Number(left)), Some(Json::Number(right))) => left.as_f64().partial_cmp(&right.as_f64()),
         (Some(Json::String(left)), Some(Json::String(right))) => Some(left.cmp(right)),
@@ -77,7 +134,7 @@ fn compare(left: Option<&Json>, operator: Comparison, right: Option<&Json>) -> b
             return match operator {
                 Comparison::Equal | Comparison::LessOrEqual | Comparison::GreaterOrEqual => equal,
                 Comparison::NotEqual => !equal,
-                Comparison::Less | Comparison::Greater => false,
+                _ => false,
             };
         }
     };
@@ -88,6 +145,7 @@ fn compare(left: Option<&Json>, operator: Comparison, right: Option<&Json>) -> b
         Comparison::LessOrEqual => order.is_le(),
         Comparison::Greater => order.is_gt(),
         Comparison::GreaterOrEqual => order.is_ge(),
+        _ => false,
     })
 }
 

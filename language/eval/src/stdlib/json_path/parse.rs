@@ -1,6 +1,6 @@
 //! The text of a path to its steps.
 
-use super::filter::{Comparison, Filter, Operand};
+use super::filter::{Comparison, Filter, Function, Operand};
 use super::{MAX_STEPS, Selector, Step};
 use crate::stdlib::json::Json;
 use crate::value::Number;
@@ -136,6 +136,10 @@ impl Parser<'_> {
         let left = self.operand()?;
         self.blanks();
         let operators = [
+            ("in ", Comparison::In),
+            ("empty ", Comparison::Empty),
+            ("has ", Comparison::Exists),
+            ("exists ", Comparison::Exists),
             ("==", Comparison::Equal),
             ("!=", Comparison::NotEqual),
             ("<=", Comparison::LessOrEqual),
@@ -160,6 +164,12 @@ impl Parser<'_> {
         if self.looking_at("'") || self.looking_at("\"") {
             return Ok(Operand::Literal(Json::String(self.quoted()?)));
         }
+        if self.eat("[") {
+            return self.list().map(Operand::Literal);
+        }
+        if let Some((_, function)) = Function::ALL.into_iter().find(|(written, _)| self.eat(written)) {
+            return self.call(function);
+        }
         for (word, literal) in [("true", Json::Bool(true)), ("false", Json::Bool(false)), ("null", Json::Null)] {
             if self.eat(word) {
                 return Ok(Operand::Literal(literal));
@@ -173,6 +183,40 @@ impl Parser<'_> {
         };
         self.at += end;
         Ok(Operand::Literal(Json::Number(number)))
+    }
+
+    /// The literals of a list, behind its `[`.
+    fn list(&mut self) -> Result<Json, String> {
+        let mut items = Vec::new();
+        while !self.eat_token("]") {
+            if !items.is_empty() && !self.eat(",") {
+                return Err(self.error("not terminated"));
+            }
+            let Operand::Literal(item) = self.nested(Parser::operand)? else {
+                return Err(self.error("expected a value"));
+            };
+            items.push(item);
+        }
+        Ok(Json::Array(items))
+    }
+
+    /// The operand of a function, behind its `(`.
+    fn call(&mut self, function: Function) -> Result<Operand, String> {
+        let operand = self.nested(Parser::operand)?;
+        if !self.eat_token(")") {
+            return Err(self.error("expected )"));
+        }
+        Ok(Operand::Call(function, Box::new(operand)))
+    }
+
+    fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
+        self.depth += 1;
+        if self.depth > MAX_STEPS {
+            return Err(self.error("nests too deep"));
+        }
+        let parsed = parse(self)?;
+        self.depth -= 1;
+        Ok(parsed)
     }
 
     fn quoted(&mut self) -> Result<String, String> {
