@@ -361,3 +361,39 @@ async fn this_host_is_served_and_what_cannot_work_is_refused() {
     assert!(refused("enabled_metrics = [\"cpus\"]").contains("unsupported metric \"cpus\" specified"));
     assert!(refused("docker_host = \"/var/run/docker.sock\"").contains("unable to parse docker host"));
 }
+
+/// `v2.expected.txt` is what the cAdvisor of Alloy 1.18 shows of the same files, without what depends on the machine: when a
+/// folder was made and read, and the machine as a whole.
+#[tokio::test]
+async fn a_tree_of_the_second_version_is_shown_as_cadvisor_shows_it() {
+    let machine = Machine(tempfile::tempdir().expect("a temporary folder"));
+    for file in include_str!("fixtures/v2.txt").split("--- ").skip(1) {
+        let (path, text) = file.split_once('\n').expect("a path and a text");
+        machine.write(path, text);
+    }
+    let root = machine.cgroups().display().to_string();
+    machine.write("proc/self/mountinfo", &format!("1 0 0:5 / {root} rw - cgroup2 cgroup2 rw\n"));
+    machine.write("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "0\n");
+    // A limit of 0 is shown as all that there is.
+    machine.write("proc/meminfo", "MemTotal: 24684092 kB\n");
+    let mut exporter = machine.exporter(
+        "enabled_metrics = [\"cpu\", \"cpuset\", \"diskIO\", \"hugetlb\", \"memory\", \"memory_numa\", \"percpu\",
+         \"pressure\", \"process\"]",
+    );
+    let page = page(&mut exporter).await;
+    let depends = |line: &str| {
+        let family = line.split(['{', ' ']).next().unwrap_or_default();
+        !line.starts_with("container_")
+            || ["container_last_seen", "container_start_time_seconds", "container_scrape_error"].contains(&family)
+            || line.contains("id=\"/\"")
+    };
+    // A name with labels, a value, and with most of them a moment.
+    let timeless = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let mut shown: Vec<String> = page.lines().filter(|line| !depends(line)).map(timeless).collect();
+    shown.sort_unstable();
+    let expected: Vec<&str> = include_str!("fixtures/v2.expected.txt").lines().collect();
+    let missing: Vec<&&str> = expected.iter().filter(|line| !shown.iter().any(|ours| ours == *line)).collect();
+    let more: Vec<&String> = shown.iter().filter(|line| !expected.contains(&line.as_str())).collect();
+    assert!(missing.is_empty() && more.is_empty(), "missing: {missing:#?}\nmore: {more:#?}");
+    assert_eq!(shown.len(), expected.len());
+}
