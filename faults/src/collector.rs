@@ -104,6 +104,25 @@ impl Collector {
         Err(format!("{id} does not say where it listens:\n{}", self.last_words()))
     }
 
+    /// How much it has told.
+    pub fn told(&self) -> usize {
+        std::fs::metadata(&self.told).map_or(0, |log| log.len() as usize)
+    }
+
+    /// Waits until it tells this behind what it [had told](Collector::told), for so long at most.
+    pub async fn tells(&self, words: &str, had_told: usize, at_most: Duration) {
+        let tells = async {
+            loop {
+                let log = std::fs::read(&self.told).unwrap_or_default();
+                if String::from_utf8_lossy(log.get(had_told..).unwrap_or_default()).contains(words) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(at_most, tells).await;
+    }
+
     /// kill -9.
     pub async fn kill(mut self) -> Result<(), String> {
         self.child.kill().await.map_err(said)

@@ -24,8 +24,10 @@ pub enum Kill {
 
 const BYTES: usize = 8 << 20;
 
-/// How soon after there is room again nothing may be in memory alone. A disk that was full is tried again each second.
-const WRITTEN_AGAIN: Duration = Duration::from_secs(4);
+/// What a journal tells when all is written that the disk has not taken.
+const WRITTEN_AGAIN: &str = "what is taken can be written down again";
+/// Who has none, or has not noticed, writes what waits for longer than two seconds, and tries a disk that was full each second.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(4);
 
 // === impl SmallDisk ===
 
@@ -79,8 +81,9 @@ pub async fn full<W: Source>(
         disk.fill();
         tokio::time::sleep(round).await;
         if kill == Kill::WithRoomAgain {
+            let told = collector.told();
             disk.free();
-            tokio::time::sleep(WRITTEN_AGAIN).await;
+            collector.tells(WRITTEN_AGAIN, told, WRITTEN_WITHIN).await;
         }
         if kill != Kill::Never {
             site.kill(collector).await?;
