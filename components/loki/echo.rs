@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base_gotime::Layout;
+use jiff::tz::TimeZone;
 use language_eval::{Arguments, Exports};
 use sdk_component::{Component, Context, Problem, Stop, Stopped, Update};
 use sdk_signals::{BoxFuture, Consumer, Delivery, LogBatch, LogsReceiver, Receiver, Refused};
@@ -22,6 +24,8 @@ pub struct Echo;
 
 struct Printer {
     context: Context,
+    /// How times are written, as Alloy writes them.
+    layout: Layout,
 }
 
 impl Component for Echo {
@@ -31,7 +35,8 @@ impl Component for Echo {
     type Exports = EchoExports;
 
     fn build(context: &Context, _: EchoArguments) -> Result<Echo, Problem> {
-        let printer = Arc::new(Printer { context: context.clone() });
+        let printer =
+            Arc::new(Printer { context: context.clone(), layout: Layout::new("2006-01-02T15:04:05.000Z07:00") });
         context.publish(&EchoExports { receiver: LogsReceiver(Receiver::new(context.id(), printer)) });
         Ok(Echo)
     }
@@ -60,7 +65,7 @@ impl Consumer<LogBatch> for Printer {
                 let metadata = serde_json::Value::Object(metadata.collect());
                 tracing::info!(
                     entry = &*line,
-                    entry_timestamp = entry.timestamp,
+                    entry_timestamp = self.layout.format(entry.timestamp, &TimeZone::UTC),
                     labels = %group.labels,
                     structured_metadata = %metadata,
                     "received log entry"

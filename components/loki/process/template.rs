@@ -172,6 +172,12 @@ mod tests {
                 "{{ default \"d\" .missing }} {{ coalesce .missing \"\" \"c\" }} {{ ternary \"a\" \"b\" false }}",
                 "d c b",
             ),
+            (
+                "{{ snakecase \"HTTPServer2xx userID_x\" }} {{ snakecase \"Bld4Floor-GetHTTPCode\" }}",
+                "http_server_2xx_user_id_x bld4_floor_get_http_code",
+            ),
+            ("{{ kebabcase \"a1b2 IPv4Addr __x\" }}", "a-1b2-i-pv4-addr---x"),
+            ("{{ camelcase \"_lead user_name HTTPServer  userID v2_\" }}", "_LeadUserNameHttpserver UserIDV2_"),
             ("{{ div 1 0 }}", "failed"),
             ("{{ repeat 100000000 .a }}", "failed"),
         ] {

@@ -109,13 +109,7 @@ impl Stage for Replace {
                     let with = match &self.with {
                         With::Text(text) => Cow::Borrowed(text.as_str()),
                         With::Template(template, fields) => {
-                            let data = data.get_or_insert_with(|| {
-                                let mut data = fields.of(line, store, streams);
-                                for name in &template.uses().names {
-                                    data.entry(name.as_str().into()).or_insert_with(|| value(b""));
-                                }
-                                data
-                            });
+                            let data = data.get_or_insert_with(|| fields.of(line, store, streams));
                             data.insert("Value".into(), value(captured));
                             match template.run(data.clone()) {
                                 Some(with) => Cow::Owned(with),

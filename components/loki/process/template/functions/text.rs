@@ -51,6 +51,9 @@ pub fn add(functions: &mut Functions) {
         };
         string(text_of(a, 0)?.chars().map(swap).collect::<String>())
     });
+    functions.add(&["snakecase"], 1..=1, |a| string(joined_words(text_of(a, 0)?, '_')));
+    functions.add(&["kebabcase"], 1..=1, |a| string(joined_words(text_of(a, 0)?, '-')));
+    functions.add(&["camelcase"], 1..=1, |a| string(camel_case(text_of(a, 0)?)));
     functions.add(&["repeat"], 2..=2, |a| {
         let (count, text) = (usize::try_from(int_of(a, 0)?), text_of(a, 1)?);
         match count {
@@ -136,6 +139,74 @@ fn cut(text: &str, characters: &str, left: bool, right: bool) -> String {
 fn between(text: &str, start: usize, end: usize) -> &str {
     let (start, end) = (text.ceil_char_boundary(start), text.floor_char_boundary(end));
     if start < end { &text[start..end] } else { "" }
+}
+
+fn is_connector(character: char) -> bool {
+    matches!(character, '-' | '_') || character.is_whitespace()
+}
+
+/// `userID` as `user_id`: words end where a capital follows a small letter or a number, and before the last of several
+/// capitals that a small letter follows. A number belongs to the word before it, unless small letters follow it.
+fn joined_words(text: &str, connector: char) -> String {
+    let letters: Vec<char> = text.chars().collect();
+    let mut joined = String::with_capacity(text.len() + 8);
+    let mut word_begins_with_number = false;
+    let mut before = None;
+    for (at, letter) in letters.iter().copied().enumerate() {
+        if is_connector(letter) {
+            joined.push(connector);
+            before = None;
+            continue;
+        }
+        let begins = match before {
+            None => {
+                word_begins_with_number = letter.is_numeric();
+                false
+            }
+            Some(before) if letter.is_uppercase() => {
+                let next = letters.get(at + 1).copied();
+                char::is_lowercase(before)
+                    || char::is_numeric(before)
+                    || char::is_uppercase(before) && next.is_some_and(char::is_lowercase)
+            }
+            Some(before) if letter.is_numeric() && char::is_alphabetic(before) && !word_begins_with_number => {
+                letters[at..].iter().find(|letter| !letter.is_numeric()).is_some_and(|next| next.is_lowercase())
+            }
+            Some(_) => false,
+        };
+        if begins {
+            joined.push(connector);
+            word_begins_with_number = letter.is_numeric();
+        }
+        joined.extend(letter.to_lowercase());
+        before = Some(letter);
+    }
+    joined
+}
+
+/// `user_name` as `UserName`. Of several capitals at the start of a word all but the first become small; a connector at the start or
+/// the end stays, and of several between words all but one.
+fn camel_case(text: &str) -> String {
+    let mut changed = String::with_capacity(text.len());
+    let start = text.find(|character| !is_connector(character)).unwrap_or(text.len());
+    changed.push_str(&text[..start]);
+    let (mut at_start, mut in_capitals, mut connector) = (true, false, None);
+    for letter in text[start..].chars() {
+        if is_connector(letter) {
+            changed.extend(connector.replace(letter));
+            at_start = true;
+        } else if at_start {
+            (at_start, in_capitals, connector) = (false, letter.is_uppercase(), None);
+            changed.extend(letter.to_uppercase());
+        } else if in_capitals && letter.is_uppercase() {
+            changed.extend(letter.to_lowercase());
+        } else {
+            in_capitals = false;
+            changed.push(letter);
+        }
+    }
+    changed.extend(connector);
+    changed
 }
 
 fn per_word(text: &str, change: impl Fn(char) -> String) -> String {
