@@ -142,25 +142,26 @@ impl Cpu {
             }
         }
         let Some(first) = cpus.first() else { return Ok(()) };
-        for (name, help, label, words, pattern) in [
+        for (name, help, label, fields, pattern) in [
             (
                 "node_cpu_flag_info",
                 "The `flags` field of CPU information from /proc/cpuinfo taken from the first core.",
                 "flag",
-                "flags",
+                // On x86, and on ARM.
+                &["flags", "Features"][..],
                 &self.settings.flags,
             ),
             (
                 "node_cpu_bug_info",
                 "The `bugs` field of CPU information from /proc/cpuinfo taken from the first core.",
                 "bug",
-                "bugs",
+                &["bugs"][..],
                 &self.settings.bugs,
             ),
         ] {
             let Some(pattern) = pattern else { continue };
             let mut family = page.family(name, help, Kind::Gauge);
-            let words = first.get(words).copied().unwrap_or("");
+            let words = fields.iter().find_map(|field| first.get(field)).copied().unwrap_or("");
             for word in words.split_ascii_whitespace().filter(|word| pattern.is_match(word)) {
                 family.sample(&[(label, word)], 1.0);
             }

@@ -206,6 +206,29 @@ fn same(expected: &str, page: &str) {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// A Raspberry Pi: what a CPU can do has another name there, and the board comes behind the CPUs.
+#[test]
+fn cpus_of_arm_are_shown_with_what_they_can_do() {
+    let cpu =
+        "BogoMIPS\t: 108.00\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\nCPU part\t: 0xd08\n";
+    let host = unpacked(&format!(
+        "--- proc/cpuinfo\nprocessor\t: 0\n{cpu}\nprocessor\t: 1\n{cpu}\nHardware\t: BCM2835\nRevision\t: c03111\n\
+         Serial\t\t: 10000000\nModel\t\t: Raspberry Pi 4 Model B Rev 1.1\n--- proc/stat\ncpu0 1 2 3 4 5 6 7 8 9 10\n"
+    ));
+    let mut settings = settings(host.path(), &["cpu"]);
+    settings.cpu.flags = Some(pattern("^(asimd|crc32)$"));
+    let (mut page, mut text) = (Page::new(), String::new());
+    Node::new(settings).collect(&mut page.writer());
+    page.encode(&mut text, &base_metrics::Losses::default());
+    let of = |family: &str| text.lines().filter(|line| line.starts_with(family)).collect::<Vec<_>>();
+    assert_eq!(
+        of("node_cpu_flag_info{"),
+        ["node_cpu_flag_info{flag=\"asimd\"} 1", "node_cpu_flag_info{flag=\"crc32\"} 1"]
+    );
+    assert_eq!(of("node_cpu_info{").len(), 2);
+    assert!(of("node_cpu_info{")[1].contains("cpu=\"1\""), "{text}");
+}
+
 /// On a machine without any of it, whatever is on by default has nothing to show, and logs nothing.
 #[test]
 fn a_machine_without_rare_hardware_is_no_failure() {
