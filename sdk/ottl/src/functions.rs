@@ -3,6 +3,7 @@
 //! A function is built once for each call in a statement, with its arguments compiled; what can be prepared (regular
 //! expressions, layouts of times, tables) is prepared then.
 
+mod access_logs;
 mod arguments;
 mod collections;
 mod conversion;
@@ -66,6 +67,7 @@ pub(crate) enum Built {
 }
 
 const ALL: &[&[Function]] = &[
+    access_logs::FUNCTIONS,
     collections::FUNCTIONS,
     conversion::FUNCTIONS,
     editors::FUNCTIONS,

@@ -65,3 +65,19 @@ async fn what_later_statements_see_earlier_ones_did_also_metrics_that_they_made(
     let list = bench.out()[0]["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].clone();
     assert_eq!((&list[0]["unit"], &list[1]["name"], &list[1]["unit"]), (&Json::Null, &json!("copy"), &json!("By")));
 }
+
+#[tokio::test]
+async fn lines_of_web_servers_are_read() {
+    let line =
+        r#"127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /a?b=\"c\" HTTP/1.0" 200 - "http://x/" "Moz \x41""#;
+    let bench = start("`set(attributes, ParseCLF(attributes[\"line\"], \"combined\"))`").unwrap();
+    bench.send(&log(json!([{ "key": "line", "value": { "stringValue": line } }]))).await.unwrap().detach();
+    let sent = String::from_utf8_lossy(&bench.next.batches()[0].payload[0]).into_owned();
+    for part in
+        ["frank", "10/Oct/2000:13:55:36 -0700", "GET /a?b=\"c\" HTTP/1.0", "clf.request_uri", "http://x/", "Moz A"]
+    {
+        assert!(sent.contains(part), "{part}: {sent:?}");
+    }
+    assert!(!sent.contains("clf.bytes"), "{sent:?}");
+    assert!(start("`set(attributes, ParseCLF(attributes[\"line\"], \"nope\"))`").is_err());
+}
