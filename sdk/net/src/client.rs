@@ -157,6 +157,17 @@ pub enum SendError {
         /// In bytes.
         limit: usize,
     },
+    /// What was to be written belongs elsewhere. By such a redirect nothing but a question can be sent on, which a server may
+    /// answer as if it had got what was to be written.
+    #[error("{url} has moved to {to} ({status}), and what is sent there cannot follow: write the new address")]
+    Moved {
+        /// Where to.
+        url: String,
+        /// What the server answered.
+        status: u16,
+        /// Where it is said to be.
+        to: String,
+    },
     /// The connection broke, or what came is not HTTP.
     #[error("request to {url} failed: {error}")]
     Broken {
@@ -243,7 +254,7 @@ impl Client {
     async fn follow(&self, url: &str, mut request: Request<Bytes>, before: usize) -> Result<Streaming, SendError> {
         for _ in before..MOST_REQUESTS {
             let mut answer = self.ask_once(url, &request).await?;
-            let Some(next) = self.sent_on(&request, answer.status, &answer.headers) else { return Ok(answer) };
+            let Some(next) = self.sent_on(&request, answer.status, &answer.headers)? else { return Ok(answer) };
             if answer.declared() == Some(0) {
                 // Its connection can be used again.
                 let _ = answer.next().await;

@@ -69,7 +69,7 @@ impl Client {
         }
         let mut complete = request.clone();
         self.complete(complete.headers_mut()).await?;
-        let Some(next) = self.sent_on(&complete, response.status, &response.headers) else { return Ok(response) };
+        let Some(next) = self.sent_on(&complete, response.status, &response.headers)? else { return Ok(response) };
         let answer = self.follow(url, next, 1).await?;
         self.gather(url, answer, Within { limit, beyond: Some(beyond) }).await
     }

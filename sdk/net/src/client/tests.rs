@@ -219,9 +219,15 @@ async fn redirects_are_followed_unless_the_user_says_no() {
     )
     .await;
     let push = || Request::builder().method("POST").uri(server.url("/from")).body(Bytes::from_static(b"x")).unwrap();
-    assert_eq!(client("").send(push()).await.unwrap().status, 200);
+    let ask = || Request::builder().method("POST").uri(server.url("/from?a=b")).body(Bytes::new()).unwrap();
+    assert_eq!(client("").send(ask()).await.unwrap().status, 200);
     assert_eq!((server.last().method.as_str(), server.last().path.as_str()), ("GET", "/to"));
     assert_eq!(client("follow_redirects = false").send(push()).await.unwrap().status, 302);
+    // A question is no push, and what it is answered does not say that the push has arrived.
+    let error = client("").send(push()).await.unwrap_err().to_string();
+    let (from, to) = (server.url("/from"), server.url("/to"));
+    let moved = format!("{from} has moved to {to} (302), and what is sent there cannot follow: write the new address");
+    assert_eq!((error, server.last().path.as_str()), (moved, "/from"));
 }
 
 #[tokio::test]

@@ -245,7 +245,7 @@ async fn who_is_sent_on_asks_there_once_and_says_who_it_is_on_the_same_machine_a
     let mut end = Raw::start(&[(FINE, false), (FINE, false), (FINE, false), (FINE, false)]).await;
     let port = end.url.rsplit(':').next().unwrap().trim_end_matches("/page?a=1");
     for (status, host, body, expected) in [
-        ("302 Found", "127.0.0.1", "x", "GET /end HTTP/1.1\r\n"),
+        ("308 Permanent Redirect", "127.0.0.1", "x", "POST /end HTTP/1.1\r\n"),
         ("307 Temporary Redirect", "127.0.0.1", "x", "POST /end HTTP/1.1\r\n"),
         ("307 Temporary Redirect", "localhost", "x", "POST /end HTTP/1.1\r\n"),
         ("301 Moved Permanently", "localhost", "", "GET /end HTTP/1.1\r\n"),
