@@ -352,8 +352,11 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
-/// A cause of rustls' with what to do about it.
-pub(crate) fn explained(cause: String) -> String {
+/// A cause of rustls' with what to do about it, and not where its developers read on.
+pub(crate) fn explained(mut cause: String) -> String {
+    if let Some(end) = cause.find(": https://docs.rs/") {
+        cause.truncate(end);
+    }
     let cure = if cause.contains("InvalidContentType") {
         "the server does not speak TLS on this port; is its URL http://?"
     } else if cause.contains("UnknownIssuer") {
@@ -369,6 +372,14 @@ pub(crate) fn explained(cause: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_are_not_sent_to_the_documentation_of_a_library() {
+        let told =
+            "peer closed connection without sending TLS close_notify: https://docs.rs/rustls/latest/#unexpected-eof";
+        assert_eq!(explained(told.to_owned()), "peer closed connection without sending TLS close_notify");
+        assert_eq!(explained("connection reset".to_owned()), "connection reset");
+    }
 
     const OWN: &[u8] = include_bytes!("client/fixtures/own.pem");
     const CA: &[u8] = include_bytes!("client/fixtures/ca.pem");

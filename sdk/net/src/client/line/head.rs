@@ -74,11 +74,12 @@ fn has_empty_line(text: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', text).any(|end| matches!(text[end + 1..], [b'\n', ..] | [b'\r', b'\n', ..]))
 }
 
-/// What Go takes, too: headers over several lines, and a blank before the colon.
+/// What Go takes, too: headers over several lines, a blank before the colon, and more than one around the status.
 fn lenient() -> httparse::ParserConfig {
     let mut config = httparse::ParserConfig::default();
     config.allow_obsolete_multiline_headers_in_responses(true);
     config.allow_spaces_after_header_name_in_responses(true);
+    config.allow_multiple_spaces_in_response_status_delimiters(true);
     config
 }
 
@@ -129,6 +130,7 @@ mod tests {
     fn heads_say_where_the_body_ends_and_whether_the_connection_stays() {
         for (text, expected) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", (200, Framing::Length(5), true)),
+            ("HTTP/1.1  200  OK\r\nContent-Length: 5\r\n\r\nhello", (200, Framing::Length(5), true)),
             ("HTTP/1.1 200\nContent-Length: 5, 5\n\nhello", (200, Framing::Length(5), true)),
             ("HTTP/1.1 200 OK\r\nconnection: x, Close\r\ncontent-length: 5\r\n\r\n", (200, Framing::Length(5), false)),
             ("HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\n", (200, Framing::Length(5), false)),
