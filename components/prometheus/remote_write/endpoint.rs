@@ -221,7 +221,7 @@ impl Setup {
         limit.into_iter().chain(self.max_age).min()
     }
 
-    fn samples_per_request(&self) -> usize {
+    pub(crate) fn samples_per_request(&self) -> usize {
         usize::try_from(self.queue.max_samples_per_send).unwrap_or(1).max(1)
     }
 

@@ -26,6 +26,8 @@ use super::meta::{Counts, Meta};
 const RESHARD_INTERVAL: Duration = Duration::from_secs(10);
 /// Requests that wait for each shard before there are more shards.
 const BEHIND: u64 = 4;
+/// Shards that what waits in an outage is divided among, at most: so many requests at once go out when it is over.
+const SHARDS_IN_OUTAGE: usize = 8;
 /// So much of an answer is read, and for so long.
 const MOST_ANSWER: usize = 64 << 10;
 const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
@@ -131,7 +133,7 @@ impl Sender {
         Some((lease, meta))
     }
 
-    /// More shards when requests pile up although they are taken, fewer when none wait.
+    /// More shards when requests pile up, fewer when none wait.
     fn reshard(&self) {
         let (endpoint, setup) = (&self.endpoint, &self.endpoint.setup);
         let overflow = endpoint.queue.counters().lost_overflow.items.load(Ordering::Relaxed);
@@ -143,9 +145,14 @@ impl Sender {
 
         let now = endpoint.shards.load(Ordering::Relaxed);
         let waiting = endpoint.queue.stats().records;
+        let full = setup.samples_per_request() as u64;
+        let is_behind = waiting > BEHIND * now as u64;
         let wanted = if self.health.is_failing(&setup.name) {
-            now
-        } else if waiting > BEHIND * now as u64 {
+            // More shards make smaller requests, unless these are full.
+            let is_full = endpoint.metrics.samples.pending.get() * 2.0 > (waiting * full) as f64;
+            let most = if is_behind && is_full { SHARDS_IN_OUTAGE.min(setup.max_shards()) } else { now };
+            (now * 2).min(most).max(now)
+        } else if is_behind {
             (now * 2).min(setup.max_shards())
         } else if waiting == 0 {
             (now / 2).max(setup.min_shards())

@@ -200,6 +200,26 @@ async fn each_series_stays_in_order_over_many_shards() {
 }
 
 #[tokio::test]
+async fn what_waits_in_an_outage_is_divided_among_shards_if_its_requests_are_full() {
+    for (samples_per_request, shards) in [(3, 8.0), (30, 1.0)] {
+        let peer = Peer::start(vec![Answer::status(503)]).await;
+        let queue = format!("max_samples_per_send = {samples_per_request}\nbatch_send_deadline = \"10ms\"");
+        let config = format!("endpoint {{\nurl = \"http://{}/\"\nqueue_config {{\n{queue}\n}}\n}}", peer.address);
+        let alone = Alone::<RemoteWrite>::start(&config, &Scope::new()).expect("it starts");
+        push(&alone, batch((0..3).map(|i| (i, 0.0)))).await.detach();
+        until(|| alone.health().is_some_and(|(state, _)| state == HealthState::Unhealthy)).await;
+        tokio::time::pause();
+        for round in 1..40 {
+            push(&alone, batch((0..3).map(|i| (i, f64::from(round))))).await.detach();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(alone.metric("prometheus_remote_storage_shards", &[]), Some(shards), "{samples_per_request}");
+        tokio::time::resume();
+    }
+}
+
+#[tokio::test]
 async fn an_update_keeps_an_endpoint_that_has_not_changed() {
     let (first, second) = (Peer::start(vec![Answer::status(204)]).await, Peer::start(vec![Answer::status(204)]).await);
     let endpoint = |peer: &Peer| {
