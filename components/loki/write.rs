@@ -141,6 +141,11 @@ impl Component for Write {
 
 /// What the arguments alone do not tell.
 fn check(context: &Context, arguments: &WriteArguments) -> Result<(), Problem> {
+    if arguments.endpoint.is_empty() {
+        let message = "building component: failed to create cliens: at least one endpoint config must be provided";
+        return Err(Problem::new(message)
+            .with_hint("say where to send: endpoint { url = \"http://HOST:3100/loki/api/v1/push\" }"));
+    }
     let mut names: Vec<String> = Vec::new();
     for (index, endpoint) in arguments.endpoint.iter().enumerate() {
         if endpoint.queue_config != QueueConfig::default() {

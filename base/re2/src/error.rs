@@ -46,6 +46,13 @@ impl Error {
     pub(crate) fn new(kind: ErrorKind, part: &str) -> Error {
         Error { kind, part: part.to_owned() }
     }
+
+    /// What to write instead, where one can tell: other engines know more.
+    pub fn hint(&self) -> Option<&'static str> {
+        let looks = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|opening| self.part.starts_with(opening));
+        looks
+            .then_some("RE2 has no lookahead and no lookbehind; what must not match needs a rule or a stage of its own")
+    }
 }
 
 impl fmt::Display for ErrorKind {
@@ -75,3 +82,17 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn who_looks_around_is_told_that_there_is_no_such_thing() {
+        let hint = |text: &str| crate::Regex::anchored(text).expect_err(text).hint();
+        for text in ["(?!a)b", "b(?=a)", "(?<=a)b", "x(?<!a)b"] {
+            assert!(hint(text).is_some_and(|hint| hint.contains("lookahead")), "{text}");
+        }
+        for text in ["(a", r"\h", "(?<a-b>x)"] {
+            assert_eq!(hint(text), None, "{text}");
+        }
+    }
+}

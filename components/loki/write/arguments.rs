@@ -70,7 +70,7 @@ pub struct Endpoint {
     pub max_backoff_period: GoDuration,
     /// Attempts for one request before it is dropped and counted; 0 means any number. With the default an endpoint that
     /// cannot be reached, or answers 429, 502, 503 or 504, is tried for as long as the queue has room, so that an outage
-    /// of some hours loses nothing.
+    /// of some hours loses nothing. A negative number means one attempt.
     #[attr(default = DEFAULT_RETRIES)]
     pub max_backoff_retries: i64,
     /// The tenant of entries that name none.
@@ -195,7 +195,7 @@ impl Endpoint {
     pub fn attempts(&self) -> Option<u32> {
         match self.max_backoff_retries {
             0 | DEFAULT_RETRIES => None,
-            attempts => u32::try_from(attempts).ok(),
+            attempts => Some(at_least_one(attempts)),
         }
     }
 
@@ -203,9 +203,14 @@ impl Endpoint {
     pub fn attempts_on_refusal(&self) -> Option<u32> {
         match self.max_backoff_retries {
             0 => None,
-            attempts => u32::try_from(attempts).ok(),
+            attempts => Some(at_least_one(attempts)),
         }
     }
+}
+
+/// A negative number of retries is none, as in Alloy: each request is sent once.
+fn at_least_one(attempts: i64) -> u32 {
+    u32::try_from(attempts.max(1)).unwrap_or(u32::MAX)
 }
 
 /// A duration that validation has found not to be negative.
@@ -228,9 +233,6 @@ impl Validate for Endpoint {
         }
         if self.batch_size.to_usize().is_none() {
             return Err(Invalid::field("batch_size", "must not be negative"));
-        }
-        if self.max_backoff_retries < 0 {
-            return Err(Invalid::field("max_backoff_retries", "must not be negative; 0 means any number"));
         }
         if self.queue_config.min_shards < 1 {
             return Err(Invalid::field("queue_config", "min_shards must be greater than 0"));
@@ -256,5 +258,36 @@ impl Validate for Wal {
                 .with_hint("neither has an effect here: nothing is polled"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sdk_testing::component::Alone;
+
+    use crate::write::Write;
+
+    #[tokio::test]
+    async fn a_negative_number_of_retries_is_one_attempt() {
+        for (retries, attempts, on_refusal) in [
+            (-1, Some(1), Some(1)),
+            (0, None, None),
+            (1, Some(1), Some(1)),
+            (10, None, Some(10)),
+            (11, Some(11), Some(11)),
+        ] {
+            let body = format!("endpoint {{\nurl = \"http://a/\"\nmax_backoff_retries = {retries}\n}}");
+            let alone = Alone::<Write>::build(&body, &language_eval::Scope::new()).expect("loads");
+            let arguments = alone.component.arguments.borrow();
+            let endpoint = &arguments.endpoint[0];
+            assert_eq!((endpoint.attempts(), endpoint.attempts_on_refusal()), (attempts, on_refusal), "{retries}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_component_that_could_only_drop_is_refused() {
+        let scope = language_eval::Scope::new();
+        let error = Alone::<Write>::build("external_labels = {a = \"b\"}", &scope).err().expect("no endpoint");
+        assert!(error.to_string().contains("at least one endpoint config must be provided"), "{error}");
     }
 }

@@ -116,7 +116,7 @@ mod tests {
     use crate::write::Write;
 
     fn alone() -> (Alone<Write>, Health) {
-        let alone = Alone::<Write>::build("", &language_eval::Scope::new()).unwrap();
+        let alone = Alone::<Write>::build("endpoint { url = \"http://a/\" }", &language_eval::Scope::new()).unwrap();
         let health = Health::new(alone.context.clone());
         (alone, health)
     }

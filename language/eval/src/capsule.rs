@@ -125,7 +125,10 @@ pub fn from_value<T: CapsuleObject + Clone>(value: &Value, name: &str) -> Result
             let got = capsule.object().type_name();
             ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
         }),
-        Value::Secret(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a secret"))),
+        Value::Secret(secret) => {
+            let got = secret.kind.type_name();
+            Err(ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})")))
+        }
         Value::Target(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a target"))),
         other => Err(ValueError::mismatch("capsule", other).with_hint(match export_of(other, name) {
             Some(export) => format!("refer to its export of type {name}: put .{export} behind it"),

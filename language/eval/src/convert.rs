@@ -30,6 +30,12 @@ pub trait FromValue: Sized {
     /// For docs, `validate`, completion and the UI.
     fn schema() -> TypeSchema;
 
+    /// The type as Alloy's errors about targets spell it: `string`, `[]discovery.Target`; empty where it has no one name.
+    #[doc(hidden)]
+    fn alloy_type() -> String {
+        Self::schema().alloy_type()
+    }
+
     /// A list of this type. Only `u8` has its own way: a list of bytes is also a text.
     #[doc(hidden)]
     fn list_from_value(value: &Value) -> Result<Vec<Self>, ValueError> {
@@ -85,7 +91,34 @@ pub(crate) const NULL_REFUSED: &str = "must not be null";
 pub fn from_value_or_zero<T: FromValue>(value: &Value) -> Result<T, ValueError> {
     match value {
         Value::Null => T::zero().ok_or_else(|| ValueError::new(NULL_REFUSED)),
-        value => T::from_value(value),
+        value => T::from_value(value).map_err(|error| misfit::<T>(value, error)),
+    }
+}
+
+/// What is said of a value that is of another type as a whole: a target is refused in Alloy's words, and for a component
+/// the export that would fit is named.
+fn misfit<T: FromValue>(value: &Value, error: ValueError) -> ValueError {
+    match value {
+        Value::Target(_) => match T::alloy_type() {
+            name if name.is_empty() => error,
+            name => {
+                let message = format!("target::ConvertInto: conversion to '*{name}' is not supported");
+                let hint = match T::schema() {
+                    TypeSchema::List(item) if matches!(*item, TypeSchema::Target) => "write [ and ] around it",
+                    TypeSchema::String => "a label of it has its name behind it: [\"__address__\"]",
+                    _ => "it is a target",
+                };
+                ValueError::new(message).with_hint(hint)
+            }
+        },
+        Value::Object(exports) if error.path.is_empty() => {
+            let mut fields = exports.iter().filter(|(_, field)| !field.is_null());
+            match fields.find(|(_, field)| T::from_value(field).is_ok()) {
+                Some((name, _)) => error.with_hint(format!("put .{name} behind it")),
+                None => error,
+            }
+        }
+        _ => error,
     }
 }
 

@@ -17,6 +17,7 @@ use language_syntax::{Diagnostic, Diagnostics, Severity, Source};
 
 use crate::block::{Block, BlockVariants, BodySource, Invalid, Validate, Variant};
 use crate::convert::{FromValue, ValueError};
+use crate::schema::BlockSchema;
 use crate::scope::Scope;
 use crate::value::Object;
 
@@ -111,7 +112,7 @@ struct Context<'a> {
 #[derive(Clone, Copy)]
 enum Asked {
     Attribute(&'static str),
-    Block(&'static str),
+    Block(&'static str, fn() -> BlockSchema),
     Variants { prefix: &'static str, variants: &'static [Variant] },
 }
 
@@ -198,7 +199,7 @@ impl BodyDecoder<'_> {
 
     /// Any number of blocks of one name, in source order; at least one if `required`.
     pub fn blocks<T: Block>(&mut self, name: &'static str, required: bool) -> Option<Vec<T>> {
-        self.asked.push(Asked::Block(name));
+        self.asked.push(Asked::Block(name, T::schema));
         match &mut self.input {
             Input::Body(input) => input.blocks(name, required),
             Input::Object(input) => input.blocks(name),
@@ -264,7 +265,7 @@ impl BodyDecoder<'_> {
     }
 
     fn block<T: Block>(&mut self, name: &'static str) -> Lookup<T> {
-        self.asked.push(Asked::Block(name));
+        self.asked.push(Asked::Block(name, T::schema));
         match &mut self.input {
             Input::Body(input) => input.block(name),
             Input::Object(input) => input.block(name),

@@ -90,3 +90,31 @@ pub enum TypeSchema {
     /// A host object, by its type's name.
     Capsule(&'static str),
 }
+
+// === impl TypeSchema ===
+
+impl TypeSchema {
+    /// See [`FromValue::alloy_type`](crate::FromValue::alloy_type).
+    pub(crate) fn alloy_type(&self) -> String {
+        let name = match self {
+            TypeSchema::Any | TypeSchema::Struct(_) => "",
+            TypeSchema::Bool => "bool",
+            TypeSchema::Int => "int",
+            TypeSchema::Uint => "uint64",
+            TypeSchema::Float => "float64",
+            // Durations, sizes and words are read from a string there.
+            TypeSchema::String | TypeSchema::Duration | TypeSchema::Text(_) | TypeSchema::Word(_) => "string",
+            TypeSchema::Secret => "alloytypes.Secret",
+            TypeSchema::Target => "discovery.Target",
+            TypeSchema::Capsule(name) => name,
+            TypeSchema::List(item) => return wrapped("[]", &item.alloy_type()),
+            TypeSchema::Map(value) => return wrapped("map[string]", &value.alloy_type()),
+        };
+        name.to_owned()
+    }
+}
+
+/// Nothing where what is wrapped has no name.
+pub(crate) fn wrapped(wrapping: &str, name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!("{wrapping}{name}") }
+}

@@ -59,7 +59,7 @@ impl FromValue for SecretString {
         match value {
             Value::String(text) => Ok(SecretString(text.clone())),
             Value::Secret(secret) => Ok(SecretString(secret.value.clone())),
-            other => Err(ValueError::mismatch("capsule", other).with_hint("write a secret as a string")),
+            other => Err(refused(other, "alloytypes.Secret")),
         }
     }
 
@@ -76,6 +76,17 @@ impl ToValue for SecretString {
     fn to_value(&self) -> Value {
         Value::Secret(Secret { value: self.0.clone(), kind: SecretKind::Always })
     }
+}
+
+fn refused(value: &Value, name: &str) -> ValueError {
+    let error = match value {
+        Value::Capsule(capsule) => {
+            let got = capsule.object().type_name();
+            ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
+        }
+        other => ValueError::mismatch("capsule", other),
+    };
+    error.with_hint("write a secret as a string")
 }
 
 // === impl OptionalSecret ===
@@ -118,7 +129,7 @@ impl FromValue for OptionalSecret {
         match value {
             Value::String(text) => Ok(OptionalSecret::plain(text.clone())),
             Value::Secret(secret) => Ok(OptionalSecret { text: secret.value.clone(), secret: secret.is_secret() }),
-            other => Err(ValueError::mismatch("capsule", other).with_hint("write a secret as a string")),
+            other => Err(refused(other, "alloytypes.OptionalSecret")),
         }
     }
 
@@ -128,6 +139,10 @@ impl FromValue for OptionalSecret {
 
     fn schema() -> TypeSchema {
         TypeSchema::Secret
+    }
+
+    fn alloy_type() -> String {
+        "alloytypes.OptionalSecret".to_owned()
     }
 }
 

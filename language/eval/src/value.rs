@@ -316,6 +316,18 @@ impl fmt::Debug for Text {
     }
 }
 
+// === impl SecretKind ===
+
+impl SecretKind {
+    /// The name of its type as errors print it.
+    pub(crate) fn type_name(self) -> &'static str {
+        match self {
+            SecretKind::Always => "alloytypes.Secret",
+            SecretKind::OptionalSecret | SecretKind::OptionalPlain => "alloytypes.OptionalSecret",
+        }
+    }
+}
+
 // === impl Secret ===
 
 impl Secret {

@@ -84,7 +84,8 @@ impl FromValue for RuleRegex {
     fn from_value(value: &Value) -> Result<RuleRegex, ValueError> {
         let text = Text::from_value(value)?;
         let text = text.as_str().ok_or_else(|| ValueError::new("error parsing regexp: invalid UTF-8"))?;
-        RuleRegex::new(text).map_err(|error| ValueError::new(error.to_string()))
+        RuleRegex::new(text)
+            .map_err(|error| ValueError { hint: error.hint().map(str::to_owned), ..ValueError::new(error.to_string()) })
     }
 
     fn zero() -> Option<RuleRegex> {

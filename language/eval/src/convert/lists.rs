@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::{FromValue, ToValue, ValueError, from_value_or_zero};
-use crate::schema::TypeSchema;
+use crate::schema::{TypeSchema, wrapped};
 use crate::value::{Object, Value};
 
 /// Every item of an array, an error saying which.
@@ -41,6 +41,13 @@ impl<T: FromValue> FromValue for Vec<T> {
     fn schema() -> TypeSchema {
         T::list_schema()
     }
+
+    fn alloy_type() -> String {
+        match T::list_schema() {
+            TypeSchema::List(_) => wrapped("[]", &T::alloy_type()),
+            other => other.alloy_type(),
+        }
+    }
 }
 
 impl<T: ToValue> ToValue for Vec<T> {
@@ -65,6 +72,10 @@ impl<T: FromValue> FromValue for Option<T> {
     fn schema() -> TypeSchema {
         T::schema()
     }
+
+    fn alloy_type() -> String {
+        T::alloy_type()
+    }
 }
 
 impl<T: ToValue> ToValue for Option<T> {
@@ -84,6 +95,10 @@ impl<T: FromValue> FromValue for BTreeMap<String, T> {
 
     fn schema() -> TypeSchema {
         TypeSchema::Map(Box::new(T::schema()))
+    }
+
+    fn alloy_type() -> String {
+        wrapped("map[string]", &T::alloy_type())
     }
 }
 
@@ -105,6 +120,10 @@ impl<T: FromValue, S: std::hash::BuildHasher + Default> FromValue for HashMap<St
     fn schema() -> TypeSchema {
         TypeSchema::Map(Box::new(T::schema()))
     }
+
+    fn alloy_type() -> String {
+        wrapped("map[string]", &T::alloy_type())
+    }
 }
 
 impl<T: ToValue, S: std::hash::BuildHasher> ToValue for HashMap<String, T, S> {
@@ -124,6 +143,10 @@ impl<T: FromValue> FromValue for Arc<T> {
 
     fn schema() -> TypeSchema {
         T::schema()
+    }
+
+    fn alloy_type() -> String {
+        T::alloy_type()
     }
 }
 

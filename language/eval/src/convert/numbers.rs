@@ -65,7 +65,7 @@ fn integer(value: &Value, least: i128, most: i128) -> Result<i128, ValueError> {
 }
 
 macro_rules! integers {
-    ($($type:ty => $schema:ident),*) => {$(
+    ($($type:ty => $schema:ident $name:literal),*) => {$(
         impl FromValue for $type {
             fn from_value(value: &Value) -> Result<$type, ValueError> {
                 let number = integer(value, <$type>::MIN as i128, <$type>::MAX as i128)?;
@@ -78,6 +78,10 @@ macro_rules! integers {
 
             fn schema() -> TypeSchema {
                 TypeSchema::$schema
+            }
+
+            fn alloy_type() -> String {
+                $name.to_owned()
             }
         }
 
@@ -92,7 +96,10 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i8 => Int, i16 => Int, i32 => Int, i64 => Int, isize => Int, u16 => Uint, u32 => Uint, u64 => Uint, usize => Uint);
+integers!(
+    i8 => Int "int8", i16 => Int "int16", i32 => Int "int32", i64 => Int "int", isize => Int "int",
+    u16 => Uint "uint16", u32 => Uint "uint32", u64 => Uint "uint64", usize => Uint "uint"
+);
 
 /// A byte; a list of them is also a text.
 impl FromValue for u8 {
@@ -167,6 +174,10 @@ impl FromValue for f32 {
 
     fn schema() -> TypeSchema {
         TypeSchema::Float
+    }
+
+    fn alloy_type() -> String {
+        "float32".to_owned()
     }
 }
 

@@ -10,10 +10,14 @@ impl FromValue for Target {
         match value {
             Value::Target(target) => Ok(target.clone()),
             Value::Object(object) => object.iter().map(|(name, value)| Ok((name, label_value(name, value)?))).collect(),
-            Value::Secret(_) | Value::Capsule(_) | Value::Function(_) => {
-                Err(ValueError::new(format!("is a {}, which cannot be a target", value.kind())))
+            Value::String(address) => {
+                let address = address.to_string_lossy();
+                Err(not_from("string").with_hint(format!("a target is written {{\"__address__\" = {address:?}}}")))
             }
-            other => Err(ValueError::mismatch("object", other)),
+            Value::Array(items) if is_targets(items) => {
+                Err(not_from("[]discovery.Target").with_hint("it is a list of targets: array.concat joins such lists"))
+            }
+            other => Err(not_from(origin(other))),
         }
     }
 
@@ -32,6 +36,30 @@ impl ToValue for Target {
     }
 }
 
+/// In Alloy's words.
+fn not_from(origin: &str) -> ValueError {
+    ValueError::new(format!("target::ConvertFrom: conversion from '{origin}' is not supported"))
+}
+
+fn is_targets(items: &[Value]) -> bool {
+    !items.is_empty() && items.iter().all(|item| matches!(item, Value::Target(_)))
+}
+
+/// What Alloy calls the type of a value that is no target.
+fn origin(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "string",
+        Value::Number(Number::Int(_)) => "int64",
+        Value::Number(Number::Uint(_)) => "uint64",
+        Value::Number(Number::Float(_)) => "float64",
+        Value::Bool(_) => "bool",
+        Value::Array(_) => "[]value.Value",
+        Value::Secret(secret) => secret.kind.type_name(),
+        Value::Capsule(capsule) => capsule.object().type_name(),
+        other => other.kind(),
+    }
+}
+
 /// The error is about the object, not the field: Alloy blames the whole target too.
 fn label_value(name: &str, value: &Value) -> Result<String, ValueError> {
     let refuse = |what: &str| {
@@ -44,8 +72,9 @@ fn label_value(name: &str, value: &Value) -> Result<String, ValueError> {
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(truth) => Ok(truth.to_string()),
         Value::Secret(secret) if !secret.is_secret() => Ok(secret.value.to_string_lossy().into_owned()),
-        Value::Secret(_) => refuse("a secret"),
-        Value::Null => refuse("null"),
+        Value::Secret(_) => Err(ValueError::new("target::ConvertFrom: cannot use a secret as a target value")),
+        Value::Null => Err(ValueError::new("target::ConvertFrom: cannot convert a nil value to a target value")
+            .with_hint(format!("the value of {name:?} must be a string, a number or a bool"))),
         Value::Array(_) => refuse("an array"),
         Value::Object(_) | Value::Target(_) => refuse("an object"),
         Value::Function(_) => refuse("a function"),

@@ -126,10 +126,23 @@ macro_rules! parsed {
 }
 
 parsed!(
-    GoDuration => TypeSchema::Duration, |_: &Value| "a time is written with its units: \"15s\", \"1m30s\", \"12h\"";
+    GoDuration => TypeSchema::Duration, timed;
     PrometheusDuration => TypeSchema::Text("Prometheus duration"), |_: &Value| "a time is written with its units: \"15s\", \"12h\", \"7d\"";
     ByteSize => TypeSchema::Text("bytes size"), sized;
 );
+
+/// Days and weeks are known to other systems, and not here.
+fn timed(value: &Value) -> String {
+    let text = Text::from_value(value).ok();
+    let text = text.as_ref().and_then(Text::as_str).unwrap_or_default();
+    let days =
+        text.strip_suffix('d').map(|days| (days, 24)).or_else(|| text.strip_suffix('w').map(|weeks| (weeks, 168)));
+    let hours = days.and_then(|(number, hours)| number.parse::<u32>().ok()?.checked_mul(hours));
+    match hours {
+        Some(hours) => format!("the largest unit is the hour: \"{hours}h\""),
+        None => "a time is written with its units: \"15s\", \"1m30s\", \"12h\"".to_owned(),
+    }
+}
 
 /// A number alone is what many sizes are elsewhere: what it would be here is written out.
 fn sized(value: &Value) -> String {

@@ -10,6 +10,7 @@ use super::Asked;
 use super::body::{BodyInput, without_prefix};
 use super::object::ObjectInput;
 use crate::convert::ValueError;
+use crate::schema::{FieldKind, FieldSchema};
 
 /// How many names a hint lists.
 const MAX_LISTED: usize = 24;
@@ -32,8 +33,10 @@ pub(super) fn report_in_body(input: &mut BodyInput<'_>, asked: &[Asked]) {
                         .push(Diagnostic::error(location, message).with_hint(format!("write {name} {{ … }}")));
                 } else if !is_attribute(asked, name) {
                     let error = Diagnostic::error(location, format!("unrecognized attribute name {name:?}"));
-                    let error = suggest(error, name, &attributes(asked), &blocks(asked), "attributes");
-                    input.diagnostics.push(error);
+                    input.diagnostics.push(match block_that_has(asked, name) {
+                        Some(block) => error.with_hint(format!("it belongs into a block: {block} {{ {name} = … }}")),
+                        None => suggest(error, name, &attributes(asked), &blocks(asked), "attributes"),
+                    });
                 }
             }
             Statement::Block(block) => {
@@ -83,6 +86,17 @@ fn suggest(error: Diagnostic, name: &str, same: &[String], other: &[String], kin
     }
 }
 
+/// The child block that takes an attribute of this name.
+fn block_that_has(asked: &[Asked], name: &str) -> Option<&'static str> {
+    asked.iter().find_map(|asked| match asked {
+        Asked::Block(block, schema) => {
+            let is_it = |field: &FieldSchema| field.name == name && matches!(field.kind, FieldKind::Attribute { .. });
+            schema().fields.iter().any(is_it).then_some(*block)
+        }
+        _ => None,
+    })
+}
+
 fn is_attribute(asked: &[Asked], name: &str) -> bool {
     asked.iter().any(|asked| matches!(asked, Asked::Attribute(known) if *known == name))
 }
@@ -90,7 +104,7 @@ fn is_attribute(asked: &[Asked], name: &str) -> bool {
 fn is_block(asked: &[Asked], name: &str) -> bool {
     asked.iter().any(|asked| match asked {
         Asked::Attribute(_) => false,
-        Asked::Block(known) => *known == name,
+        Asked::Block(known, _) => *known == name,
         Asked::Variants { prefix, variants } => {
             without_prefix(name, prefix).is_some_and(|name| variants.iter().any(|variant| variant.name == name))
         }
@@ -110,7 +124,7 @@ fn blocks(asked: &[Asked]) -> Vec<String> {
     for asked in asked {
         match asked {
             Asked::Attribute(_) => {}
-            Asked::Block(name) => names.push((*name).to_owned()),
+            Asked::Block(name, _) => names.push((*name).to_owned()),
             Asked::Variants { prefix: "", variants } => {
                 names.extend(variants.iter().map(|variant| variant.name.to_owned()));
             }

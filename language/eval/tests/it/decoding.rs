@@ -335,8 +335,6 @@ fn body_of<'a>(
 fn same_kind(alloy: &str, ours: &str) -> bool {
     let reworded = [
         ("target::Convert", "target value"),
-        ("target::Convert", "cannot be a target"),
-        ("target::Convert", "should be"),
         ("unrecognized detector", "must be one of"),
         ("error parsing regexp", "error parsing regexp"),
     ];
@@ -364,4 +362,70 @@ fn a_text_form_parses_from_numbers_too() {
         parse_text::<GoDuration>(&Value::from(5_i64)).unwrap_err().message,
         "time: missing unit in duration \"5\""
     );
+}
+
+/// Alloy's words for a target that stands where something else is wanted, by the type that is wanted.
+#[test]
+fn a_target_that_is_no_such_value_is_refused_in_alloys_words() {
+    fn refused<T: FromValue>() -> String {
+        let target: Target = [("__address__", "a:1")].into_iter().collect();
+        match language_eval::convert::from_value_or_zero::<T>(&Value::Target(target)) {
+            Ok(_) => "taken".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+    let cases = [
+        ("string", refused::<String>()),
+        ("string", refused::<Option<String>>()),
+        ("string", refused::<GoDuration>()),
+        ("string", refused::<ByteSize>()),
+        ("string", refused::<Pattern>()),
+        ("bool", refused::<bool>()),
+        ("int", refused::<i64>()),
+        ("uint32", refused::<u32>()),
+        ("uint64", refused::<u64>()),
+        ("float32", refused::<f32>()),
+        ("float64", refused::<f64>()),
+        ("[]string", refused::<Vec<String>>()),
+        ("[]discovery.Target", refused::<Vec<Target>>()),
+        ("map[string][]alloytypes.Secret", refused::<BTreeMap<String, Vec<SecretString>>>()),
+        ("alloytypes.Secret", refused::<SecretString>()),
+        ("alloytypes.OptionalSecret", refused::<OptionalSecret>()),
+    ];
+    for (wanted, said) in cases {
+        assert_eq!(said, format!("target::ConvertInto: conversion to '*{wanted}' is not supported"));
+    }
+    assert_eq!(refused::<BTreeMap<String, String>>(), "taken");
+}
+
+/// What an error says beyond Alloy's words.
+#[test]
+fn errors_say_what_to_write_instead() {
+    let cases = [
+        (
+            "prometheus.scrape",
+            "targets = {targets = [{a = \"1\"}], other = 1}\nforward_to = []",
+            "put .targets behind it",
+        ),
+        (
+            "prometheus.scrape",
+            "targets = [\"host:9100\"]\nforward_to = []",
+            "a target is written {\"__address__\" = \"host:9100\"}",
+        ),
+        ("loki.write", "url = \"http://x/\"", "it belongs into a block: endpoint { url = … }"),
+        ("local.file", "filename = \"a\"\npoll_frequency = \"1d\"", "the largest unit is the hour: \"24h\""),
+        ("local.file", "filename = \"a\"\npoll_frequency = \"2w\"", "the largest unit is the hour: \"336h\""),
+        (
+            "local.file",
+            "filename = \"a\"\npoll_frequency = \"5\"",
+            "a time is written with its units: \"15s\", \"1m30s\", \"12h\"",
+        ),
+    ];
+    for (component, body, hint) in cases {
+        let (file, source) = parsed(format!("{component} \"c\" {{\n{body}\n}}\n"));
+        let [Statement::Block(block)] = &file.body.statements[..] else { panic!("one block") };
+        let errors = decode(component, &body_of(block, &source, &scope())).expect_err(body);
+        let hints: Vec<&String> = errors.0.iter().flat_map(|error| &error.hints).collect();
+        assert_eq!(hints, [hint], "{body}: {errors}");
+    }
 }
