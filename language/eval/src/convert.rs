@@ -54,6 +54,15 @@ pub trait ToValue {
     /// The value that would decode to this.
     fn to_value(&self) -> Value;
 
+    /// Whether the web API shows it though it is the default: Alloy does so for what Go cannot compare.
+    #[doc(hidden)]
+    fn shown_always() -> bool
+    where
+        Self: Sized,
+    {
+        false
+    }
+
     /// A list of this type; see [`FromValue::list_from_value`].
     #[doc(hidden)]
     fn list_to_value(list: &[Self]) -> Value

@@ -9,7 +9,7 @@ use crate::value::{Object, Value};
 /// `name = value`, unless it is what applies anyway.
 pub fn attribute<T: ToValue>(body: &mut Vec<BodyNode>, name: &str, value: &T, default: Option<Value>) {
     let value = value.to_value();
-    if default.is_none_or(|default| default != value) {
+    if T::shown_always() || default.is_none_or(|default| default != value) {
         body.push(BodyNode::Attribute { name: name.to_owned(), value });
     }
 }

@@ -101,6 +101,10 @@ impl ToValue for RuleRegex {
     fn to_value(&self) -> Value {
         Value::from(self.as_str())
     }
+
+    fn shown_always() -> bool {
+        true
+    }
 }
 
 impl Validate for Rule {
@@ -154,5 +158,20 @@ impl NameRule {
             NameRule::Legacy => is_legacy_label_name(name),
             NameRule::Utf8 => is_utf8_name(name),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use language_eval::{Block, BodyNode};
+
+    use super::*;
+
+    #[test]
+    fn the_expression_of_a_rule_is_shown_though_it_is_the_default() {
+        let shown = Rule { target_label: "t".to_owned(), ..Rule::default() }.encode();
+        let attribute =
+            |name: &str, value: &str| BodyNode::Attribute { name: name.to_owned(), value: Value::from(value) };
+        assert_eq!(shown, [attribute("regex", "(.*)"), attribute("target_label", "t")]);
     }
 }

@@ -81,10 +81,31 @@ fn scalar(text: &str, plain: bool, tag: Option<(&str, &str)>, line: usize) -> Re
             let encoded: Vec<Value> = vec![Value::from(text.split_whitespace().collect::<String>())];
             return super::encodings::from_base64(&encoded).map_err(|error| format!("line {line}: {}", error.message));
         }
+        Some(("tag:yaml.org,2002:", suffix @ ("int" | "float" | "bool" | "null" | "timestamp"))) => {
+            return tagged(text, suffix).map_err(|error| format!("line {line}: {error}"));
+        }
         Some(("tag:yaml.org,2002:", suffix)) => suffix != "str",
         Some(_) => false,
     };
     Ok(if plain { resolve(text) } else { Value::from(text) })
+}
+
+/// A scalar that says what it is, in quotes or not. A whole number is a float, too; nothing else is what it is not.
+fn tagged(text: &str, suffix: &str) -> Result<Value, String> {
+    let value = resolve(text);
+    let is = match &value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(Number::Float(_)) => "float",
+        Value::Number(_) => "int",
+        _ if timestamp(text).is_some() => "timestamp",
+        _ => "str",
+    };
+    match value {
+        value if is == suffix => Ok(value),
+        Value::Number(number) if suffix == "float" => Ok(Value::Number(Number::Float(number.as_f64()))),
+        _ => Err(format!("cannot decode !!{is} `{text}` as a !!{suffix}")),
+    }
 }
 
 /// What an unquoted scalar stands for.
@@ -158,5 +179,49 @@ fn days(year: u32, month: u32) -> u32 {
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_kept_or_refused() {
+        let taken = [
+            ("!!int 1", "Number(Int(1))"),
+            ("!!int \"0x10\"", "Number(Int(16))"),
+            ("!!float 1", "Number(Float(1.0))"),
+            ("!!float \"1.5\"", "Number(Float(1.5))"),
+            ("!!bool \"true\"", "Bool(true)"),
+            ("!!null \"\"", "Null"),
+            ("!!null", "Null"),
+            ("!!str 1", "String(\"1\")"),
+            ("!!timestamp 2020-01-01", "String(\"2020-01-01T00:00:00Z\")"),
+        ];
+        for (text, expect) in taken {
+            let ours = match from_yaml(&[Value::from(text)]).expect(text) {
+                Value::Null => "Null".to_owned(),
+                Value::Bool(truth) => format!("Bool({truth})"),
+                Value::Number(number) => format!("Number({number:?})"),
+                Value::String(text) => format!("String({text:?})"),
+                other => format!("{other:?}"),
+            };
+            assert_eq!(ours, expect, "{text}");
+        }
+        let refused = [
+            ("!!int a", "!!str `a` as a !!int"),
+            ("!!int 1.5", "!!float `1.5` as a !!int"),
+            ("!!bool yes", "!!str `yes` as a !!bool"),
+            ("!!bool 1", "!!int `1` as a !!bool"),
+            ("!!null x", "!!str `x` as a !!null"),
+            ("!!float a", "!!str `a` as a !!float"),
+            ("!!int", "!!null `` as a !!int"),
+            ("!!timestamp x", "!!str `x` as a !!timestamp"),
+        ];
+        for (text, expect) in refused {
+            let error = from_yaml(&[Value::from(text)]).expect_err(text);
+            assert!(error.message.ends_with(&format!("cannot decode {expect}")), "{text}: {}", error.message);
+        }
     }
 }
