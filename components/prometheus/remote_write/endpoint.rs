@@ -539,17 +539,13 @@ impl Endpoint {
     /// In which version requests are written from now on.
     fn version(&self) -> Version {
         let configured = self.setup.version;
-        match self.is_asked_again(ASK_AGAIN) {
-            true => configured,
-            false => configured.other(),
-        }
+        self.forget_refusal(ASK_AGAIN);
+        if self.lock_version().other_since.is_some() { configured.other() } else { configured }
     }
 
-    /// It gets the configured version, also if it has not taken that when it was asked last, before so long.
-    fn is_asked_again(&self, after: Duration) -> bool {
-        let mut version = self.lock_version();
-        version.other_since.take_if(|since| since.elapsed() >= after);
-        version.other_since.is_none()
+    /// Whether it takes the configured version is asked again, if it did not so long ago or longer.
+    fn forget_refusal(&self, after: Duration) {
+        self.lock_version().other_since.take_if(|since| since.elapsed() >= after);
     }
 
     /// The endpoint has taken this version, after it has refused the other one if `instead`.
@@ -576,8 +572,8 @@ impl Endpoint {
     }
 
     /// The endpoint was away, and may have been replaced by one that knows more.
-    pub(crate) fn is_back(&self) {
-        self.is_asked_again(ASK_AGAIN_WHEN_BACK);
+    pub(crate) fn came_back(&self) {
+        self.forget_refusal(ASK_AGAIN_WHEN_BACK);
     }
 
     fn lock_version(&self) -> MutexGuard<'_, Understood> {

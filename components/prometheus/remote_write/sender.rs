@@ -219,7 +219,7 @@ impl Sender {
                     }
                     self.endpoint.takes(sent.version, has_switched);
                     if attempt > 0 {
-                        self.endpoint.is_back();
+                        self.endpoint.came_back();
                     }
                     self.health.well(&setup.name);
                     metrics.reached(meta.highest_timestamp);

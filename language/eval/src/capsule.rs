@@ -118,31 +118,19 @@ macro_rules! capsule {
     };
 }
 
+/// A capsule that is of another type.
+pub(crate) fn other_type(name: &str, got: &str) -> ValueError {
+    ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
+}
+
 /// What [`capsule!`] decodes with.
 pub fn from_value<T: CapsuleObject + Clone>(value: &Value, name: &str) -> Result<T, ValueError> {
     match value {
-        Value::Capsule(capsule) => capsule.downcast_ref::<T>().cloned().ok_or_else(|| {
-            let got = capsule.object().type_name();
-            ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
-        }),
-        Value::Secret(secret) => {
-            let got = secret.kind.type_name();
-            Err(ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})")))
+        Value::Capsule(capsule) => {
+            capsule.downcast_ref::<T>().cloned().ok_or_else(|| other_type(name, capsule.object().type_name()))
         }
+        Value::Secret(secret) => Err(other_type(name, secret.kind.type_name())),
         Value::Target(_) => Err(ValueError::new(format!("expected capsule({name:?}), got a target"))),
-        other => Err(ValueError::mismatch("capsule", other).with_hint(match export_of(other, name) {
-            Some(export) => format!("refer to its export of type {name}: put .{export} behind it"),
-            None => format!("refer to an export of type {name}"),
-        })),
+        other => Err(ValueError::mismatch("capsule", other).with_hint(format!("refer to an export of type {name}"))),
     }
-}
-
-/// The field of a component's exports that holds what is asked for.
-fn export_of<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
-    let Value::Object(exports) = value else { return None };
-    let mut fields = exports.iter();
-    fields.find_map(|(field, value)| match value {
-        Value::Capsule(capsule) if capsule.object().type_name() == name => Some(field),
-        _ => None,
-    })
 }

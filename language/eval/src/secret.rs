@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::capsule::other_type;
 use crate::convert::{FromValue, ToValue, ValueError};
 use crate::schema::TypeSchema;
 use crate::value::{Secret, SecretKind, Text, Value};
@@ -80,10 +81,7 @@ impl ToValue for SecretString {
 
 fn refused(value: &Value, name: &str) -> ValueError {
     let error = match value {
-        Value::Capsule(capsule) => {
-            let got = capsule.object().type_name();
-            ValueError::new(format!("expected capsule({name:?}), got capsule({got:?})"))
-        }
+        Value::Capsule(capsule) => other_type(name, capsule.object().type_name()),
         other => ValueError::mismatch("capsule", other),
     };
     error.with_hint("write a secret as a string")

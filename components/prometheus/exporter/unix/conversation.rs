@@ -37,16 +37,16 @@ impl Conversation {
     /// With what listens at the first of these addresses that can be reached.
     pub fn at_addresses(addresses: impl Iterator<Item = SocketAddr>, time: Duration) -> io::Result<Conversation> {
         let end = Instant::now() + time;
-        let mut outcome = Err(io::Error::other("the host has no address"));
+        let mut failed = io::Error::other("the host has no address");
         for address in addresses {
             let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
             let conversation = Conversation { socket, time, end };
-            outcome = conversation.left().and_then(|left| conversation.socket.connect_timeout(&address.into(), left));
-            if outcome.is_ok() {
-                return Ok(conversation);
+            match conversation.left().and_then(|left| conversation.socket.connect_timeout(&address.into(), left)) {
+                Ok(()) => return Ok(conversation),
+                Err(error) => failed = error,
             }
         }
-        outcome.and(Err(io::ErrorKind::NotFound.into()))
+        Err(failed)
     }
 
     /// Over what is connected.

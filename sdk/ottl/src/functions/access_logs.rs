@@ -102,11 +102,11 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
             b'f' => plain.push(12),
             b'v' => plain.push(11),
             _ => {
-                let hex = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                match (escape, behind) {
-                    (b'x', [high, low, behind @ ..]) if hex(*high).is_some() && hex(*low).is_some() => {
-                        plain.push(hex(*high).unwrap_or_default() << 4 | hex(*low).unwrap_or_default());
-                        rest = behind;
+                let hex = |at: usize| char::from(*behind.get(at)?).to_digit(16);
+                match (escape, hex(0), hex(1)) {
+                    (b'x', Some(high), Some(low)) => {
+                        plain.push((high << 4 | low) as u8);
+                        rest = &behind[2..];
                     }
                     _ => plain.extend([b'\\', *escape]),
                 }
